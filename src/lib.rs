@@ -1,0 +1,29 @@
+//! bls-signer: a remote BLS signer for Ethereum validators.
+//!
+//! A sign request is a chain of values, and each link is a proof (`docs/architecture.md`):
+//!
+//! ```text
+//! bytes --http: read, bounded--> Request --http::routes--> api::sign      refuse: 400 401 403 404 405 413 415
+//! body --duty: hash_tree_root, domain--> Duty (its SigningRoot)           refuse: 400
+//! (Caller, PublicKey, Duty) --permit--> Permitted                         refuse: 403
+//! Permitted --ledger: judge, record, one fsync for all waiting--> Cleared refuse: 412   fault: 500
+//! Cleared + key --keys, bls--> Signature --> 200
+//! ```
+//!
+//! Unsafe code lives in `sys` alone; nothing below `http` and `api` is async.
+
+pub mod bls;
+pub mod cli;
+pub mod duty;
+pub mod primitives;
+
+mod api;
+mod config;
+mod daemon;
+mod http;
+mod keys;
+mod ledger;
+mod network;
+mod permit;
+mod supervisor;
+mod sys;

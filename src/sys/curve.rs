@@ -1,0 +1,70 @@
+//! The few calls into blst that its safe interface does not offer.
+//!
+//! blst's own `SecretKey` is a value that moves and copies the scalar over stack and heap; the calls here read it
+//! where it lies, in locked memory. They also split a signature into its two halves, so that the first (hash to the
+//! curve, public data) can be shared by all keys that sign one root.
+
+use blst::{
+    blst_hash_to_g2, blst_p1, blst_p1_compress, blst_p2, blst_p2_compress, blst_scalar, blst_sign_pk_in_g1,
+};
+use blst::{blst_sk_check, blst_sk_to_pk_in_g1};
+
+/// A message hashed to G2, the public half of a signature's work.
+#[derive(Clone, Copy)]
+pub(crate) struct HashedMessage(blst_p2);
+
+impl HashedMessage {
+    /// Hashes `message` to the curve under the domain separation tag `dst` (RFC 9380, hash_to_curve).
+    pub(crate) fn new(message: &[u8; 32], dst: &[u8]) -> Self {
+        let mut point = blst_p2::default();
+        // SAFETY: every pointer comes from a live reference and travels with that reference's length; an empty
+        // augmentation may be null because its length is 0; blst only writes to `point`.
+        unsafe {
+            blst_hash_to_g2(
+                &mut point,
+                message.as_ptr(),
+                message.len(),
+                dst.as_ptr(),
+                dst.len(),
+                std::ptr::null(),
+                0,
+            );
+        }
+        Self(point)
+    }
+
+    /// Multiplies the point by a secret scalar (32 bytes, little endian) in constant time and gives the compressed
+    /// signature.
+    pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> [u8; 96] {
+        let mut signature = blst_p2::default();
+        // SAFETY: `blst_scalar` is a C struct of exactly 32 bytes with alignment 1; both inputs outlive the call.
+        unsafe { blst_sign_pk_in_g1(&mut signature, &self.0, as_scalar(scalar)) };
+        let mut compressed = [0; 96];
+        // SAFETY: a compressed G2 point has 96 bytes, the length of `compressed`.
+        unsafe { blst_p2_compress(compressed.as_mut_ptr(), &signature) };
+        compressed
+    }
+}
+
+/// Whether a scalar (32 bytes, little endian) is a secret key: not zero and below the group order.
+pub(crate) fn is_secret_key(scalar: &[u8; 32]) -> bool {
+    // SAFETY: see `as_scalar`; the call only reads the 32 bytes.
+    unsafe { blst_sk_check(as_scalar(scalar)) }
+}
+
+/// The compressed public key of a secret scalar (32 bytes, little endian).
+pub(crate) fn public_key(scalar: &[u8; 32]) -> [u8; 48] {
+    let mut point = blst_p1::default();
+    // SAFETY: see `as_scalar`; blst writes to `point` only.
+    unsafe { blst_sk_to_pk_in_g1(&mut point, as_scalar(scalar)) };
+    let mut compressed = [0; 48];
+    // SAFETY: a compressed G1 point has 48 bytes, the length of `compressed`.
+    unsafe { blst_p1_compress(compressed.as_mut_ptr(), &point) };
+    compressed
+}
+
+/// `blst_scalar` is `struct { byte b[32]; }`: same size, alignment 1.
+fn as_scalar(bytes: &[u8; 32]) -> *const blst_scalar {
+    const { assert!(size_of::<blst_scalar>() == 32 && align_of::<blst_scalar>() == 1) };
+    bytes.as_ptr().cast()
+}

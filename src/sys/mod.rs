@@ -1,0 +1,6 @@
+//! The only place with unsafe code: the curve library's FFI, locked memory, process hardening.
+//!
+//! Each block states why it is sound; everything that leaves this module is safe to call.
+#![allow(unsafe_code)]
+
+pub(crate) mod curve;
