@@ -1,0 +1,236 @@
+//! The bytes: one SQLite file, opened by one connection of one process.
+//!
+//! What [`Store::save`] promises when it returns `Ok`: the rows are on stable storage, in the file that stands at the
+//! ledger's path. A failed write or fsync is never tried again; after an error the store must not be used any more.
+//!
+//! The settings that carry this promise:
+//! - Write-ahead log with `synchronous=FULL`: one fsync a commit.
+//! - `psow=0`: a commit is padded to whole sectors, so that a torn sector cannot damage an earlier commit.
+//! - No checkpoint by SQLite itself: the automatic one swallows its errors, and the one on closing would copy from a
+//!   log whose fsync may have failed. Ours ([`Store::tidy`], [`Store::close`]) does neither.
+//! - A checkpoint at the start writes and syncs again whatever the log holds. After a failed fsync the kernel may show
+//!   pages as clean that are not on disk; a record counts only when it has been synced without an error.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+
+use self::place::Files;
+use super::book::Book;
+
+mod place;
+mod rows;
+mod schema;
+
+/// What to do when there is no ledger yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// Create an empty one.
+    Create,
+    /// Do not start: it should be there.
+    Refuse,
+}
+
+/// The open ledger file.
+#[derive(Debug)]
+pub(super) struct Store {
+    connection: Connection,
+    files: Files,
+}
+
+impl Store {
+    /// Opens the ledger in `directory` for this process alone and reads it to the end.
+    ///
+    /// `vfs` names the SQLite file layer; `None` is the system's own.
+    pub(super) fn open(
+        directory: &Path,
+        missing: Missing,
+        vfs: Option<&str>,
+    ) -> Result<(Self, Book), OpenError> {
+        let path = place::find(directory)?;
+        if !place::exists(&path)? {
+            match missing {
+                Missing::Refuse => return Err(OpenError::Missing { path }),
+                Missing::Create => place::create(&path, |draft| schema::create(&connect(draft, vfs)?))?,
+            }
+        }
+        let sqlite = |source| OpenError::from_sqlite(&path, source);
+        let connection = connect(&path, vfs).map_err(sqlite)?;
+        connection.execute_batch(LOG_SETTINGS).map_err(sqlite)?;
+        if connection.is_readonly("main").map_err(sqlite)? {
+            return Err(OpenError::ReadOnly { path });
+        }
+        schema::check(&connection, &path)?;
+        checkpoint(&connection).map_err(sqlite)?;
+        let book = Book::saved(rows::read_head(&connection, &path)?, rows::read_entries(&connection, &path)?);
+        let files = Files::watch(&path)?;
+        Ok((Self { connection, files }, book))
+    }
+
+    /// Writes all that is unsaved in the book, in one transaction with one fsync.
+    ///
+    /// The caller marks the book as saved; after an error it must not use the store again.
+    pub(super) fn save(&mut self, book: &Book) -> Result<(), StoreError> {
+        self.files.check()?;
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(StoreError::write)?;
+        if let Some(head) = book.unsaved_head() {
+            rows::write_head(&transaction, head).map_err(StoreError::write)?;
+        }
+        rows::write_entries(&transaction, book.unsaved_entries()).map_err(StoreError::write)?;
+        transaction.commit().map_err(StoreError::write)?;
+        // Checked again after the fsync: what was synced has to be the file that a restart will read.
+        self.files.note()
+    }
+
+    /// Moves the log into the database if it has grown beyond its limit. To be called when nobody waits.
+    pub(super) fn tidy(&mut self) -> Result<(), StoreError> {
+        if self.files.log_length() < LOG_LIMIT {
+            return Ok(());
+        }
+        self.files.check()?;
+        checkpoint(&self.connection).map_err(StoreError::write)?;
+        self.files.note()
+    }
+
+    /// Moves the log into the database and closes the file. Not to be called after an error; a store that is merely
+    /// dropped leaves its log for the next start.
+    pub(super) fn close(mut self) -> Result<(), StoreError> {
+        self.files.check()?;
+        checkpoint(&self.connection).map_err(StoreError::write)?;
+        self.files.note()?;
+        self.connection.close().map_err(|(_, source)| StoreError::write(source))
+    }
+}
+
+/// Why the ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(
+        "there is no slashing protection ledger at {path}; if this host has never signed with its keys, create one \
+         with `bls-signer slashing-protection init`, else restore it or import its history",
+        path = .path.display()
+    )]
+    Missing { path: PathBuf },
+    #[error("the slashing protection ledger {path} is in use by another process; end that one first", path = .path.display())]
+    InUse { path: PathBuf },
+    #[error("the slashing protection ledger {path} cannot be written: read-only file or file system", path = .path.display())]
+    ReadOnly { path: PathBuf },
+    #[error(
+        "{path} is a left-over log of a ledger that is gone; restore the ledger beside it from where it went, or \
+         move both away and import the protection history",
+        path = .path.display()
+    )]
+    Orphan { path: PathBuf },
+    #[error("{path} is writable by other users (mode {mode:03o}); take that away with `chmod go-w`", path = .path.display())]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error("{path} is not a slashing protection ledger: {reason}", path = .path.display())]
+    NotALedger { path: PathBuf, reason: &'static str },
+    #[error(
+        "the slashing protection ledger {path} has schema version {found}, newer than {known}, the newest that this \
+         program knows; start the newer bls-signer again",
+        path = .path.display()
+    )]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error(
+        "the slashing protection ledger {path} is damaged ({what}); do not sign with its keys before it is restored \
+         or their history imported",
+        path = .path.display()
+    )]
+    Damaged { path: PathBuf, what: String },
+    #[error(
+        "the slashing protection ledger {path} protects the chain with genesis validators root {pinned}, but the \
+         configured network has {configured}; use another state directory for another network",
+        path = .path.display()
+    )]
+    OtherChain { path: PathBuf, pinned: crate::primitives::Root, configured: crate::primitives::Root },
+    #[error("the slashing protection ledger {path} cannot be opened", path = .path.display())]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+    #[error("{path} cannot be {action}", path = .path.display())]
+    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error("the slashing protection ledger's thread cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+impl OpenError {
+    fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            Some(ErrorCode::NotADatabase) => Self::NotALedger { path, reason: "it is no SQLite file" },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, what: source.to_string() },
+            // The other codes have no better words than SQLite's own.
+            Some(_) | None => Self::Sqlite { path, source },
+        }
+    }
+}
+
+/// Why the open ledger cannot be used any more. Final: only a new process may read the file again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("the slashing protection ledger could not be written")]
+    Write(#[source] rusqlite::Error),
+    #[error("the slashing protection ledger's file {path} was removed or replaced while in use", path = .path.display())]
+    Replaced { path: PathBuf },
+    #[error("the slashing protection ledger's file {path} was truncated from {before} to {now} bytes while in use", path = .path.display())]
+    Truncated { path: PathBuf, before: u64, now: u64 },
+    #[error("the slashing protection ledger's file {path} cannot be looked at", path = .path.display())]
+    Stat { path: PathBuf, source: io::Error },
+}
+
+impl StoreError {
+    fn write(source: rusqlite::Error) -> Self {
+        Self::Write(source)
+    }
+}
+
+/// A connection with the settings that do not touch the file yet.
+fn connect(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Connection> {
+    let flags =
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let uri = place::uri(path);
+    let connection = match vfs {
+        None => Connection::open_with_flags(uri, flags)?,
+        Some(vfs) => Connection::open_with_flags_and_vfs(uri, flags, vfs)?,
+    };
+    // No waiting for locks: who holds one is another daemon.
+    connection.busy_timeout(std::time::Duration::ZERO)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
+    connection.execute_batch(CONNECTION_SETTINGS)?;
+    Ok(connection)
+}
+
+/// Moves all of the log into the database, with fsync before and after. An incomplete one is an error.
+fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
+    if busy != 0 {
+        return Err(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
+            Some("the checkpoint was not completed".to_owned()),
+        ));
+    }
+    Ok(())
+}
+
+/// Order matters: the locking mode has to be set before the first access in WAL mode, which then needs no shared
+/// memory file and takes the lock for good.
+const CONNECTION_SETTINGS: &str = "
+    PRAGMA locking_mode = EXCLUSIVE;
+    PRAGMA synchronous = FULL;
+    PRAGMA cell_size_check = ON;
+    PRAGMA trusted_schema = OFF;
+    PRAGMA temp_store = MEMORY;
+";
+
+const LOG_SETTINGS: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA wal_autocheckpoint = 0;
+";
+
+/// Beyond this many bytes the log is moved into the database when nobody waits.
+const LOG_LIMIT: u64 = 1 << 20;

@@ -1,0 +1,185 @@
+//! Where the ledger's files are: finding, creating and watching them.
+//!
+//! No file of an open ledger is ever opened here: closing any descriptor of it would drop SQLite's lock (POSIX).
+
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::{OpenError, StoreError};
+
+/// The ledger's path in a directory, which is created (mode 0700) if it does not exist.
+pub(super) fn find(directory: &Path) -> Result<PathBuf, OpenError> {
+    let failed = |action| move |source| OpenError::Io { path: directory.to_owned(), action, source };
+    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("created"))?;
+    let directory = fs::canonicalize(directory).map_err(failed("found"))?;
+    let mode = fs::metadata(&directory).map_err(failed("examined"))?.mode() & 0o777;
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(OpenError::Exposed { path: directory, mode });
+    }
+    Ok(directory.join(FILE_NAME))
+}
+
+/// Whether there is a ledger. It must be a regular file that nobody else may write; others lose the right to read it.
+pub(super) fn exists(path: &Path) -> Result<bool, OpenError> {
+    let failed = |action| move |source| OpenError::Io { path: path.to_owned(), action, source };
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let log = log_path(path);
+            return if log.exists() { Err(OpenError::Orphan { path: log }) } else { Ok(false) };
+        }
+        Err(error) => return Err(failed("examined")(error)),
+    };
+    if !metadata.is_file() {
+        return Err(OpenError::NotALedger { path: path.to_owned(), reason: "it is not a regular file" });
+    }
+    if metadata.len() == 0 {
+        return Err(OpenError::NotALedger { path: path.to_owned(), reason: "it is empty" });
+    }
+    let mode = metadata.mode() & 0o777;
+    if mode & WRITABLE_BY_OTHERS != 0 {
+        return Err(OpenError::Exposed { path: path.to_owned(), mode });
+    }
+    if mode & 0o077 != 0 {
+        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed("made private"))?;
+    }
+    Ok(true)
+}
+
+/// Creates the ledger: complete and synced under another name first, so that its name never stands for half a ledger,
+/// and never in the place of another.
+pub(super) fn create(path: &Path, fill: impl FnOnce(&Path) -> rusqlite::Result<()>) -> Result<(), OpenError> {
+    let draft = path.with_extension(format!("new.{}", std::process::id()));
+    let result = create_by_way_of(&draft, path, fill);
+    // A draft that cannot be removed is only litter.
+    let _ = fs::remove_file(&draft);
+    result
+}
+
+fn create_by_way_of(
+    draft: &Path,
+    path: &Path,
+    fill: impl FnOnce(&Path) -> rusqlite::Result<()>,
+) -> Result<(), OpenError> {
+    let failed = |action| move |source| OpenError::Io { path: path.to_owned(), action, source };
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(draft)
+        .map_err(failed("created"))?;
+    fill(draft).map_err(|source| OpenError::from_sqlite(path, source))?;
+    File::open(draft).and_then(|file| file.sync_all()).map_err(failed("synced"))?;
+    fs::hard_link(draft, path).map_err(failed("created"))?;
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("synced"))
+}
+
+/// The path as a SQLite URI, with the parameter that only a URI can carry.
+pub(super) fn uri(path: &Path) -> String {
+    let mut uri = String::from("file:");
+    for byte in path.as_os_str().as_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' => {
+                uri.push(char::from(*byte))
+            }
+            // Writing to a String cannot fail.
+            other => drop(write!(uri, "%{other:02X}")),
+        }
+    }
+    uri.push_str("?psow=0");
+    uri
+}
+
+/// The open ledger's files, watched so that a record never counts that a restart would not find.
+#[derive(Debug)]
+pub(super) struct Files {
+    database: Watched,
+    log: Watched,
+}
+
+impl Files {
+    pub(super) fn watch(path: &Path) -> Result<Self, OpenError> {
+        let watch = |path: PathBuf| match look_at(&path) {
+            Ok(seen) => Ok(Watched { path, seen }),
+            Err(source) => Err(OpenError::Io { path, action: "examined", source }),
+        };
+        Ok(Self { database: watch(path.to_owned())?, log: watch(log_path(path))? })
+    }
+
+    /// Fails if a file was removed, replaced or truncated since the last note.
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        self.database.check()?;
+        self.log.check()
+    }
+
+    /// Notes the sizes after a write of our own. Fails if a file was removed or replaced.
+    pub(super) fn note(&mut self) -> Result<(), StoreError> {
+        self.database.note()?;
+        self.log.note()
+    }
+
+    /// The log's size when last noted, in bytes.
+    pub(super) fn log_length(&self) -> u64 {
+        self.log.seen.length
+    }
+}
+
+#[derive(Debug)]
+struct Watched {
+    path: PathBuf,
+    seen: Seen,
+}
+
+impl Watched {
+    fn check(&self) -> Result<(), StoreError> {
+        let now = self.look()?;
+        if now.length < self.seen.length {
+            let (before, now) = (self.seen.length, now.length);
+            return Err(StoreError::Truncated { path: self.path.clone(), before, now });
+        }
+        Ok(())
+    }
+
+    fn note(&mut self) -> Result<(), StoreError> {
+        self.seen = self.look()?;
+        Ok(())
+    }
+
+    fn look(&self) -> Result<Seen, StoreError> {
+        let replaced = || StoreError::Replaced { path: self.path.clone() };
+        match look_at(&self.path) {
+            Ok(now) if (now.device, now.inode) == (self.seen.device, self.seen.inode) => Ok(now),
+            Ok(_) => Err(replaced()),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(replaced()),
+            Err(source) => Err(StoreError::Stat { path: self.path.clone(), source }),
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    device: u64,
+    inode: u64,
+    length: u64,
+}
+
+fn look_at(path: &Path) -> io::Result<Seen> {
+    let metadata = fs::symlink_metadata(path)?;
+    Ok(Seen { device: metadata.dev(), inode: metadata.ino(), length: metadata.len() })
+}
+
+fn log_path(path: &Path) -> PathBuf {
+    let mut name = OsString::from(path);
+    name.push("-wal");
+    PathBuf::from(name)
+}
+
+const FILE_NAME: &str = "ledger.sqlite";
+const WRITABLE_BY_OTHERS: u32 = 0o022;

@@ -1,0 +1,156 @@
+//! Rows and values: the head's single row and one row a key.
+
+use std::path::Path;
+
+use rusqlite::{Connection, Row, params};
+use sha2::{Digest as _, Sha256};
+
+use super::OpenError;
+use crate::bls::PublicKey;
+use crate::ledger::book::{Entry, Head, HighWatermark};
+use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
+use crate::primitives::{Epoch, Root, SigningRoot, Slot};
+
+pub(super) fn read_head(connection: &Connection, path: &Path) -> Result<Head, OpenError> {
+    let head = |row: &Row<'_>| {
+        Ok(Head {
+            chain: row.get::<_, Option<[u8; 32]>>(0)?.map(Root),
+            high_watermark: HighWatermark {
+                slot: row.get::<_, Option<i64>>(1)?.map(from_integer).map(Slot),
+                epoch: row.get::<_, Option<i64>>(2)?.map(from_integer).map(Epoch),
+            },
+        })
+    };
+    connection
+        .query_row("SELECT genesis_validators_root, stop_slot, stop_epoch FROM head", (), head)
+        .map_err(|source| OpenError::from_sqlite(path, source))
+}
+
+pub(super) fn write_head(connection: &Connection, head: &Head) -> rusqlite::Result<()> {
+    let Head { chain, high_watermark: HighWatermark { slot, epoch } } = head;
+    let changed = connection.execute(
+        "UPDATE head SET genesis_validators_root = ?1, stop_slot = ?2, stop_epoch = ?3 WHERE only = 1",
+        params![
+            chain.map(|root| root.0),
+            slot.map(|slot| to_integer(slot.0)),
+            epoch.map(|epoch| to_integer(epoch.0))
+        ],
+    )?;
+    one_row(changed)
+}
+
+/// All keys, in the order of their positions.
+pub(super) fn read_entries(connection: &Connection, path: &Path) -> Result<Vec<Entry>, OpenError> {
+    let sqlite = |source| OpenError::from_sqlite(path, source);
+    let mut statement = connection
+        .prepare(
+            "SELECT id, public_key, deleted, block_slot, block_root, source_epoch, target_epoch, attestation_root, \
+             checksum FROM keys ORDER BY id",
+        )
+        .map_err(sqlite)?;
+    let rows = statement
+        .query_map((), |row| Ok((row.get::<_, i64>(0)?, read_entry(row)?, row.get::<_, i64>(8)?)))
+        .map_err(sqlite)?;
+    let mut entries = Vec::new();
+    for row in rows {
+        let (id, entry, stored) = row.map_err(sqlite)?;
+        if id != row_id(entries.len()) {
+            let what = format!("row {} of its table keys is missing", row_id(entries.len()));
+            return Err(OpenError::Damaged { path: path.to_owned(), what });
+        }
+        if stored != checksum(&entry) {
+            let what = format!("row {id} of its table keys has a wrong checksum");
+            return Err(OpenError::Damaged { path: path.to_owned(), what });
+        }
+        entries.push(entry);
+    }
+    Ok(entries)
+}
+
+/// Writes entries, each at its position.
+pub(super) fn write_entries<'a>(
+    connection: &Connection,
+    entries: impl Iterator<Item = (usize, &'a Entry)>,
+) -> rusqlite::Result<()> {
+    let mut statement = connection.prepare_cached(
+        "INSERT INTO keys (id, public_key, deleted, block_slot, block_root, source_epoch, target_epoch, \
+         attestation_root, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+         ON CONFLICT (id) DO UPDATE SET deleted = ?3, block_slot = ?4, block_root = ?5, source_epoch = ?6, \
+         target_epoch = ?7, attestation_root = ?8, checksum = ?9",
+    )?;
+    for (position, entry) in entries {
+        let Watermark { block, attestation } = entry.watermark;
+        let changed = statement.execute(params![
+            row_id(position),
+            entry.public_key.0,
+            entry.deleted,
+            block.map(|block| to_integer(block.slot.0)),
+            block.and_then(|block| block.signing_root).map(|root| root.0),
+            attestation.map(|attestation| to_integer(attestation.source.0)),
+            attestation.map(|attestation| to_integer(attestation.target.0)),
+            attestation.and_then(|attestation| attestation.signing_root).map(|root| root.0),
+            checksum(entry),
+        ])?;
+        one_row(changed)?;
+    }
+    Ok(())
+}
+
+fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+    let block_slot = row.get::<_, Option<i64>>(3)?;
+    let block_root = row.get::<_, Option<[u8; 32]>>(4)?.map(SigningRoot);
+    let source = row.get::<_, Option<i64>>(5)?;
+    let target = row.get::<_, Option<i64>>(6)?;
+    let attestation_root = row.get::<_, Option<[u8; 32]>>(7)?.map(SigningRoot);
+    Ok(Entry {
+        public_key: PublicKey(row.get(1)?),
+        deleted: row.get(2)?,
+        watermark: Watermark {
+            block: block_slot
+                .map(|slot| SignedBlock { slot: Slot(from_integer(slot)), signing_root: block_root }),
+            attestation: source.zip(target).map(|(source, target)| SignedAttestation {
+                source: Epoch(from_integer(source)),
+                target: Epoch(from_integer(target)),
+                signing_root: attestation_root,
+            }),
+        },
+    })
+}
+
+/// The first eight bytes of SHA-256 over all of the entry: SQLite itself would not notice a flipped bit in a value.
+fn checksum(entry: &Entry) -> i64 {
+    let mut hash = Sha256::new();
+    hash.update(entry.public_key.0);
+    hash.update([u8::from(entry.deleted)]);
+    let mut part = |number: Option<u64>, root: Option<SigningRoot>| {
+        hash.update([u8::from(number.is_some()), u8::from(root.is_some())]);
+        hash.update(number.unwrap_or_default().to_be_bytes());
+        hash.update(root.map_or([0; 32], |root| root.0));
+    };
+    let Watermark { block, attestation } = entry.watermark;
+    part(block.map(|block| block.slot.0), block.and_then(|block| block.signing_root));
+    part(attestation.map(|attestation| attestation.source.0), None);
+    part(
+        attestation.map(|attestation| attestation.target.0),
+        attestation.and_then(|attestation| attestation.signing_root),
+    );
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// A write that does not hit exactly its row has recorded nothing.
+fn one_row(changed: usize) -> rusqlite::Result<()> {
+    if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
+}
+
+fn row_id(position: usize) -> i64 {
+    i64::try_from(position).unwrap_or(i64::MAX).saturating_add(1)
+}
+
+fn to_integer(number: u64) -> i64 {
+    i64::from_be_bytes(number.to_be_bytes())
+}
+
+fn from_integer(number: i64) -> u64 {
+    u64::from_be_bytes(number.to_be_bytes())
+}

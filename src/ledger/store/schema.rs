@@ -1,0 +1,83 @@
+//! The tables, and how an older file becomes a current one.
+
+use std::path::Path;
+
+use rusqlite::Connection;
+
+use super::OpenError;
+
+/// Makes an empty file a ledger.
+pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
+    migrate(connection, 0)
+}
+
+/// Checks that the file is a ledger that this program understands, brings it up to date, and checks its structure.
+pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenError> {
+    let sqlite = |source| OpenError::from_sqlite(path, source);
+    let number =
+        |pragma| connection.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0)).map_err(sqlite);
+    if number("application_id")? != APPLICATION_ID {
+        let reason = "it is a SQLite file of another program";
+        return Err(OpenError::NotALedger { path: path.to_owned(), reason });
+    }
+    let found = number("user_version")?;
+    let migrated = usize::try_from(found).ok().filter(|found| *found <= MIGRATIONS.len());
+    match migrated {
+        Some(migrated) => migrate(connection, migrated).map_err(sqlite)?,
+        None => return Err(OpenError::Newer { path: path.to_owned(), found, known: newest() }),
+    }
+    let report: String =
+        connection.query_row("PRAGMA quick_check(1)", (), |row| row.get(0)).map_err(sqlite)?;
+    if report == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), what: report }) }
+}
+
+/// Runs the migrations after the first `done`, all in one transaction.
+fn migrate(connection: &Connection, done: usize) -> rusqlite::Result<()> {
+    let missing = MIGRATIONS.get(done..).unwrap_or_default();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let transaction = connection.unchecked_transaction()?;
+    for migration in missing {
+        transaction.execute_batch(migration)?;
+    }
+    transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+    transaction.pragma_update(None, "user_version", newest())?;
+    transaction.commit()
+}
+
+fn newest() -> i64 {
+    i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX)
+}
+
+/// "BLSS": what `file` and SQLite's tools show the file to be.
+const APPLICATION_ID: i64 = 0x424c_5353;
+
+/// The n-th entry brings schema version n to n + 1. Entries are never changed once released.
+const MIGRATIONS: &[&str] = &[VERSION_1];
+
+/// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the row.
+const VERSION_1: &str = "
+    CREATE TABLE head (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        genesis_validators_root BLOB CHECK (length(genesis_validators_root) = 32),
+        stop_slot INTEGER,
+        stop_epoch INTEGER
+    ) STRICT;
+    INSERT INTO head (only) VALUES (1);
+
+    CREATE TABLE keys (
+        id INTEGER PRIMARY KEY,
+        public_key BLOB NOT NULL UNIQUE CHECK (length(public_key) = 48),
+        deleted INTEGER NOT NULL CHECK (deleted IN (0, 1)),
+        block_slot INTEGER,
+        block_root BLOB CHECK (length(block_root) = 32),
+        source_epoch INTEGER,
+        target_epoch INTEGER,
+        attestation_root BLOB CHECK (length(attestation_root) = 32),
+        checksum INTEGER NOT NULL,
+        CHECK ((source_epoch IS NULL) = (target_epoch IS NULL)),
+        CHECK (block_slot IS NOT NULL OR block_root IS NULL),
+        CHECK (source_epoch IS NOT NULL OR attestation_root IS NULL)
+    ) STRICT;
+";

@@ -1,0 +1,194 @@
+//! What passes, what is refused, and what a restart remembers.
+
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::*;
+use crate::ledger::{GenesisClock, Health, RawRoots};
+
+#[test]
+fn refuses_contradictions_and_signs_repeats_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    sign(&ledger, block(1, 10, 1));
+    sign(&ledger, block(1, 10, 1));
+    sign(&ledger, attestation(1, 2, 3, 2));
+    sign(&ledger, attestation(1, 2, 3, 2));
+    assert_eq!(refuse(&ledger, block(1, 10, 9)), Refusal::OtherBlockAtSlot { slot: Slot(10) });
+    assert_eq!(
+        refuse(&ledger, attestation(1, 2, 3, 9)),
+        Refusal::OtherVoteForTarget { target_epoch: Epoch(3) }
+    );
+    sign(&ledger, block(2, 10, 9));
+}
+
+#[test]
+fn a_restart_remembers_everything() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let ledger = open(directory.path());
+        sign(&ledger, block(1, 10, 1));
+        sign(&ledger, attestation(1, 2, 3, 2));
+        sign(&ledger, attestation(2, u64::MAX - 1, u64::MAX, 3));
+    }
+    let ledger = Ledger::open(Settings { missing: Missing::Refuse, ..settings(directory.path()) }).unwrap();
+    sign(&ledger, block(1, 10, 1));
+    sign(&ledger, attestation(1, 2, 3, 2));
+    sign(&ledger, attestation(2, u64::MAX - 1, u64::MAX, 3));
+    assert_eq!(refuse(&ledger, block(1, 10, 9)), Refusal::OtherBlockAtSlot { slot: Slot(10) });
+    assert_eq!(
+        refuse(&ledger, attestation(1, 1, 9, 9)),
+        Refusal::SourceBelow { source_epoch: Epoch(1), highest: Epoch(2) }
+    );
+    assert_eq!(
+        refuse(&ledger, attestation(2, u64::MAX - 1, u64::MAX - 1, 4)),
+        Refusal::TargetNotAbove { target_epoch: Epoch(u64::MAX - 1), highest: Epoch(u64::MAX) }
+    );
+}
+
+#[test]
+fn exactly_one_of_two_contradictions_in_one_batch_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    let requests = vec![block(1, 5, 1), block(1, 5, 2), block(1, 5, 1), attestation(1, 0, 1, 3)];
+    let verdicts = wait(ledger.submit_requests(requests)).unwrap();
+    assert!(
+        matches!(
+            verdicts.as_slice(),
+            [
+                Verdict::Allowed(_),
+                Verdict::Refused(Refusal::OtherBlockAtSlot { slot: Slot(5) }),
+                Verdict::Allowed(_),
+                Verdict::Allowed(_)
+            ]
+        ),
+        "{verdicts:?}"
+    );
+    for verdict in verdicts {
+        if let Verdict::Allowed(judged) = verdict {
+            wait(judged.cleared()).unwrap();
+        }
+    }
+}
+
+#[test]
+fn of_a_thousand_contradictions_on_as_many_threads_one_passes() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    let (barrier, passed) = (Barrier::new(1_000), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for number in 0..1_000u64 {
+            let (ledger, barrier, passed) = (&ledger, &barrier, &passed);
+            scope.spawn(move || {
+                let mut contradiction = attestation(1, 3, 4, 0);
+                contradiction.signing_root.0[..8].copy_from_slice(&number.to_be_bytes());
+                barrier.wait();
+                match ask(ledger, contradiction).unwrap() {
+                    Ok(_) => drop(passed.fetch_add(1, Ordering::Relaxed)),
+                    Err(refusal) => {
+                        assert_eq!(refusal, Refusal::OtherVoteForTarget { target_epoch: Epoch(4) });
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!(passed.into_inner(), 1);
+}
+
+#[test]
+fn the_first_request_pins_the_chain_and_another_chain_writes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let other = Root([0xEE; 32]);
+    let stray = Request { chain: Some(other), ..block(1, 99, 1) };
+    {
+        let ledger = open(directory.path());
+        sign(&ledger, block(1, 10, 1));
+        assert_eq!(refuse(&ledger, stray), Refusal::OtherChain { requested: other, pinned: CHAIN });
+    }
+    let ledger = open(directory.path());
+    assert_eq!(refuse(&ledger, stray), Refusal::OtherChain { requested: other, pinned: CHAIN });
+    assert_eq!(refuse(&ledger, Request { chain: None, ..block(1, 99, 1) }), Refusal::NoChain);
+    sign(&ledger, block(1, 11, 1));
+}
+
+#[test]
+fn a_raw_root_is_signed_until_its_key_has_history() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    sign(&ledger, raw_root(1, 1));
+    sign(&ledger, attestation(1, 0, 1, 2));
+    let protected = Refusal::RawRootOfProtectedKey { public_key: public_key(1) };
+    assert_eq!(refuse(&ledger, raw_root(1, 1)), protected);
+    sign(&ledger, raw_root(2, 1));
+    drop(ledger);
+
+    let ledger = Ledger::open(Settings { raw_roots: RawRoots::Allow, ..settings(directory.path()) }).unwrap();
+    sign(&ledger, raw_root(1, 1));
+}
+
+#[test]
+fn a_request_that_waited_too_long_is_not_recorded() {
+    let directory = tempfile::tempdir().unwrap();
+    {
+        let impatient =
+            Ledger::open(Settings { longest_wait: Duration::ZERO, ..settings(directory.path()) }).unwrap();
+        assert!(matches!(fail(&impatient, block(1, 10, 1)), Fault::WaitedTooLong { .. }));
+    }
+    sign(&open(directory.path()), block(1, 10, 2));
+}
+
+#[test]
+fn a_slot_far_ahead_of_clock_and_records_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+    let clock = |genesis_time| Settings {
+        clock: Some(GenesisClock { genesis_time, seconds_per_slot: 12, slots_per_epoch: 32 }),
+        ..settings(directory.path())
+    };
+    {
+        let ledger = Ledger::open(clock(now - 12_000)).unwrap();
+        sign(&ledger, block(1, 1_000, 1));
+        sign(&ledger, attestation(1, 0, 8_000 / 32, 1));
+        assert!(
+            matches!(refuse(&ledger, block(1, 1 << 63, 1)), Refusal::FarAhead { slot: Slot(s), .. } if s == 1 << 63)
+        );
+        assert!(matches!(refuse(&ledger, attestation(1, 0, 1 << 63, 2)), Refusal::FarAhead { .. }));
+    }
+    // A clock that is set back a year does not stop what the records make plausible.
+    let ledger = Ledger::open(clock(now + 31_536_000)).unwrap();
+    sign(&ledger, block(1, 1_001, 1));
+    assert!(matches!(refuse(&ledger, block(1, 1 << 63, 1)), Refusal::FarAhead { .. }));
+}
+
+#[test]
+fn duties_that_cannot_be_slashed_need_no_ledger() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger =
+        Ledger::open(Settings { longest_wait: Duration::ZERO, ..settings(directory.path()) }).unwrap();
+    sign(&ledger, request(1, 1, Claim::Unslashable));
+
+    let off = Ledger::off();
+    sign(&off, block(1, 10, 1));
+    sign(&off, block(1, 10, 2));
+    assert!(matches!(off.health(), Health::Off));
+}
+
+#[test]
+fn a_full_queue_is_a_fault() {
+    let (desk, _unserved) = crate::ledger::Desk::unserved(1);
+    let ledger = Ledger { desk: Some(desk) };
+    drop(ledger.submit_request(block(1, 1, 1)));
+    assert!(matches!(fail(&ledger, block(1, 2, 1)), Fault::QueueFull));
+}
+
+#[test]
+fn a_ping_comes_back_after_all_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    drop(ledger.submit_request(block(1, 10, 1)));
+    wait(ledger.ping()).unwrap();
+    drop(ledger);
+    let ledger = open(directory.path());
+    assert_eq!(refuse(&ledger, block(1, 10, 2)), Refusal::OtherBlockAtSlot { slot: Slot(10) });
+}

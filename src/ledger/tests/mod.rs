@@ -1,0 +1,74 @@
+//! The ledger as its callers see it, on real files.
+
+use std::path::Path;
+
+use super::book::Request;
+use super::{Cleared, Fault, Ledger, Missing, Refusal, Settings, Verdict};
+use crate::bls::PublicKey;
+use crate::duty::Claim;
+use crate::primitives::{Epoch, Root, SigningRoot, Slot};
+
+mod judging;
+mod opening;
+mod watching;
+
+/// Settings for a directory that may still be empty.
+fn settings(directory: &Path) -> Settings {
+    Settings { missing: Missing::Create, ..Settings::new(directory.join("state")) }
+}
+
+fn open(directory: &Path) -> Ledger {
+    Ledger::open(settings(directory)).unwrap()
+}
+
+fn block(key: u8, slot: u64, root: u8) -> Request {
+    request(key, root, Claim::Block { slot: Slot(slot) })
+}
+
+fn attestation(key: u8, source: u64, target: u64, root: u8) -> Request {
+    request(key, root, Claim::Attestation { source: Epoch(source), target: Epoch(target) })
+}
+
+fn raw_root(key: u8, root: u8) -> Request {
+    Request { chain: None, ..request(key, root, Claim::RawRoot) }
+}
+
+fn request(key: u8, root: u8, claim: Claim) -> Request {
+    Request { public_key: public_key(key), signing_root: SigningRoot([root; 32]), claim, chain: Some(CHAIN) }
+}
+
+fn public_key(byte: u8) -> PublicKey {
+    PublicKey([byte; 48])
+}
+
+/// Asks, and waits until the record is durable.
+fn ask(ledger: &Ledger, request: Request) -> Result<Result<Cleared, Refusal>, Fault> {
+    wait(async {
+        match ledger.submit_request(request).await? {
+            Verdict::Allowed(judged) => judged.cleared().await.map(Ok),
+            Verdict::Refused(refusal) => Ok(Err(refusal)),
+        }
+    })
+}
+
+/// Asks, and expects the message to pass.
+fn sign(ledger: &Ledger, request: Request) {
+    let cleared = ask(ledger, request).unwrap().unwrap();
+    assert_eq!((cleared.public_key(), cleared.signing_root()), (request.public_key, request.signing_root));
+}
+
+/// Asks, and expects a refusal.
+fn refuse(ledger: &Ledger, request: Request) -> Refusal {
+    ask(ledger, request).unwrap().unwrap_err()
+}
+
+/// Asks, and expects a fault.
+fn fail(ledger: &Ledger, request: Request) -> Fault {
+    ask(ledger, request).unwrap_err()
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+const CHAIN: Root = Root([0xC4; 32]);

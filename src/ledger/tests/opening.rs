@@ -1,0 +1,155 @@
+//! Which files the ledger opens, and which it refuses.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use rusqlite::Connection;
+
+use super::*;
+use crate::ledger::OpenError;
+
+#[test]
+fn a_missing_ledger_is_only_created_on_request() {
+    let directory = tempfile::tempdir().unwrap();
+    let strict = || Settings { missing: Missing::Refuse, ..settings(directory.path()) };
+    assert!(matches!(Ledger::open(strict()), Err(OpenError::Missing { .. })));
+    drop(open(directory.path()));
+    drop(Ledger::open(strict()).unwrap());
+}
+
+#[test]
+fn directory_and_files_belong_to_their_owner_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let _ledger = open(directory.path());
+    let mode = |path: PathBuf| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    let state = directory.path().join("state");
+    assert_eq!(mode(state.clone()), 0o700);
+    let mut names = Vec::new();
+    for file in fs::read_dir(&state).unwrap() {
+        let file = file.unwrap();
+        assert_eq!(mode(file.path()), 0o600, "{file:?}");
+        names.push(file.file_name().into_string().unwrap());
+    }
+    names.sort();
+    assert_eq!(names, ["ledger.sqlite", "ledger.sqlite-wal"]);
+}
+
+#[test]
+fn a_second_process_on_the_same_ledger_is_told_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let _first = open(directory.path());
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::InUse { .. })));
+}
+
+#[test]
+fn a_ledger_of_a_newer_program_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    edit(directory.path(), "PRAGMA user_version = 1000");
+    let Err(OpenError::Newer { found: 1_000, .. }) = Ledger::open(settings(directory.path())) else {
+        panic!("opened a newer ledger")
+    };
+}
+
+#[test]
+fn a_file_that_is_no_ledger_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    edit(directory.path(), "PRAGMA application_id = 7");
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::NotALedger { .. })));
+    fs::write(file(directory.path()), "").unwrap();
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::NotALedger { .. })));
+    fs::write(file(directory.path()), [b'x'; 8_192]).unwrap();
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::NotALedger { .. })));
+}
+
+#[test]
+fn a_changed_value_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    edit(directory.path(), "UPDATE keys SET block_slot = 9");
+    match Ledger::open(settings(directory.path())) {
+        Err(OpenError::Damaged { what, .. }) => assert!(what.contains("row 1"), "{what}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_lost_row_is_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    edit(directory.path(), "DELETE FROM keys WHERE id = 1");
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::Damaged { .. })));
+}
+
+/// Flips bits all over the file: each is either noticed or changes nothing that counts.
+#[test]
+fn a_flipped_bit_never_lowers_a_watermark() {
+    let directory = tempfile::tempdir().unwrap();
+    edit(directory.path(), "SELECT 1");
+    let path = file(directory.path());
+    let sound = fs::read(&path).unwrap();
+    let mut noticed = 0;
+    for at in (0..sound.len()).step_by(7) {
+        let mut flipped = sound.clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&path, flipped).unwrap();
+        match Ledger::open(settings(directory.path())) {
+            Err(_) => noticed += 1,
+            Ok(ledger) => {
+                let refusal = ask(&ledger, block(1, 10, 9)).unwrap().expect_err("signed a second block");
+                assert!(
+                    matches!(refusal, Refusal::OtherBlockAtSlot { .. } | Refusal::OtherChain { .. }),
+                    "{refusal}"
+                );
+            }
+        }
+        let _ = fs::remove_file(path.with_extension("sqlite-wal"));
+    }
+    assert!(noticed > 30, "only {noticed} flips noticed: the file must have changed its form");
+}
+
+#[test]
+fn a_log_without_its_ledger_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()));
+    fs::remove_file(file(directory.path())).unwrap();
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::Orphan { .. })));
+}
+
+#[test]
+fn files_that_others_may_write_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    drop(open(directory.path()));
+    let state = directory.path().join("state");
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o770)).unwrap();
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::Exposed { .. })));
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::set_permissions(file(directory.path()), fs::Permissions::from_mode(0o620)).unwrap();
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::Exposed { .. })));
+}
+
+#[test]
+fn a_configured_chain_must_be_the_pinned_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let network =
+        |root| Settings { genesis_validators_root: Some(Root([root; 32])), ..settings(directory.path()) };
+    {
+        let ledger = Ledger::open(network(0xAA)).unwrap();
+        assert!(matches!(refuse(&ledger, block(1, 10, 1)), Refusal::OtherChain { .. }));
+        wait(ledger.ping()).unwrap();
+    }
+    assert!(matches!(Ledger::open(network(0xBB)), Err(OpenError::OtherChain { .. })));
+    drop(Ledger::open(network(0xAA)).unwrap());
+}
+
+/// A ledger with a block at slot 10 of key 1 and an attestation of key 2, closed, then edited by hand.
+fn edit(directory: &Path, sql: &str) {
+    {
+        let ledger = open(directory);
+        sign(&ledger, block(1, 10, 1));
+        sign(&ledger, attestation(2, 3, 4, 2));
+    }
+    Connection::open(file(directory)).unwrap().execute_batch(sql).unwrap();
+}
+
+fn file(directory: &Path) -> PathBuf {
+    directory.join("state/ledger.sqlite")
+}

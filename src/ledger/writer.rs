@@ -1,0 +1,197 @@
+//! The order of events: one thread that owns memory and file, and everything it does to a batch of requests.
+//!
+//! ```text
+//! take all that waits -> judge each against memory, answer at once -> one transaction, one fsync -> clear all allowed
+//! ```
+//!
+//! A refusal needs no disk. An allowed message may be signed while the fsync runs, but the signature is only released
+//! after it ([`super::Judged::cleared`]). Two contradicting messages of one batch meet in memory: the first passes.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use super::book::{Book, Horizon, RawRoots, Record, Request};
+use super::clearance::{Commit, Fault, Judged, Stage, Verdict};
+use super::store::{Store, StoreError};
+use crate::primitives::Slot;
+
+/// What the writer is asked to do.
+#[derive(Debug)]
+pub(super) enum Task {
+    /// Judge one message.
+    Judge { request: Request, arrived: Instant, answer: oneshot::Sender<Result<Verdict, Fault>> },
+    /// Judge several, in order, in one transaction.
+    JudgeAll {
+        requests: Vec<Request>,
+        arrived: Instant,
+        answer: oneshot::Sender<Result<Vec<Verdict>, Fault>>,
+    },
+    /// Answer when everything asked before is done: a sign of life.
+    Ping { answer: oneshot::Sender<Result<(), Fault>> },
+}
+
+/// A chain's clock, for telling how far ahead a message can plausibly lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GenesisClock {
+    /// Seconds since 1970 at slot 0.
+    pub(crate) genesis_time: u64,
+    pub(crate) seconds_per_slot: u64,
+    pub(crate) slots_per_epoch: u64,
+}
+
+impl GenesisClock {
+    /// A day beyond what the clock or the records say, whichever is later: a clock set back does not stop a signer
+    /// that has records of today.
+    fn horizon(self, highest: Slot, now: SystemTime) -> Horizon {
+        let Self { genesis_time, seconds_per_slot, slots_per_epoch } = self;
+        let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
+        let slots = |seconds: u64| seconds.checked_div(seconds_per_slot).unwrap_or_default();
+        let current = slots(unix.saturating_sub(genesis_time));
+        let latest = Slot(current.max(highest.0).saturating_add(slots(A_DAY)));
+        Horizon { latest, slots_per_epoch }
+    }
+}
+
+/// The thread's state.
+pub(super) struct Writer {
+    pub(super) book: Book,
+    pub(super) store: Store,
+    pub(super) raw_roots: RawRoots,
+    pub(super) longest_wait: Duration,
+    pub(super) clock: Option<GenesisClock>,
+    pub(super) broken: watch::Sender<Option<Arc<StoreError>>>,
+}
+
+impl Writer {
+    /// Serves the queue until its last sender is gone.
+    pub(super) fn run(mut self, mut queue: mpsc::Receiver<Task>) {
+        let mut waiting = Vec::with_capacity(BATCH);
+        while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
+            self.serve(waiting.drain(..));
+            if queue.is_empty() && self.cause().is_none() {
+                let tidied = self.store.tidy();
+                self.note(tidied);
+            }
+        }
+        if self.cause().is_some() {
+            return; // What is in the file has to be found out by the next start.
+        }
+        if let Err(error) = self.store.close() {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "closing the slashing protection ledger failed"
+            );
+        }
+    }
+
+    fn serve(&mut self, tasks: impl Iterator<Item = Task>) {
+        let mut batch = Batch::new(self.horizon());
+        for task in tasks {
+            match task {
+                // Nobody waits for an answer that cannot be sent.
+                Task::Judge { request, arrived, answer } => {
+                    let verdict = self.admit(arrived).map(|()| self.judge(&request, &mut batch));
+                    drop(answer.send(verdict));
+                }
+                Task::JudgeAll { requests, arrived, answer } => {
+                    let verdicts = self
+                        .admit(arrived)
+                        .map(|()| requests.iter().map(|request| self.judge(request, &mut batch)).collect());
+                    drop(answer.send(verdicts));
+                }
+                Task::Ping { answer } => {
+                    self.finish(&mut batch);
+                    drop(answer.send(self.cause().map_or(Ok(()), |cause| Err(Fault::Broken(cause)))));
+                }
+            }
+        }
+        self.finish(&mut batch);
+    }
+
+    /// Turns away what comes too late to be of use, or after a fault.
+    fn admit(&self, arrived: Instant) -> Result<(), Fault> {
+        if let Some(cause) = self.cause() {
+            return Err(Fault::Broken(cause));
+        }
+        let waited = arrived.elapsed();
+        if waited > self.longest_wait {
+            return Err(Fault::WaitedTooLong { waited, limit: self.longest_wait });
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, request: &Request, batch: &mut Batch) -> Verdict {
+        match self.book.judge(request, self.raw_roots, batch.horizon) {
+            Ok(Record::Durable) => Verdict::Allowed(Judged::new(request, Commit::Durable)),
+            Ok(Record::Unsaved) => Verdict::Allowed(Judged::new(request, batch.commit())),
+            Err(refusal) => Verdict::Refused(refusal),
+        }
+    }
+
+    /// Makes all that was judged durable and tells those who wait for it.
+    fn finish(&mut self, batch: &mut Batch) {
+        if self.cause().is_some() || self.book.is_saved() {
+            return;
+        }
+        let saved = self.store.save(&self.book);
+        match self.note(saved) {
+            None => {
+                self.book.mark_saved();
+                batch.tell(Stage::Durable);
+            }
+            Some(cause) => batch.tell(Stage::Failed(cause)),
+        }
+    }
+
+    /// The first error breaks the ledger for good.
+    fn note(&mut self, outcome: Result<(), StoreError>) -> Option<Arc<StoreError>> {
+        let error = outcome.err()?;
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "slashing protection is broken; blocks and attestations are not signed until a restart"
+        );
+        let cause = Arc::new(error);
+        self.broken.send_replace(Some(Arc::clone(&cause)));
+        Some(cause)
+    }
+
+    fn cause(&self) -> Option<Arc<StoreError>> {
+        self.broken.borrow().clone()
+    }
+
+    fn horizon(&self) -> Option<Horizon> {
+        let clock = self.clock?;
+        Some(clock.horizon(self.book.highest_slot(clock.slots_per_epoch), SystemTime::now()))
+    }
+}
+
+/// The requests that share a transaction.
+struct Batch {
+    horizon: Option<Horizon>,
+    stage: Option<watch::Sender<Stage>>,
+}
+
+impl Batch {
+    fn new(horizon: Option<Horizon>) -> Self {
+        Self { horizon, stage: None }
+    }
+
+    fn commit(&mut self) -> Commit {
+        let stage = self.stage.get_or_insert_with(|| watch::channel(Stage::Syncing).0);
+        Commit::Pending(stage.subscribe())
+    }
+
+    /// Ends the transaction for those who wait for it; who comes now waits for the next one.
+    fn tell(&mut self, outcome: Stage) {
+        if let Some(stage) = self.stage.take() {
+            stage.send_replace(outcome);
+        }
+    }
+}
+
+/// So many tasks share a transaction at most.
+const BATCH: usize = 1_000;
+
+const A_DAY: u64 = 86_400;
