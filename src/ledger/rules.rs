@@ -202,6 +202,7 @@ pub(crate) enum Refusal {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use proptest::prelude::*;
 
