@@ -1,7 +1,187 @@
-//! Arguments to subcommand, one file each.
+//! Arguments to subcommand, one file each; and the one place where an error becomes a line on stderr and an exit status.
+
+mod serve;
+
+use std::error::Error as _;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-/// Runs the program with the process's own arguments.
+use clap::{Parser, Subcommand};
+
+use crate::config::{self, Environment};
+use crate::daemon;
+use crate::supervisor::listeners;
+use crate::supervisor::logging;
+
+/// Runs the program with the process's own arguments and environment.
 pub fn run() -> ExitCode {
-    ExitCode::SUCCESS
+    let environment = Environment::of_process();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return usage(&error),
+    };
+    let outcome = match arguments.command {
+        None => serve::run(arguments.serve, &environment),
+        Some(Command::Serve(options)) => serve::run(*options, &environment),
+    };
+    match outcome {
+        Ok(()) => ExitStatus::Ok.into(),
+        Err(error) => {
+            report(&error, &environment);
+            error.exit_status().into()
+        }
+    }
+}
+
+/// Remote BLS signer for Ethereum validators
+///
+/// Without a subcommand it serves, with the options of 'serve'. Each option NAME of 'serve' can also be given as the
+/// environment variable BLS_SIGNER_NAME or in the TOML file of --config (or BLS_SIGNER_CONFIG), in capitals or small
+/// letters and with _ for -. Flags win over the environment, and the environment over the file.
+#[derive(Parser)]
+#[command(name = "bls-signer", version, args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(flatten)]
+    serve: serve::Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Hold keys and sign for validator clients until told to stop (the default)
+    Serve(Box<serve::Options>),
+}
+
+/// What the process says to its parent; sysexits(3) where there is a fitting number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    Ok = 0,
+    /// A fault of ours or of the machine: trying again may help.
+    Fault = 1,
+    /// Arguments that cannot be read.
+    Usage = 2,
+    /// Another process holds the state directory.
+    StateInUse = 75,
+    /// A configuration that cannot be used: trying again does not help.
+    Configuration = 78,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+/// Why a subcommand failed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("configuration")]
+    Configuration(#[from] config::Error),
+    #[error(transparent)]
+    Daemon(#[from] daemon::Error),
+}
+
+impl Error {
+    /// The only map from errors to exit statuses.
+    fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Configuration(_) => ExitStatus::Configuration,
+            Self::Daemon(daemon::Error::Listen(error)) => match error {
+                listeners::Error::Activation(_)
+                | listeners::Error::OpenKeymanager(_)
+                | listeners::Error::NotASocket { .. } => ExitStatus::Configuration,
+                listeners::Error::Inherited(_)
+                | listeners::Error::Bind { .. }
+                | listeners::Error::InUse { .. }
+                | listeners::Error::Stale { .. } => ExitStatus::Fault,
+            },
+        }
+    }
+}
+
+/// Help and version go to stdout with status 0, anything else to stderr with status 2.
+fn usage(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Ok.into() }
+}
+
+/// One line with the error and all its causes.
+fn report(error: &Error, environment: &Environment) {
+    // Under systemd the journal takes the priority from such a prefix (sd-daemon(3)).
+    let prefix = if logging::stderr_is_journal(environment) { "<3>" } else { "" };
+    let _ = writeln!(io::stderr(), "{prefix}bls-signer: {}", chain(error));
+}
+
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text.replace('\n', " ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(arguments: &[&str]) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from([&["bls-signer"], arguments].concat())
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn serving_is_the_default() {
+        let arguments = parse(&["--port", "9000"]).ok().unwrap();
+        assert!(arguments.command.is_none());
+        assert_eq!(arguments.serve.settings.port, Some(9000));
+        let Some(Command::Serve(options)) = parse(&["serve", "--port=9000"]).ok().unwrap().command else {
+            panic!("not serve");
+        };
+        assert_eq!(options.settings.port, Some(9000));
+        assert!(parse(&["--port", "9000", "serve"]).is_err());
+    }
+
+    #[test]
+    fn a_switch_may_stand_alone_and_takes_no_other_argument_for_its_value() {
+        use crate::config::Switch;
+        let switch = |arguments: &[&str]| parse(arguments).ok().unwrap().serve.settings.require_ledger;
+        assert_eq!(switch(&["--require-ledger"]), Some(Switch::On));
+        assert_eq!(switch(&["--require-ledger=off"]), Some(Switch::Off));
+        assert_eq!(switch(&["--require-ledger", "--port", "1"]), Some(Switch::On));
+        assert_eq!(switch(&[]), None);
+    }
+
+    #[test]
+    fn listeners_add_up() {
+        let arguments = parse(&["--listen", "signing=unix:/a", "--listen=keymanager=unix:/b"]).ok().unwrap();
+        assert_eq!(arguments.serve.settings.listen.unwrap().len(), 2);
+    }
+
+    #[test]
+    fn an_error_is_one_line_with_its_causes() {
+        let path = "/nonexistent/config.toml".into();
+        let source = io::Error::from(io::ErrorKind::NotFound);
+        let error = Error::from(config::Error::Read { what: "the configuration file", path, source });
+        assert_eq!(
+            chain(&error),
+            "configuration: cannot read the configuration file /nonexistent/config.toml: entity not found"
+        );
+        assert_eq!(error.exit_status(), ExitStatus::Configuration);
+    }
+
+    #[test]
+    fn help_shows_no_value_of_the_environment() {
+        let help = Arguments::command().render_long_help().to_string();
+        assert!(help.contains("--auth-token") && !help.contains("[env"), "{help}");
+    }
 }

@@ -1,1 +1,93 @@
-//! TODO(config)
+//! Configuration in three stages: raw (all optional, unknown keys refused), merged (file < environment < flags), and
+//! validated into [`Settings`], whose parts cannot contradict each other.
+//!
+//! One struct, [`RawSettings`], defines every option once: the flag `--log-level`, the variable
+//! `BLS_SIGNER_LOG_LEVEL` and the file's key `log_level` are the same field.
+
+mod access;
+mod environment;
+mod listen;
+mod merged;
+mod raw;
+mod settings;
+mod values;
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+pub(crate) use access::{AuthToken, Tls};
+pub(crate) use environment::Environment;
+pub(crate) use listen::{Address, ListenSpec, Role};
+pub(crate) use raw::RawSettings;
+pub(crate) use settings::{KeySources, KeystoreDirectory, LedgerSettings, Limits, Settings};
+pub(crate) use values::{LogLevel, RawRoots, Switch};
+
+/// Reads the file (`--config`, else `BLS_SIGNER_CONFIG`, else none) and the environment, lays the flags over them and
+/// validates the result.
+pub(crate) fn load(
+    file: Option<&Path>,
+    flags: RawSettings,
+    environment: &Environment,
+) -> Result<Settings, Error> {
+    let file = file.map(Path::to_owned).or_else(|| environment.path("BLS_SIGNER_CONFIG"));
+    let from_file = match &file {
+        Some(path) => RawSettings::from_file(path)?,
+        None => RawSettings::default(),
+    };
+    let merged = flags.over(RawSettings::from_environment(environment)?).over(from_file);
+    Settings::validate(merged, environment)
+}
+
+/// Why a configuration cannot be used. Each names the value and what to do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot read {what} {}", path.display())]
+    Read { what: &'static str, path: PathBuf, source: io::Error },
+    #[error("{} line {line}: {reason}", path.display())]
+    Parse { path: PathBuf, line: usize, reason: String },
+    #[error("the environment variable {variable}: {reason}")]
+    Variable { variable: String, reason: String },
+    #[error("{what} {} is empty", path.display())]
+    EmptyFile { what: &'static str, path: PathBuf },
+    #[error(
+        "{what} {shown} can be read by every user (mode {mode:04o}): take that away with 'chmod o-rwx {shown}'",
+        shown = path.display()
+    )]
+    Exposed { what: &'static str, path: PathBuf, mode: u32 },
+    #[error("{first} and {second} are given together: keep one of them")]
+    Conflict { first: &'static str, second: &'static str },
+    #[error("{given} is given without {missing}: they are only of use together")]
+    Incomplete { given: &'static str, missing: &'static str },
+    #[error("listen is an empty list: name a listener, or leave it out")]
+    NoListener,
+    #[error("--host '{host}' is no IP address and not localhost")]
+    Host { host: String },
+    #[error("the auth token is empty: give one of 16 or more random characters, or leave the option out")]
+    EmptyToken,
+    #[error(
+        "the auth token has a character that an HTTP header cannot carry: use letters, digits and -._~+/="
+    )]
+    UnusableToken,
+    #[error(
+        "the host allow-list has an entry '{entry}' that is no host name: leave the port and the scheme out"
+    )]
+    AllowedHost { entry: String },
+    #[error(transparent)]
+    OpenKeymanager(#[from] OpenKeymanager),
+    #[error(
+        "no place for the state: give --state-dir, or set STATE_DIRECTORY, XDG_STATE_HOME or HOME to an absolute path"
+    )]
+    NoStateDirectory,
+}
+
+/// A listener that would let anybody on the network import and delete keys.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the {role} listener on {address} would let anybody who reaches it import and delete keys: give --auth-token-file, \
+     or --tls-cert, --tls-key and --tls-client-ca, or listen on a loopback address or a Unix socket"
+)]
+pub(crate) struct OpenKeymanager {
+    pub(crate) role: Role,
+    pub(crate) address: SocketAddr,
+}

@@ -1,0 +1,31 @@
+//! `bls-signer serve`: settings, then logging, then the daemon.
+
+use std::path::PathBuf;
+
+use tracing::warn;
+
+use super::Error;
+use crate::config::{self, Environment, RawSettings};
+use crate::daemon;
+use crate::supervisor::logging;
+
+/// The options of the daemon.
+#[derive(clap::Args)]
+pub(super) struct Options {
+    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else none]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) settings: RawSettings,
+}
+
+/// Serves until the process is told to stop.
+pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
+    let settings = config::load(options.config.as_deref(), options.settings, environment)?;
+    logging::start(settings.log_level, environment);
+    for warning in &settings.warnings {
+        warn!("{warning}");
+    }
+    daemon::run(settings, environment)?;
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! Second stage: one source laid over another. Options that replace each other are replaced together.
+
+use super::RawSettings;
+
+impl RawSettings {
+    /// These settings, with the gaps filled from a weaker source.
+    ///
+    /// Ways to say the same thing belong together: whoever says `host` or `port` is not overruled by a weaker `listen`,
+    /// and the same holds for the token and its file.
+    pub(super) fn over(self, weaker: Self) -> Self {
+        let listen = if self.host.is_none() && self.port.is_none() { weaker.listen } else { None };
+        let (host, port) = if self.listen.is_none() { (weaker.host, weaker.port) } else { (None, None) };
+        let auth_token = if self.auth_token_file.is_none() { weaker.auth_token } else { None };
+        let auth_token_file = if self.auth_token.is_none() { weaker.auth_token_file } else { None };
+        Self {
+            listen: self.listen.or(listen),
+            host: self.host.or(host),
+            port: self.port.or(port),
+            tls_cert: self.tls_cert.or(weaker.tls_cert),
+            tls_key: self.tls_key.or(weaker.tls_key),
+            tls_client_ca: self.tls_client_ca.or(weaker.tls_client_ca),
+            auth_token: self.auth_token.or(auth_token),
+            auth_token_file: self.auth_token_file.or(auth_token_file),
+            http_host_allowlist: self.http_host_allowlist.or(weaker.http_host_allowlist),
+            network: self.network.or(weaker.network),
+            state_dir: self.state_dir.or(weaker.state_dir),
+            slashing_protection: self.slashing_protection.or(weaker.slashing_protection),
+            require_ledger: self.require_ledger.or(weaker.require_ledger),
+            raw_roots: self.raw_roots.or(weaker.raw_roots),
+            seal_file: self.seal_file.or(weaker.seal_file),
+            keystores_path: self.keystores_path.or(weaker.keystores_path),
+            keystores_passwords_path: self.keystores_passwords_path.or(weaker.keystores_passwords_path),
+            key_config_path: self.key_config_path.or(weaker.key_config_path),
+            kdf_memory: self.kdf_memory.or(weaker.kdf_memory),
+            max_connections: self.max_connections.or(weaker.max_connections),
+            max_requests: self.max_requests.or(weaker.max_requests),
+            header_timeout: self.header_timeout.or(weaker.header_timeout),
+            idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
+            log_level: self.log_level.or(weaker.log_level),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn toml(text: &str) -> RawSettings {
+        RawSettings::from_toml(text).ok().unwrap()
+    }
+
+    #[test]
+    fn the_stronger_source_wins_and_gaps_are_filled() {
+        let merged =
+            toml("port = 1").over(toml("port = 2\nhost = '::1'")).over(toml("port = 3\nnetwork = 'hoodi'"));
+        assert_eq!(merged.port, Some(1));
+        assert_eq!(merged.host.as_deref(), Some("::1"));
+        assert_eq!(merged.network.as_deref(), Some("hoodi"));
+    }
+
+    #[test]
+    fn a_port_replaces_weaker_listeners_and_the_other_way_round() {
+        let merged = toml("port = 1").over(toml("listen = ['all=unix:/a']"));
+        assert_eq!((merged.port, merged.listen), (Some(1), None));
+        let merged = toml("listen = ['all=unix:/a']").over(toml("port = 1\nhost = '::1'"));
+        assert_eq!((merged.port, merged.host), (None, None));
+        assert!(merged.listen.is_some());
+    }
+
+    #[test]
+    fn a_token_replaces_a_weaker_token_file_and_the_other_way_round() {
+        let merged = toml("auth_token = 'a'").over(toml("auth_token_file = '/f'"));
+        assert!(merged.auth_token.is_some() && merged.auth_token_file.is_none());
+        let merged = toml("auth_token_file = '/f'").over(toml("auth_token = 'a'"));
+        assert!(merged.auth_token.is_none() && merged.auth_token_file.is_some());
+    }
+}

@@ -1,0 +1,292 @@
+//! First stage: what one source says, every option optional. Each field is a flag, a variable and a key of the file.
+
+use std::fs;
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, FromArgMatches};
+use serde::Deserialize;
+
+use super::access::refuse_exposed;
+use super::{AuthToken, Environment, Error, ListenSpec, LogLevel, RawRoots, Switch};
+
+/// The options of the daemon, as one source gives them.
+#[derive(Args, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct RawSettings {
+    /// Listen for a role: ROLE=unix:/path or ROLE=host:port [default: --host and --port]
+    ///
+    /// Roles are signing, keymanager, metrics and all. Give it once for each listener. Sockets that systemd hands over
+    /// take its place.
+    #[arg(long, value_name = "ROLE=ADDR", value_delimiter = ',', help_heading = LISTENING)]
+    pub(crate) listen: Option<Vec<ListenSpec>>,
+    /// Address to serve everything on: an IP address or localhost [default: 127.0.0.1]
+    #[arg(long, value_name = "HOST", help_heading = LISTENING)]
+    pub(crate) host: Option<String>,
+    /// Port to serve everything on; 0 takes a free one [default: 8080]
+    #[arg(long, value_name = "PORT", help_heading = LISTENING)]
+    pub(crate) port: Option<u16>,
+
+    /// Certificate chain for TLS on TCP listeners (PEM)
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Key of the certificate (PEM)
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Demand client certificates that these authorities signed (PEM)
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Bearer token that every request but health must carry; other users can see it here, so better use a file
+    #[arg(long, value_name = "TOKEN", value_parser = token, help_heading = ACCESS)]
+    pub(crate) auth_token: Option<AuthToken>,
+    /// File with the bearer token, not readable by every user [default: the systemd credential auth-token]
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    pub(crate) auth_token_file: Option<PathBuf>,
+    /// Host names that TCP requests may name; * for any [default: localhost,127.0.0.1,[::1]]
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', help_heading = ACCESS)]
+    pub(crate) http_host_allowlist: Option<Vec<String>>,
+
+    /// Network of the validators: a name or the path of a consensus config.yaml [default: mainnet]
+    #[arg(long, value_name = "NETWORK", help_heading = SIGNING)]
+    pub(crate) network: Option<String>,
+    /// Directory of the slashing-protection ledger and the sealed keys
+    /// [default: $STATE_DIRECTORY, $XDG_STATE_HOME/bls-signer or ~/.local/state/bls-signer]
+    #[arg(long, value_name = "DIRECTORY", help_heading = SIGNING)]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Refuse what could get a validator slashed [default: on]
+    #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
+    pub(crate) slashing_protection: Option<Switch>,
+    /// Do not start without an existing ledger, instead of creating one
+    #[arg(long, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_missing_value = "on",
+          help_heading = SIGNING)]
+    pub(crate) require_ledger: Option<Switch>,
+    /// Whether to sign roots that come without their duty [default: unprotected-keys]
+    #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
+    pub(crate) raw_roots: Option<RawRoots>,
+
+    /// Secret that seals imported keys on disk [default: the systemd credential seal; else keys live in memory only]
+    #[arg(long, value_name = "FILE", help_heading = KEYS)]
+    pub(crate) seal_file: Option<PathBuf>,
+    /// Directory of EIP-2335 keystores to load
+    #[arg(long, value_name = "DIRECTORY", help_heading = KEYS)]
+    pub(crate) keystores_path: Option<PathBuf>,
+    /// Their passwords: a directory of NAME.txt, or one file for all
+    #[arg(long, value_name = "PATH", help_heading = KEYS)]
+    pub(crate) keystores_passwords_path: Option<PathBuf>,
+    /// Directory of Web3Signer key configuration files (YAML)
+    #[arg(long, value_name = "DIRECTORY", help_heading = KEYS)]
+    pub(crate) key_config_path: Option<PathBuf>,
+    /// Memory for decrypting keystores, in MiB [default: 512]
+    #[arg(long, value_name = "MIB", help_heading = KEYS)]
+    pub(crate) kdf_memory: Option<NonZeroU32>,
+
+    /// Connections open at one time [default: 1024]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(crate) max_connections: Option<NonZeroUsize>,
+    /// Requests worked on at one time; more wait [default: 512]
+    #[arg(long, value_name = "N", help_heading = LIMITS)]
+    pub(crate) max_requests: Option<NonZeroUsize>,
+    /// Seconds that a request's head may take [default: 10]
+    #[arg(long, value_name = "SECONDS", help_heading = LIMITS)]
+    pub(crate) header_timeout: Option<NonZeroU32>,
+    /// Seconds after which an idle connection is closed [default: 900]
+    #[arg(long, value_name = "SECONDS", help_heading = LIMITS)]
+    pub(crate) idle_timeout: Option<NonZeroU32>,
+
+    /// How much to log [default: info]
+    #[arg(long, value_name = "LEVEL", ignore_case = true, help_heading = LOGGING)]
+    pub(crate) log_level: Option<LogLevel>,
+}
+
+impl RawSettings {
+    /// What a TOML file says. Unknown keys are refused; so is a token in a file that every user can read.
+    pub(super) fn from_file(path: &Path) -> Result<Self, Error> {
+        let text = fs::read_to_string(path).map_err(|source| Error::Read {
+            what: FILE,
+            path: path.to_owned(),
+            source,
+        })?;
+        let settings = Self::from_toml(&text).map_err(|(line, reason)| Error::Parse {
+            path: path.to_owned(),
+            line,
+            reason,
+        })?;
+        if settings.auth_token.is_some() {
+            refuse_exposed("the configuration file with its auth_token", path)?;
+        }
+        Ok(settings)
+    }
+
+    /// The same for the text itself; an error is a line and a reason.
+    pub(super) fn from_toml(text: &str) -> Result<Self, (usize, String)> {
+        // The error's own display quotes the line, and the line may hold the token.
+        toml::from_str(text).map_err(|error: toml::de::Error| {
+            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+            (before.matches('\n').count().saturating_add(1), error.message().to_owned())
+        })
+    }
+
+    /// What `BLS_SIGNER_*` variables say. One that is set to nothing counts as absent, except for the token: an empty
+    /// one is a mistake that would leave the door open.
+    pub(super) fn from_environment(environment: &Environment) -> Result<Self, Error> {
+        let command = Self::augment_args(clap::Command::new("environment").no_binary_name(true));
+        let mut flags = Vec::new();
+        for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let variable = variable(long);
+            let value = match long {
+                "auth-token" => environment.given(&variable),
+                _ => environment.value(&variable),
+            };
+            let Some(value) = value else { continue };
+            let mut flag = std::ffi::OsString::from(format!("--{long}="));
+            flag.push(value);
+            command
+                .clone()
+                .try_get_matches_from([&flag])
+                .map_err(|error| Error::Variable { variable, reason: one_line(&error) })?;
+            flags.push(flag);
+        }
+        command
+            .try_get_matches_from(flags)
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| Error::Variable { variable: PREFIX.to_owned(), reason: one_line(&error) })
+    }
+
+    /// The `BLS_SIGNER_*` variables that mean nothing: perhaps misspelt, perhaps another program's.
+    pub(super) fn unknown_variables(environment: &Environment) -> Vec<String> {
+        let command = Self::augment_args(clap::Command::new("environment"));
+        let known: Vec<_> = command.get_arguments().filter_map(clap::Arg::get_long).map(variable).collect();
+        environment
+            .names_with_prefix(PREFIX)
+            .filter(|name| *name != "BLS_SIGNER_CONFIG" && !known.iter().any(|known| known == name))
+            .map(str::to_owned)
+            .collect()
+    }
+}
+
+fn variable(long: &str) -> String {
+    format!("{PREFIX}{}", long.to_ascii_uppercase().replace('-', "_"))
+}
+
+/// Never fails, because clap shows a value that its parser refuses.
+fn token(text: &str) -> Result<AuthToken, std::convert::Infallible> {
+    Ok(AuthToken::unchecked(text.to_owned()))
+}
+
+/// The statement of clap's error, without its advice about `--help`.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let statement = text.split("\n\n").next().unwrap_or_default();
+    let statement = statement.strip_prefix("error: ").unwrap_or(statement);
+    statement.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+const PREFIX: &str = "BLS_SIGNER_";
+const FILE: &str = "the configuration file";
+const LISTENING: &str = "Listening";
+const ACCESS: &str = "Access";
+const SIGNING: &str = "Signing";
+const KEYS: &str = "Keys";
+const LIMITS: &str = "Limits";
+const LOGGING: &str = "Logging";
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn from_environment(variables: &[(&str, &str)]) -> Result<RawSettings, Error> {
+        RawSettings::from_environment(&variables.iter().copied().collect())
+    }
+
+    #[test]
+    fn the_file_refuses_unknown_keys_with_the_line() {
+        let (line, reason) = RawSettings::from_toml("port = 1\n\nprot = 2\n").err().unwrap();
+        assert_eq!(line, 3);
+        assert!(reason.contains("unknown field `prot`"), "{reason}");
+    }
+
+    #[test]
+    fn an_error_in_the_file_never_shows_the_token() {
+        for text in [
+            "auth_token = \"hush-hush",
+            "auth_token = 4711",
+            "auth_token = [\"hush-hush\"]",
+            "auth_token = hush-hush",
+        ] {
+            let (_, reason) = RawSettings::from_toml(text).err().unwrap();
+            assert!(!reason.contains("hush") && !reason.contains("4711"), "{text}: {reason}");
+        }
+    }
+
+    #[test]
+    fn a_token_in_a_world_readable_file_is_refused() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.toml");
+        let with_mode = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            RawSettings::from_file(&path)
+        };
+        assert!(matches!(with_mode("auth_token = 'x'", 0o644).err(), Some(Error::Exposed { .. })));
+        assert!(with_mode("auth_token = 'x'", 0o640).is_ok());
+        assert!(with_mode("port = 1", 0o644).is_ok());
+    }
+
+    #[test]
+    fn switches_are_words_or_booleans_in_the_file() {
+        for (text, expected) in
+            [("\"on\"", Switch::On), ("true", Switch::On), ("\"off\"", Switch::Off), ("false", Switch::Off)]
+        {
+            let settings = RawSettings::from_toml(&format!("slashing_protection = {text}")).ok().unwrap();
+            assert_eq!(settings.slashing_protection, Some(expected), "{text}");
+        }
+        assert!(RawSettings::from_toml("slashing_protection = \"maybe\"").is_err());
+    }
+
+    #[test]
+    fn every_kind_of_option_is_read_from_the_environment() {
+        let settings = from_environment(&[
+            ("BLS_SIGNER_PORT", "9000"),
+            ("BLS_SIGNER_LISTEN", "signing=unix:/a,keymanager=unix:/b"),
+            ("BLS_SIGNER_LOG_LEVEL", "DEBUG"),
+            ("BLS_SIGNER_REQUIRE_LEDGER", "true"),
+            ("BLS_SIGNER_AUTH_TOKEN", "--looks-like-a-flag"),
+            ("BLS_SIGNER_NETWORK", ""),
+            ("PORT", "1"),
+        ])
+        .ok()
+        .unwrap();
+        assert_eq!(settings.port, Some(9000));
+        assert_eq!(settings.listen.map(|listen| listen.len()), Some(2));
+        assert_eq!(settings.log_level, Some(LogLevel::Debug));
+        assert_eq!(settings.require_ledger, Some(Switch::On));
+        assert_eq!(settings.auth_token.unwrap().reveal(), "--looks-like-a-flag");
+        assert_eq!(settings.network, None);
+    }
+
+    #[test]
+    fn a_bad_variable_is_named_with_its_value() {
+        let error = from_environment(&[("BLS_SIGNER_PORT", "tcp://10.0.0.1:80")]).err().unwrap().to_string();
+        assert!(error.contains("BLS_SIGNER_PORT") && error.contains("tcp://10.0.0.1:80"), "{error}");
+        assert!(!error.contains('\n'), "{error}");
+        let error = from_environment(&[("BLS_SIGNER_LOG_LEVEL", "loud")]).err().unwrap().to_string();
+        assert!(error.contains("off, error, warn"), "{error}");
+    }
+
+    #[test]
+    fn an_empty_token_in_the_environment_is_not_the_same_as_none() {
+        assert_eq!(
+            from_environment(&[("BLS_SIGNER_AUTH_TOKEN", "")]).ok().unwrap().auth_token.unwrap().reveal(),
+            ""
+        );
+    }
+
+    #[test]
+    fn unknown_variables_are_listed() {
+        let environment =
+            [("BLS_SIGNER_PROT", "1"), ("BLS_SIGNER_PORT", "1"), ("BLS_SIGNER_CONFIG", "x"), ("HOME", "/")];
+        assert_eq!(RawSettings::unknown_variables(&environment.into_iter().collect()), ["BLS_SIGNER_PROT"]);
+    }
+}

@@ -1,0 +1,416 @@
+//! Third stage: settings that are complete and do not contradict each other.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::access::readable;
+use super::listen::ip_address;
+use super::{
+    Address, AuthToken, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawRoots, RawSettings,
+    Role, Switch, Tls,
+};
+
+/// Everything the daemon is told.
+#[derive(Clone)]
+pub(crate) struct Settings {
+    /// What to listen on where systemd hands no sockets over.
+    pub(crate) listen: Vec<ListenSpec>,
+    /// Whether somebody chose `listen`, rather than the default.
+    pub(crate) listen_chosen: bool,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) auth_token: Option<AuthToken>,
+    /// Host names without port that TCP requests may name; `*` for any.
+    pub(crate) allowed_hosts: Vec<String>,
+    /// A network's name or the path of a consensus `config.yaml`, as given.
+    pub(crate) network: String,
+    pub(crate) ledger: LedgerSettings,
+    pub(crate) raw_roots: RawRoots,
+    pub(crate) keys: KeySources,
+    pub(crate) limits: Limits,
+    pub(crate) log_level: LogLevel,
+    /// What is allowed but deserves a word in the log.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Slashing protection and where it is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct LedgerSettings {
+    /// The directory of the ledger and the sealed keys; it may not exist yet.
+    pub(crate) state_dir: PathBuf,
+    pub(crate) slashing_protection: bool,
+    /// Refuse to start without an existing ledger.
+    pub(crate) required: bool,
+}
+
+/// Where keys come from, apart from the Keymanager API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeySources {
+    /// The secret under which imported keys are kept on disk; without it they live in memory only.
+    pub(crate) seal_file: Option<PathBuf>,
+    pub(crate) keystores: Option<KeystoreDirectory>,
+    /// A directory of Web3Signer's key configuration files.
+    pub(crate) key_config: Option<PathBuf>,
+    /// What decryption may allocate at one time, in MiB.
+    pub(crate) kdf_memory_mib: NonZeroU32,
+}
+
+/// A directory of EIP-2335 keystores.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeystoreDirectory {
+    pub(crate) keystores: PathBuf,
+    /// A directory of `NAME.txt`, or one file for all.
+    pub(crate) passwords: PathBuf,
+}
+
+/// What callers together may take of the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Limits {
+    pub(crate) connections: NonZeroUsize,
+    /// Requests worked on at one time.
+    pub(crate) requests: NonZeroUsize,
+    /// For a request's head to arrive.
+    pub(crate) header_timeout: Duration,
+    /// Until a connection without a request is closed.
+    pub(crate) idle_timeout: Duration,
+}
+
+impl Settings {
+    /// Fills in the defaults and checks every rule. Reads files only to see that they can be used.
+    pub(super) fn validate(raw: RawSettings, environment: &Environment) -> Result<Self, Error> {
+        let mut warnings = Vec::new();
+        for variable in RawSettings::unknown_variables(environment) {
+            warnings.push(format!("the environment variable {variable} is no option of bls-signer"));
+        }
+        let listen_chosen = raw.listen.is_some() || raw.host.is_some() || raw.port.is_some();
+        let auth_token = auth_token(raw.auth_token, raw.auth_token_file, environment)?;
+        if auth_token.as_ref().is_some_and(AuthToken::is_short) {
+            warnings.push("the auth token is shorter than 16 characters and may be guessed".to_owned());
+        }
+        let settings = Self {
+            listen: listen(raw.listen, raw.host, raw.port)?,
+            listen_chosen,
+            tls: Tls::validate(raw.tls_cert, raw.tls_key, raw.tls_client_ca)?,
+            auth_token,
+            allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
+            network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
+            ledger: ledger(raw.slashing_protection, raw.require_ledger, raw.state_dir, environment)?,
+            raw_roots: raw.raw_roots.unwrap_or_default(),
+            keys: KeySources {
+                seal_file: seal_file(raw.seal_file, environment)?,
+                keystores: keystores(raw.keystores_path, raw.keystores_passwords_path)?,
+                key_config: raw.key_config_path,
+                kdf_memory_mib: raw.kdf_memory.unwrap_or(KDF_MEMORY_MIB),
+            },
+            limits: Limits {
+                connections: raw.max_connections.unwrap_or(CONNECTIONS),
+                requests: raw.max_requests.unwrap_or(REQUESTS),
+                header_timeout: raw.header_timeout.map_or(HEADER_TIMEOUT, seconds),
+                idle_timeout: raw.idle_timeout.map_or(IDLE_TIMEOUT, seconds),
+            },
+            log_level: raw.log_level.unwrap_or_default(),
+            warnings,
+        };
+        for spec in &settings.listen {
+            settings.refuse_open_keymanager(spec)?;
+        }
+        Ok(settings)
+    }
+
+    /// Whether this listener would let anybody on the network manage keys (design D7). Asked for configured listeners
+    /// here, and again for those that systemd hands over.
+    pub(crate) fn refuse_open_keymanager(&self, spec: &ListenSpec) -> Result<(), OpenKeymanager> {
+        let Address::Tcp(address) = spec.address else { return Ok(()) };
+        let guarded =
+            self.auth_token.is_some() || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        if guarded || address.ip().to_canonical().is_loopback() || !spec.role.manages_keys() {
+            return Ok(());
+        }
+        Err(OpenKeymanager { role: spec.role, address })
+    }
+}
+
+fn listen(
+    listen: Option<Vec<ListenSpec>>,
+    host: Option<String>,
+    port: Option<u16>,
+) -> Result<Vec<ListenSpec>, Error> {
+    if let Some(listen) = listen {
+        if host.is_some() || port.is_some() {
+            return Err(Error::Conflict { first: "--listen", second: "--host or --port" });
+        }
+        if listen.is_empty() {
+            return Err(Error::NoListener);
+        }
+        return Ok(listen);
+    }
+    let ip = match host {
+        Some(host) => ip_address(&host).ok_or(Error::Host { host })?,
+        None => Ipv4Addr::LOCALHOST.into(),
+    };
+    let address = Address::Tcp(SocketAddr::new(ip, port.unwrap_or(PORT)));
+    Ok(vec![ListenSpec { role: Role::All, address }])
+}
+
+/// The token that was given, in a file or not; else the credential that systemd delivered, if any.
+fn auth_token(
+    token: Option<AuthToken>,
+    file: Option<PathBuf>,
+    environment: &Environment,
+) -> Result<Option<AuthToken>, Error> {
+    match (token, file) {
+        (Some(_), Some(_)) => Err(Error::Conflict { first: "--auth-token", second: "--auth-token-file" }),
+        (Some(token), None) => token.check().map(Some),
+        (None, Some(file)) => AuthToken::from_file(&file).map(Some),
+        (None, None) => {
+            environment.credential("auth-token").map(|file| AuthToken::from_file(&file)).transpose()
+        }
+    }
+}
+
+fn allowed_hosts(hosts: Option<Vec<String>>) -> Result<Vec<String>, Error> {
+    let Some(hosts) = hosts else {
+        return Ok(ALLOWED_HOSTS.iter().map(|&host| host.to_owned()).collect());
+    };
+    for entry in &hosts {
+        let name = !entry.is_empty() && !entry.contains(['/', ':', ' ', '[', ']']);
+        if !name && ip_address(entry).is_none() {
+            return Err(Error::AllowedHost { entry: entry.clone() });
+        }
+    }
+    Ok(hosts)
+}
+
+fn ledger(
+    slashing_protection: Option<Switch>,
+    require_ledger: Option<Switch>,
+    state_dir: Option<PathBuf>,
+    environment: &Environment,
+) -> Result<LedgerSettings, Error> {
+    let slashing_protection = slashing_protection.is_none_or(Switch::is_on);
+    let required = require_ledger.is_some_and(Switch::is_on);
+    if required && !slashing_protection {
+        return Err(Error::Conflict { first: "--require-ledger", second: "--slashing-protection off" });
+    }
+    let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
+    Ok(LedgerSettings { state_dir, slashing_protection, required })
+}
+
+fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {
+    let Some(file) = given.or_else(|| environment.credential("seal")) else { return Ok(None) };
+    readable("the seal file", &file)?;
+    super::access::refuse_exposed("the seal file", &file)?;
+    Ok(Some(file))
+}
+
+fn keystores(
+    keystores: Option<PathBuf>,
+    passwords: Option<PathBuf>,
+) -> Result<Option<KeystoreDirectory>, Error> {
+    match (keystores, passwords) {
+        (Some(keystores), Some(passwords)) => Ok(Some(KeystoreDirectory { keystores, passwords })),
+        (None, None) => Ok(None),
+        (Some(_), None) => {
+            Err(Error::Incomplete { given: "--keystores-path", missing: "--keystores-passwords-path" })
+        }
+        (None, Some(_)) => {
+            Err(Error::Incomplete { given: "--keystores-passwords-path", missing: "--keystores-path" })
+        }
+    }
+}
+
+fn seconds(seconds: NonZeroU32) -> Duration {
+    Duration::from_secs(seconds.get().into())
+}
+
+const PORT: u16 = 8080;
+const ALLOWED_HOSTS: &[&str] = &["localhost", "127.0.0.1", "[::1]"];
+/// Two of the usual scrypt keystores (n = 262144, r = 8: 256 MiB) at a time.
+const KDF_MEMORY_MIB: NonZeroU32 = NonZeroU32::new(512).unwrap();
+const CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1024).unwrap();
+const REQUESTS: NonZeroUsize = NonZeroUsize::new(512).unwrap();
+const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longer than two epochs: a client's pooled connection is not closed under it between two duties.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(900);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn validate(toml: &str) -> Result<Settings, Error> {
+        validate_in(toml, &[("HOME", "/home/me")])
+    }
+
+    fn validate_in(toml: &str, environment: &[(&str, &str)]) -> Result<Settings, Error> {
+        let raw = RawSettings::from_toml(toml).unwrap_or_else(|error| panic!("{error:?}"));
+        Settings::validate(raw, &environment.iter().copied().collect())
+    }
+
+    fn error(toml: &str) -> Error {
+        validate(toml).err().unwrap_or_else(|| panic!("accepted: {toml}"))
+    }
+
+    fn secret_file(directory: &tempfile::TempDir, name: &str) -> PathBuf {
+        let path = directory.path().join(name);
+        fs::write(&path, "0123456789abcdef").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
+    #[test]
+    fn nothing_given_serves_everything_on_the_loopback_port_8080() {
+        let settings = validate("").ok().unwrap();
+        assert_eq!(settings.listen, ["all=127.0.0.1:8080".parse().unwrap()]);
+        assert!(!settings.listen_chosen);
+        assert!(settings.ledger.slashing_protection && !settings.ledger.required);
+        assert_eq!(settings.ledger.state_dir, PathBuf::from("/home/me/.local/state/bls-signer"));
+        assert_eq!(settings.allowed_hosts, ["localhost", "127.0.0.1", "[::1]"]);
+        assert_eq!(settings.network, "mainnet");
+        assert_eq!(settings.raw_roots, RawRoots::UnprotectedKeys);
+        assert_eq!(settings.log_level, LogLevel::Info);
+        assert!(settings.tls.is_none() && settings.auth_token.is_none() && settings.warnings.is_empty());
+    }
+
+    #[test]
+    fn host_and_port_serve_everything_there() {
+        let settings = validate("host = '::1'\nport = 9000").ok().unwrap();
+        assert_eq!(settings.listen, ["all=[::1]:9000".parse().unwrap()]);
+        assert!(settings.listen_chosen);
+        assert!(matches!(error("host = 'signer.example.org'"), Error::Host { .. }));
+    }
+
+    #[test]
+    fn listen_excludes_host_and_port_of_the_same_source() {
+        assert!(matches!(error("listen = ['signing=unix:/a']\nport = 1"), Error::Conflict { .. }));
+        assert!(matches!(error("listen = ['signing=unix:/a']\nhost = '::1'"), Error::Conflict { .. }));
+        assert!(matches!(error("listen = []"), Error::NoListener));
+    }
+
+    #[test]
+    fn keys_are_not_managed_by_anybody_on_the_network() {
+        for open in [
+            "host = '0.0.0.0'",
+            "host = '::'",
+            "host = '192.0.2.1'",
+            "listen = ['keymanager=0.0.0.0:1']",
+            "listen = ['signing=unix:/a', 'all=[2001:db8::1]:1']",
+            "host = '::ffff:192.0.2.1'",
+        ] {
+            let error = error(open);
+            assert!(matches!(&error, Error::OpenKeymanager(_)), "{open}: {error}");
+            assert!(error.to_string().contains("--auth-token-file"));
+            assert!(validate(&format!("auth_token = '0123456789abcdef'\n{open}")).is_ok(), "{open}");
+        }
+        for fine in [
+            "host = '127.0.0.2'",
+            "host = '::1'",
+            "listen = ['signing=0.0.0.0:1', 'metrics=0.0.0.0:2']",
+            "listen = ['keymanager=unix:/a']",
+            "host = '::ffff:127.0.0.1'",
+        ] {
+            assert!(validate(fine).is_ok(), "{fine}");
+        }
+    }
+
+    #[test]
+    fn client_certificates_guard_a_keymanager_listener_and_tls_alone_does_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = secret_file(&directory, "pem");
+        let file = file.display();
+        let tls = format!("host = '0.0.0.0'\ntls_cert = '{file}'\ntls_key = '{file}'");
+        assert!(matches!(error(&tls), Error::OpenKeymanager(_)));
+        assert!(validate(&format!("{tls}\ntls_client_ca = '{file}'")).is_ok());
+    }
+
+    #[test]
+    fn one_token_comes_from_one_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = secret_file(&directory, "auth-token");
+        let both = format!("auth_token = 'x'\nauth_token_file = '{}'", file.display());
+        assert!(matches!(error(&both), Error::Conflict { .. }));
+        assert!(matches!(error("auth_token = ''"), Error::EmptyToken));
+
+        let credentials = [("HOME", "/"), ("CREDENTIALS_DIRECTORY", directory.path().to_str().unwrap())];
+        let from_credential = validate_in("", &credentials).ok().unwrap();
+        assert_eq!(from_credential.auth_token.unwrap().reveal(), "0123456789abcdef");
+        let given = validate_in("auth_token = 'fedcba9876543210'", &credentials).ok().unwrap();
+        assert_eq!(given.auth_token.unwrap().reveal(), "fedcba9876543210");
+    }
+
+    #[test]
+    fn a_short_token_and_an_unknown_variable_are_warned_about() {
+        let environment = [("HOME", "/"), ("BLS_SIGNER_PROT", "1")];
+        let settings = validate_in("auth_token = 'secret'", &environment).ok().unwrap();
+        assert_eq!(settings.warnings.len(), 2);
+        assert!(settings.warnings.iter().all(|warning| !warning.contains("secret")));
+    }
+
+    #[test]
+    fn allowed_hosts_are_names_or_addresses_without_port() {
+        for fine in ["*", "signer.example.org", "192.0.2.1", "[2001:db8::1]"] {
+            let settings = validate(&format!("http_host_allowlist = ['{fine}']")).ok().unwrap();
+            assert_eq!(settings.allowed_hosts, [fine]);
+        }
+        for wrong in ["", "localhost:9000", "http://localhost", "a b"] {
+            let error = error(&format!("http_host_allowlist = ['{wrong}']"));
+            assert!(matches!(error, Error::AllowedHost { .. }), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_required_ledger_contradicts_protection_that_is_off() {
+        assert!(matches!(
+            error("slashing_protection = 'off'\nrequire_ledger = true"),
+            Error::Conflict { .. }
+        ));
+        assert!(!validate("slashing_protection = 'off'").ok().unwrap().ledger.slashing_protection);
+        assert!(validate("require_ledger = true").ok().unwrap().ledger.required);
+    }
+
+    #[test]
+    fn the_state_directory_must_be_known() {
+        assert!(matches!(validate_in("", &[]).err(), Some(Error::NoStateDirectory)));
+        let settings = validate_in("state_dir = '/s'", &[("STATE_DIRECTORY", "/var/lib/x")]).ok().unwrap();
+        assert_eq!(settings.ledger.state_dir, PathBuf::from("/s"));
+    }
+
+    #[test]
+    fn keystores_and_their_passwords_come_together() {
+        assert!(matches!(error("keystores_path = '/k'"), Error::Incomplete { .. }));
+        assert!(matches!(error("keystores_passwords_path = '/p'"), Error::Incomplete { .. }));
+        assert!(
+            validate("keystores_path = '/k'\nkeystores_passwords_path = '/p'")
+                .ok()
+                .unwrap()
+                .keys
+                .keystores
+                .is_some()
+        );
+    }
+
+    #[test]
+    fn the_seal_comes_from_the_credentials_unless_a_file_is_given() {
+        let directory = tempfile::tempdir().unwrap();
+        let seal = secret_file(&directory, "seal");
+        let other = secret_file(&directory, "other");
+        let credentials = [("HOME", "/"), ("CREDENTIALS_DIRECTORY", directory.path().to_str().unwrap())];
+        assert_eq!(validate_in("", &credentials).ok().unwrap().keys.seal_file, Some(seal));
+        let given = format!("seal_file = '{}'", other.display());
+        assert_eq!(validate_in(&given, &credentials).ok().unwrap().keys.seal_file, Some(other.clone()));
+
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o604)).unwrap();
+        assert!(matches!(error(&given), Error::Exposed { .. }));
+        assert!(matches!(error("seal_file = '/nonexistent'"), Error::Read { .. }));
+    }
+
+    #[test]
+    fn zero_is_no_limit() {
+        for key in ["max_connections", "max_requests", "header_timeout", "idle_timeout", "kdf_memory"] {
+            assert!(RawSettings::from_toml(&format!("{key} = 0")).is_err(), "{key}");
+        }
+    }
+}

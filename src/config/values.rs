@@ -1,0 +1,92 @@
+//! Options that are one word of a few.
+
+use clap::ValueEnum;
+use serde::{Deserialize, Deserializer};
+use tracing::level_filters::LevelFilter;
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What ends the service or costs a signature.
+    Error,
+    /// What an operator should look at.
+    #[value(alias = "warning")]
+    Warn,
+    /// Start, stop, keys and refusals.
+    #[default]
+    Info,
+    /// Every request.
+    Debug,
+    /// Every step of a request.
+    Trace,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Off => Self::OFF,
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Trace => Self::TRACE,
+        }
+    }
+}
+
+/// Whether a signing root may be signed without the duty it belongs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum RawRoots {
+    /// Yes, with keys that have no slashing-protection history.
+    #[default]
+    UnprotectedKeys,
+    /// Never.
+    Refuse,
+    /// With every key: slashing protection cannot see what is signed.
+    Allow,
+}
+
+/// Something that is on or off. In the file `true` and `false` do as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    /// On.
+    #[value(aliases = ["true", "yes", "1"])]
+    On,
+    /// Off.
+    #[value(aliases = ["false", "no", "0"])]
+    Off,
+}
+
+impl Switch {
+    pub(crate) fn is_on(self) -> bool {
+        match self {
+            Self::On => true,
+            Self::Off => false,
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Switch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged, expecting = "expected \"on\", \"off\", true or false")]
+        enum Form {
+            Bool(bool),
+            Word(Word),
+        }
+        #[derive(Deserialize)]
+        #[serde(rename_all = "lowercase")]
+        enum Word {
+            On,
+            Off,
+        }
+        Ok(match Form::deserialize(deserializer)? {
+            Form::Bool(true) | Form::Word(Word::On) => Self::On,
+            Form::Bool(false) | Form::Word(Word::Off) => Self::Off,
+        })
+    }
+}

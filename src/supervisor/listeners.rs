@@ -1,0 +1,246 @@
+//! The listening sockets, from systemd or from the configuration, each with its role.
+
+use std::fmt;
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::stat::{Mode, fchmod};
+
+use super::activation::{self, Socket, StoredFd};
+use crate::config::{Address, Environment, ListenSpec, OpenKeymanager, Role, Settings};
+
+/// Everything that is listened on, and what else systemd handed over.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) listeners: Vec<Listener>,
+    pub(crate) stored: Vec<StoredFd>,
+    /// Whether the sockets are systemd's, so that they outlive the process.
+    pub(crate) activated: bool,
+}
+
+/// A socket that listens, non-blocking, with the role that it serves.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) role: Role,
+    pub(crate) socket: Socket,
+    /// For the log: role and address.
+    pub(crate) description: String,
+    /// The socket's file, if it is ours: removed when this is dropped, so keep it until the end.
+    pub(crate) file: Option<SocketFile>,
+}
+
+/// Takes the sockets that systemd hands over, or else binds the configured ones.
+///
+/// Works once, before there are threads and other open files (see [`activation::inherit`]).
+pub(crate) fn open(settings: &Settings, environment: &Environment) -> Result<Opened, Error> {
+    let inherited = activation::inherit(environment)?;
+    let activated = inherited.as_ref().is_some_and(|inherited| !inherited.sockets.is_empty());
+    let inherited = inherited.unwrap_or_default();
+    if activated && settings.listen_chosen {
+        tracing::warn!("systemd hands over sockets: --listen, --host and --port are not used");
+    }
+    let listeners = if activated {
+        inherited.sockets.into_iter().map(|(role, socket)| adopt(settings, role, socket)).collect()
+    } else {
+        settings.listen.iter().map(bind_to).collect::<Result<Vec<_>, _>>()
+    }?;
+    Ok(Opened { listeners, stored: inherited.stored, activated })
+}
+
+fn adopt(settings: &Settings, role: Role, socket: Socket) -> Result<Listener, Error> {
+    if let Socket::Tcp(socket) = &socket {
+        let address = socket.local_addr().map_err(Error::Inherited)?;
+        settings.refuse_open_keymanager(&ListenSpec { role, address: Address::Tcp(address) })?;
+    }
+    socket.set_nonblocking().map_err(Error::Inherited)?;
+    Ok(Listener { role, description: describe(role, &socket), socket, file: None })
+}
+
+fn bind_to(spec: &ListenSpec) -> Result<Listener, Error> {
+    let (socket, file) = match &spec.address {
+        Address::Unix(path) => {
+            let (socket, file) = bind_unix(path, spec.role)?;
+            (Socket::Unix(socket), Some(file))
+        }
+        Address::Tcp(address) => (Socket::Tcp(bind_tcp(*address)?), None),
+    };
+    socket.set_nonblocking().map_err(|source| failed(&spec.address, source))?;
+    Ok(Listener { role: spec.role, description: describe(spec.role, &socket), socket, file })
+}
+
+fn describe(role: Role, socket: &Socket) -> String {
+    format!("{role} on {socket}")
+}
+
+fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
+    let failed = |source| failed(&Address::Tcp(address), source);
+    let socket = TcpListener::bind(address).map_err(failed)?;
+    // The standard library asks for a queue of 128; at the start of a slot every client connects at once.
+    listen(&socket, Backlog::MAXCONN).map_err(|errno| failed(errno.into()))?;
+    Ok(socket)
+}
+
+/// Binds a socket file with its final permissions from the first moment on.
+fn bind_unix(path: &Path, role: Role) -> Result<(UnixListener, SocketFile), Error> {
+    remove_stale(path)?;
+    let failed = |errno: Errno| failed(&Address::Unix(path.to_owned()), errno.into());
+    let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(failed)?;
+    let mode = socket_mode(role);
+    // Linux gives the file the mode of the unbound socket, less the umask; the second call undoes the umask's part.
+    fchmod(&fd, mode).map_err(failed)?;
+    bind(fd_number(&fd), &UnixAddr::new(path).map_err(failed)?).map_err(failed)?;
+    let file = SocketFile(path.to_owned());
+    fs::set_permissions(path, fs::Permissions::from_mode(mode.bits()))
+        .map_err(|source| Error::Bind { address: Address::Unix(path.to_owned()), source })?;
+    listen(&fd, Backlog::MAXCONN).map_err(failed)?;
+    Ok((UnixListener::from(fd), file))
+}
+
+fn fd_number(fd: &OwnedFd) -> i32 {
+    use std::os::fd::AsRawFd;
+    fd.as_raw_fd()
+}
+
+fn socket_mode(role: Role) -> Mode {
+    let owner = Mode::S_IRUSR | Mode::S_IWUSR;
+    match role {
+        Role::Keymanager => owner,
+        Role::Signing | Role::Metrics | Role::All => owner | Mode::S_IRGRP | Mode::S_IWGRP,
+    }
+}
+
+/// Removes the socket file of a process that is gone. Anything else at that path is left alone and ends the start.
+fn remove_stale(path: &Path) -> Result<(), Error> {
+    let metadata = match fs::symlink_metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(failed(&Address::Unix(path.to_owned()), source)),
+    };
+    if !metadata.file_type().is_socket() {
+        return Err(Error::NotASocket { path: path.to_owned() });
+    }
+    match UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|source| Error::Stale { path: path.to_owned(), source })
+        }
+        Ok(_) => Err(Error::InUse { path: path.to_owned() }),
+        Err(source) => Err(failed(&Address::Unix(path.to_owned()), source)),
+    }
+}
+
+fn failed(address: &Address, source: io::Error) -> Error {
+    Error::Bind { address: address.clone(), source }
+}
+
+/// A socket file of ours; dropping this removes it.
+#[derive(Debug)]
+pub(crate) struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // Another run removes it as stale if this fails.
+        let _ = fs::remove_file(&self.0);
+    }
+}
+
+impl fmt::Display for SocketFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.display().fmt(f)
+    }
+}
+
+/// Why there is nothing to listen on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error(transparent)]
+    Activation(#[from] activation::Error),
+    #[error(transparent)]
+    OpenKeymanager(#[from] OpenKeymanager),
+    #[error("cannot use a socket that systemd handed over")]
+    Inherited(#[source] io::Error),
+    #[error("cannot listen on {address}")]
+    Bind { address: Address, source: io::Error },
+    #[error("{} exists and is no socket: move it away or listen elsewhere", path.display())]
+    NotASocket { path: PathBuf },
+    #[error("another process listens on {}: stop it or listen elsewhere", path.display())]
+    InUse { path: PathBuf },
+    #[error("cannot remove the socket {} that a former process left", path.display())]
+    Stale { path: PathBuf, source: io::Error },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(role: Role, path: &Path) -> ListenSpec {
+        ListenSpec { role, address: Address::Unix(path.to_owned()) }
+    }
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn a_socket_file_has_the_permissions_of_its_role_and_goes_with_the_listener() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        for (role, expected) in
+            [(Role::Signing, 0o660), (Role::All, 0o660), (Role::Metrics, 0o660), (Role::Keymanager, 0o600)]
+        {
+            let listener = bind_to(&spec(role, &path)).unwrap();
+            assert_eq!(mode(&path), expected, "{role}");
+            assert_eq!(listener.description, format!("{role} on unix:{}", path.display()));
+            UnixStream::connect(&path).unwrap();
+            drop(listener);
+            assert!(!path.exists(), "{role}");
+        }
+    }
+
+    #[test]
+    fn a_dead_process_s_socket_is_replaced_and_a_living_one_s_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let living = bind_to(&spec(Role::Signing, &path)).unwrap();
+        assert!(matches!(bind_to(&spec(Role::Signing, &path)), Err(Error::InUse { .. })));
+        assert!(path.exists());
+        drop(living);
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("precious");
+        fs::write(&path, "data").unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        for path in [&path, &link] {
+            assert!(matches!(bind_to(&spec(Role::Signing, path)), Err(Error::NotASocket { .. })));
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "data");
+    }
+
+    #[test]
+    fn a_free_port_is_named_once_it_is_bound() {
+        let listener = bind_to(&"all=127.0.0.1:0".parse().unwrap()).unwrap();
+        let Socket::Tcp(socket) = &listener.socket else { panic!("{listener:?}") };
+        assert_eq!(listener.description, format!("all on {}", socket.local_addr().unwrap()));
+        assert_ne!(socket.local_addr().unwrap().port(), 0);
+    }
+
+    #[test]
+    fn a_missing_directory_and_a_taken_port_are_named() {
+        let error = bind_to(&spec(Role::Signing, Path::new("/nonexistent/s.sock"))).unwrap_err();
+        assert_eq!(error.to_string(), "cannot listen on unix:/nonexistent/s.sock");
+        let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+        let spec = ListenSpec { role: Role::All, address: Address::Tcp(taken.local_addr().unwrap()) };
+        assert!(matches!(bind_to(&spec), Err(Error::Bind { .. })));
+    }
+}

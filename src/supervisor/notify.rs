@@ -1,0 +1,235 @@
+//! Telling systemd how we are (sd_notify(3)), and the file descriptors that it keeps for us.
+//!
+//! Each message is one datagram to `NOTIFY_SOCKET`. Without that variable every call does nothing.
+
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::time::Duration;
+
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
+};
+use nix::time::{ClockId, clock_gettime};
+
+use crate::config::Environment;
+
+/// The line to the service manager, if there is one.
+#[derive(Debug, Default)]
+pub(crate) struct Notifier {
+    socket: Option<(OwnedFd, UnixAddr)>,
+    watchdog: Option<Duration>,
+}
+
+impl Notifier {
+    /// From `NOTIFY_SOCKET`, `WATCHDOG_USEC` and `WATCHDOG_PID`.
+    pub(crate) fn new(environment: &Environment) -> Result<Self, Error> {
+        let Some(path) = environment.value("NOTIFY_SOCKET") else { return Ok(Self::default()) };
+        let unusable = |source: nix::Error| Error { what: "open NOTIFY_SOCKET", source: source.into() };
+        let address = match path.as_bytes().strip_prefix(b"@") {
+            Some(name) => UnixAddr::new_abstract(name),
+            None => UnixAddr::new(path),
+        }
+        .map_err(unusable)?;
+        let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
+            .map_err(unusable)?;
+        Ok(Self { socket: Some((socket, address)), watchdog: watchdog(environment, std::process::id()) })
+    }
+
+    /// The longest that may pass between two calls of [`Notifier::watchdog`]; `None` if nobody watches.
+    pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
+        self.watchdog
+    }
+
+    /// The start or the reload is complete.
+    pub(crate) fn ready(&self, status: &str) -> Result<(), Error> {
+        self.send("say that we are ready", &format!("READY=1\nSTATUS={}", one_line(status)))
+    }
+
+    /// One line for `systemctl status`.
+    pub(crate) fn status(&self, status: &str) -> Result<(), Error> {
+        self.send("tell the status", &format!("STATUS={}", one_line(status)))
+    }
+
+    /// A reload begins; [`Notifier::ready`] ends it.
+    pub(crate) fn reloading(&self) -> Result<(), Error> {
+        let what = "say that we reload";
+        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
+            .map_err(|source| Error { what, source: source.into() })?;
+        let microseconds = Duration::from(now).as_micros();
+        self.send(what, &format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
+    }
+
+    /// The end begins.
+    pub(crate) fn stopping(&self, status: &str) -> Result<(), Error> {
+        self.send("say that we stop", &format!("STOPPING=1\nSTATUS={}", one_line(status)))
+    }
+
+    /// Still alive. Only what signs and what records may say so, never a timer alone (design D9).
+    pub(crate) fn watchdog(&self) -> Result<(), Error> {
+        self.send("feed the watchdog", "WATCHDOG=1")
+    }
+
+    /// Leaves a file descriptor with the service manager, which hands it to the next process of this service. It is not
+    /// polled: some kinds would be thrown away at once.
+    ///
+    /// The name is ASCII without control characters and colons, at most 255 bytes.
+    pub(crate) fn store(&self, name: &str, fd: BorrowedFd<'_>) -> Result<(), Error> {
+        let message = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
+        self.send_with("store a file descriptor", &message, Some(fd))
+    }
+
+    /// Takes every file descriptor of that name out of the service manager's store.
+    pub(crate) fn remove_stored(&self, name: &str) -> Result<(), Error> {
+        self.send("remove a stored file descriptor", &format!("FDSTOREREMOVE=1\nFDNAME={name}"))
+    }
+
+    fn send(&self, what: &'static str, message: &str) -> Result<(), Error> {
+        self.send_with(what, message, None)
+    }
+
+    fn send_with(&self, what: &'static str, message: &str, fd: Option<BorrowedFd<'_>>) -> Result<(), Error> {
+        let Some((socket, address)) = &self.socket else { return Ok(()) };
+        let fds = fd.map(|fd| [fd.as_raw_fd()]);
+        let rights = fds.as_ref().map(|fds| ControlMessage::ScmRights(fds));
+        let text = [IoSlice::new(message.as_bytes())];
+        sendmsg(socket.as_raw_fd(), &text, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, Some(address))
+            .map(drop)
+            .map_err(|errno| Error { what, source: errno.into() })
+    }
+}
+
+/// The interval to keep, if the watchdog is meant for this process (sd_watchdog_enabled(3)).
+fn watchdog(environment: &Environment, own_pid: u32) -> Option<Duration> {
+    let microseconds =
+        environment.text("WATCHDOG_USEC")?.parse().ok().filter(|microseconds| *microseconds > 0)?;
+    let ours = environment.text("WATCHDOG_PID").is_none_or(|pid| pid.parse() == Ok(own_pid));
+    ours.then(|| Duration::from_micros(microseconds))
+}
+
+/// A line break would begin another assignment.
+fn one_line(text: &str) -> String {
+    text.replace(['\n', '\r'], " ")
+}
+
+/// The service manager could not be told.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {what} to systemd")]
+pub(crate) struct Error {
+    what: &'static str,
+    source: io::Error,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{IoSliceMut, Read, Seek, Write};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixDatagram;
+
+    use nix::sys::socket::{ControlMessageOwned, recvmsg};
+
+    use super::*;
+
+    fn received(manager: &UnixDatagram) -> String {
+        let mut buffer = [0; 4096];
+        let length = manager.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..length].to_vec()).unwrap()
+    }
+
+    fn manager() -> (tempfile::TempDir, UnixDatagram, Notifier) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("notify");
+        let manager = UnixDatagram::bind(&path).unwrap();
+        let notifier = Notifier::new(&[("NOTIFY_SOCKET", &path)].into_iter().collect()).unwrap();
+        (directory, manager, notifier)
+    }
+
+    #[test]
+    fn states_reach_the_service_manager() {
+        let (_directory, manager, notifier) = manager();
+        notifier.ready("3 keys\nREADY=0").unwrap();
+        assert_eq!(received(&manager), "READY=1\nSTATUS=3 keys READY=0");
+        notifier.status("signing").unwrap();
+        assert_eq!(received(&manager), "STATUS=signing");
+        notifier.watchdog().unwrap();
+        assert_eq!(received(&manager), "WATCHDOG=1");
+        notifier.stopping("draining").unwrap();
+        assert_eq!(received(&manager), "STOPPING=1\nSTATUS=draining");
+    }
+
+    #[test]
+    fn a_reload_carries_the_monotonic_time() {
+        let (_directory, manager, notifier) = manager();
+        let micros = || Duration::from(clock_gettime(ClockId::CLOCK_MONOTONIC).unwrap()).as_micros();
+        let before = micros();
+        notifier.reloading().unwrap();
+        let message = received(&manager);
+        let told: u128 = message.strip_prefix("RELOADING=1\nMONOTONIC_USEC=").unwrap().parse().unwrap();
+        assert!((before..=micros()).contains(&told), "{message}");
+    }
+
+    #[test]
+    fn a_stored_file_descriptor_is_the_same_file_at_the_other_end() {
+        let (_directory, manager, notifier) = manager();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"kept").unwrap();
+        notifier.store("keys-memory", file.as_fd()).unwrap();
+
+        let mut text = [0; 4096];
+        let mut control = nix::cmsg_space!([i32; 1]);
+        let mut parts = [IoSliceMut::new(&mut text)];
+        let message =
+            recvmsg::<UnixAddr>(manager.as_raw_fd(), &mut parts, Some(&mut control), MsgFlags::empty())
+                .unwrap();
+        let Some(ControlMessageOwned::ScmRights(fds)) = message.cmsgs().unwrap().next() else {
+            panic!("no fd")
+        };
+        assert_eq!(fds.len(), 1);
+        let length = message.bytes;
+        let mut other_end = std::fs::File::open(format!("/proc/self/fd/{}", fds[0])).unwrap();
+        nix::unistd::close(fds[0]).unwrap();
+        assert_eq!(&text[..length], b"FDSTORE=1\nFDNAME=keys-memory\nFDPOLL=0");
+        let mut kept = String::new();
+        other_end.rewind().unwrap();
+        other_end.read_to_string(&mut kept).unwrap();
+        assert_eq!(kept, "kept");
+    }
+
+    #[test]
+    fn an_abstract_socket_is_reached() {
+        use std::os::linux::net::SocketAddrExt;
+        let name = format!("bls-signer-test-{}", std::process::id());
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(&name).unwrap();
+        let manager = UnixDatagram::bind_addr(&address).unwrap();
+        let environment: Environment = [("NOTIFY_SOCKET", format!("@{name}"))].into_iter().collect();
+        Notifier::new(&environment).unwrap().status("x").unwrap();
+        assert_eq!(received(&manager), "STATUS=x");
+    }
+
+    #[test]
+    fn without_a_service_manager_nothing_happens() {
+        let notifier = Notifier::new(&Environment::default()).unwrap();
+        notifier.ready("x").unwrap();
+        notifier.reloading().unwrap();
+        assert_eq!(notifier.watchdog_interval(), None);
+    }
+
+    #[test]
+    fn a_service_manager_that_is_gone_is_an_error() {
+        let (_directory, manager, notifier) = manager();
+        drop(manager);
+        assert_eq!(notifier.watchdog().unwrap_err().to_string(), "cannot feed the watchdog to systemd");
+    }
+
+    #[test]
+    fn the_watchdog_is_for_the_process_it_is_meant_for() {
+        let interval = |variables: &[(&str, &str)]| watchdog(&variables.iter().copied().collect(), 42);
+        let second = Some(Duration::from_secs(1));
+        assert_eq!(interval(&[("WATCHDOG_USEC", "1000000"), ("WATCHDOG_PID", "42")]), second);
+        assert_eq!(interval(&[("WATCHDOG_USEC", "1000000")]), second);
+        assert_eq!(interval(&[("WATCHDOG_USEC", "1000000"), ("WATCHDOG_PID", "43")]), None);
+        assert_eq!(interval(&[("WATCHDOG_USEC", "0")]), None);
+        assert_eq!(interval(&[("WATCHDOG_USEC", "soon")]), None);
+        assert_eq!(interval(&[]), None);
+    }
+}
