@@ -1,6 +1,5 @@
 // A beacon chain in one process, without clock or network. Lodestar's state transition applies every block with all signature
 // checks on; each signature is the remote signer's.
-import {createHash} from "node:crypto";
 import * as blst from "@chainsafe/blst";
 import {Tree} from "@chainsafe/persistent-merkle-tree";
 import {BitArray} from "@chainsafe/ssz";
@@ -8,8 +7,10 @@ import {createBeaconConfig} from "@lodestar/config";
 import * as P from "@lodestar/params";
 import * as st from "@lodestar/state-transition";
 import {ssz} from "@lodestar/types";
+import {digest} from "./keys.mjs";
 import {Messages} from "./messages.mjs";
 import {FINAL_FORK_EPOCH, isFrom} from "./network.mjs";
+import {builderBid, envelope, payloadSeen, preferences} from "./payload.mjs";
 
 const SUBCOMMITTEE_SIZE = P.SYNC_COMMITTEE_SIZE / P.SYNC_COMMITTEE_SUBNET_COUNT;
 const EXTERNAL_DATA = {executionPayloadStatus: "valid", dataAvailabilityStatus: "Available"};
@@ -183,18 +184,13 @@ export class Chain {
   async #payloadDuties(slot, block) {
     const {proposerIndex: validator} = block;
     const beaconBlockRoot = this.config.getForkTypes(slot).BeaconBlock.hashTreeRoot(block);
-    const seen = slot % 2 === 0;
-    await this.#sign(validator, this.messages.payloadAttestation({beaconBlockRoot, slot, payloadPresent: seen, blobDataAvailable: !seen}));
-    await this.#sign(validator, this.messages.proposerPreferences({dependentRoot: block.parentRoot, proposalSlot: slot + 8,
-      validatorIndex: validator, feeRecipient: digest("fee", slot).subarray(0, 20), targetGasLimit: 45_000_000 + slot}));
-    const bid = {...block.body.signedExecutionPayloadBid.message, builderIndex: slot, value: slot * 7, executionPayment: slot * 3,
-      blobKzgCommitments: Array.from({length: slot % 7}, (_, i) => Buffer.concat([digest("kzg", i), digest("x").subarray(0, 16)]))};
-    await this.#sign(validator, this.messages.payloadBid(bid));
+    const {message: bid} = block.body.signedExecutionPayloadBid;
+    await this.#sign(validator, this.messages.payloadAttestation(payloadSeen(slot, beaconBlockRoot)));
+    await this.#sign(validator, this.messages.proposerPreferences(preferences(slot, validator, block.parentRoot)));
+    await this.#sign(validator, this.messages.payloadBid(builderBid(slot, bid)));
     await this.#sign(validator, this.messages.payloadEnvelope(envelope(slot, bid, beaconBlockRoot, block.parentRoot)));
   }
 }
-
-export const digest = (...parts) => Uint8Array.from(createHash("sha256").update(parts.join("|")).digest());
 
 const withdrawalCredentials = (i) => Uint8Array.from([1, ...new Uint8Array(11), ...digest("withdrawal", i).subarray(0, 20)]);
 
@@ -226,18 +222,4 @@ function selfBuiltBid(state, slot, parentBlockRoot) {
     executionRequestsRoot: ssz.gloas.ExecutionRequests.hashTreeRoot(ssz.gloas.ExecutionRequests.defaultValue()),
   };
   return {message, signature: st.G2_POINT_AT_INFINITY};
-}
-
-/** A payload with something in every list, so that each of them enters the root. */
-function envelope(slot, bid, beaconBlockRoot, parentBeaconBlockRoot) {
-  const payload = ssz.gloas.ExecutionPayloadEnvelope.fields.payload.defaultValue();
-  payload.blockHash = bid.blockHash;
-  payload.parentHash = bid.parentBlockHash;
-  payload.slotNumber = slot;
-  payload.extraData = digest("extra").subarray(0, slot % 33);
-  payload.baseFeePerGas = 7n + BigInt(slot) * 10n ** 18n;
-  payload.transactions = Array.from({length: slot % 5}, (_, i) => Buffer.concat(Array(i + 1).fill(digest("tx", i))));
-  payload.withdrawals = Array.from({length: slot % 3}, (_, i) => ({index: i, validatorIndex: i, address: digest("to", i).subarray(0, 20), amount: 9n}));
-  const executionRequests = ssz.gloas.ExecutionRequests.defaultValue();
-  return {payload, executionRequests, builderIndex: bid.builderIndex, beaconBlockRoot, parentBeaconBlockRoot};
 }

@@ -5,9 +5,9 @@ import {test} from "node:test";
 
 process.env.LODESTAR_PRESET = "minimal";
 const {SLOTS_PER_EPOCH} = await import("@lodestar/params");
-const {Chain, digest} = await import("./chain.mjs");
+const {Chain} = await import("./chain.mjs");
 const {startDaemon} = await import("./daemon.mjs");
-const {interopKeys, keystore} = await import("./keys.mjs");
+const {digest, interopKeys, keystore} = await import("./keys.mjs");
 const {FINAL_FORK_EPOCH, FORKS, chainConfig, writeConfigYaml} = await import("./network.mjs");
 const {RemoteSigner} = await import("./remote.mjs");
 

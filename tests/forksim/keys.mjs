@@ -1,6 +1,10 @@
-// Public test keys (the interop series, secrets known to everybody) and keystores of them.
+// Public test keys (the interop series, secrets known to everybody), keystores of them, and bytes made of nothing.
+import {createHash} from "node:crypto";
 import {create} from "@chainsafe/bls-keystore";
 import {interopSecretKey} from "@lodestar/state-transition";
+
+/** 32 bytes that depend on nothing but the parts. */
+export const digest = (...parts) => Uint8Array.from(createHash("sha256").update(parts.join("|")).digest());
 
 export const hex = (bytes) => "0x" + Buffer.from(bytes).toString("hex");
 
