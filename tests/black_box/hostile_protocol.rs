@@ -1,0 +1,336 @@
+//! Bytes that are not the HTTP they pretend to be, and clients that take what they can get: a clear refusal, a closed
+//! connection, and nobody else notices.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, randao_reveal};
+
+#[test]
+fn requests_that_two_parsers_could_read_differently_are_refused_and_the_connection_closed() {
+    let daemon = signer();
+    let body = "GET /upcheck HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let length = body.len();
+    for (what, headers) in [
+        ("both lengths", format!("Content-Length: {length}\r\nTransfer-Encoding: chunked\r\n")),
+        (
+            "both lengths, the other way round",
+            format!("Transfer-Encoding: chunked\r\nContent-Length: {length}\r\n"),
+        ),
+        ("two lengths", format!("Content-Length: 0\r\nContent-Length: {length}\r\n")),
+        ("a list of lengths", format!("Content-Length: 0, {length}\r\n")),
+        ("a signed length", format!("Content-Length: +{length}\r\n")),
+        ("a negative length", "Content-Length: -1\r\n".to_owned()),
+        ("a length in hex", "Content-Length: 0x2a\r\n".to_owned()),
+        ("an empty length", "Content-Length: \r\n".to_owned()),
+        ("a length beyond 64 bits", "Content-Length: 18446744073709551616\r\n".to_owned()),
+        ("an unknown encoding", "Transfer-Encoding: gzip\r\n".to_owned()),
+        ("chunked not last", "Transfer-Encoding: chunked, gzip\r\n".to_owned()),
+        ("a folded header", format!("Content-Length:\r\n {length}\r\n")),
+        ("a space before the colon", format!("Content-Length : {length}\r\n")),
+        ("a header without a name", ": 5\r\n".to_owned()),
+        ("a header without a colon", "Content-Length\r\n".to_owned()),
+        ("a NUL in a header", "X-Nul: a\0b\r\n".to_owned()),
+        ("a bare CR in a header", "X-Cr: a\rContent-Length: 5\r\n".to_owned()),
+    ] {
+        let mut connection = Connection::open(&daemon.socket());
+        let request = format!("POST /eth/v1/keystores HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n{body}");
+        connection.send(request.as_bytes());
+        let answer = connection.answer();
+        assert!([400, 411, 413, 431, 501].contains(&answer.status), "{what}: {answer:?}");
+        assert!(connection.is_closed(), "{what}: what followed was read as a request");
+    }
+}
+
+#[test]
+fn malformed_chunks_are_refused_and_the_connection_closed() {
+    let daemon = signer();
+    for (what, chunks) in [
+        ("a size in 0x notation", "0x2\r\n{}\r\n0\r\n\r\n"),
+        ("a signed size", "+2\r\n{}\r\n0\r\n\r\n"),
+        ("a size that is no number", "zz\r\n{}\r\n0\r\n\r\n"),
+        ("a size beyond 64 bits", "10000000000000000\r\n{}\r\n0\r\n\r\n"),
+        ("a chunk longer than it says", "1\r\n{}\r\n0\r\n\r\n"),
+        ("no size at all", "\r\n{}\r\n0\r\n\r\n"),
+    ] {
+        let mut connection = Connection::open(&daemon.socket());
+        let head = "POST /eth/v1/keystores HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
+        connection.send(format!("{head}Transfer-Encoding: chunked\r\n\r\n{chunks}").as_bytes());
+        match connection.try_answer() {
+            Ok(answer) => {
+                assert_eq!(answer.status, 400, "{what}: {answer:?}");
+                assert!(connection.is_closed(), "{what}");
+            }
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{what}: {error}"),
+        }
+    }
+}
+
+#[test]
+fn a_line_that_is_no_request_is_refused_and_the_connection_closed() {
+    let daemon = signer();
+    for line in [
+        "GARBAGE",
+        "GET",
+        "GET /upcheck",
+        "GET /upcheck HTTP/9.9",
+        "GET /upcheck HTTP/1.1 extra",
+        "GET  /upcheck HTTP/1.1",
+        "GET /up\0check HTTP/1.1",
+        "\0\0\0\0",
+        "G\u{e9}T /upcheck HTTP/1.1",
+        "SSH-2.0-OpenSSH_9.2",
+        "\u{16}\u{3}\u{1}\u{2}\0",
+    ] {
+        let mut connection = Connection::open(&daemon.socket());
+        connection.send(format!("{line}\r\nHost: localhost\r\n\r\n").as_bytes());
+        match connection.try_answer() {
+            Ok(answer) => {
+                assert!([400, 404, 505].contains(&answer.status), "{line:?}: {answer:?}");
+                assert!(connection.is_closed() || answer.status == 404, "{line:?}");
+            }
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::UnexpectedEof, "{line:?}: {error}"),
+        }
+    }
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+}
+
+#[test]
+fn a_body_beyond_the_limit_is_413_before_it_is_read() {
+    let daemon = signer();
+    for path in [format!("/api/v1/eth2/sign/{}", Key::number(1).name()), "/eth/v1/keystores".to_owned()] {
+        let mut connection = Connection::open(&daemon.socket());
+        let head = Request::new("POST", &path).header("Content-Type", "application/json");
+        let request = head.header("Content-Length", "1000000000000").bytes();
+        connection.send(&request);
+        connection.answer().assert_problem(413);
+        assert!(connection.is_closed(), "{path}");
+    }
+}
+
+#[test]
+fn a_body_without_a_length_ends_at_the_limit() {
+    let daemon = signer();
+    let path = format!("/api/v1/eth2/sign/{}", Key::number(1).name());
+    let mut connection = Connection::open(&daemon.socket());
+    let head = Request::new("POST", &path).header("Content-Type", "application/json");
+    connection.send(&head.header("Transfer-Encoding", "chunked").bytes());
+    let chunk = format!("100000\r\n{}\r\n", " ".repeat(0x10_0000));
+    let sent = (0..256).take_while(|_| connection.try_send(chunk.as_bytes()).is_ok()).count();
+    assert!(sent < 256, "the daemon took a body of 256 MiB on the sign route");
+    if let Ok(answer) = connection.try_answer() {
+        answer.assert_problem(413);
+    }
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+}
+
+#[test]
+fn a_head_beyond_the_limit_is_refused() {
+    let daemon = signer();
+    let many = (0..10_000).fold(String::new(), |mut headers, i| {
+        let _ = write!(headers, "X-{i}: 1\r\n");
+        headers
+    });
+    let large = format!("X-Large: {}\r\n", "a".repeat(1 << 20));
+    let long_path = format!("GET /{} HTTP/1.1\r\nHost: localhost\r\n\r\n", "a".repeat(1 << 20));
+    let with_headers = |headers: &str| format!("GET /upcheck HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n");
+    for request in [with_headers(&many), with_headers(&large), long_path] {
+        let mut connection = Connection::open(&daemon.socket());
+        let sent = connection.try_send(request.as_bytes());
+        // The refusal may come while we still send, and the reset that follows may overtake it.
+        match connection.try_answer() {
+            Ok(answer) => assert!([400, 414, 431].contains(&answer.status), "{answer:?}"),
+            Err(error) => assert_ne!(error.kind(), std::io::ErrorKind::WouldBlock, "{sent:?}"),
+        }
+    }
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let daemon = signer();
+    let key = imported(&daemon);
+    let path = format!("/api/v1/eth2/sign/{}", key.name());
+    let mut connection = Connection::open(&daemon.socket());
+    let mut bytes = Vec::new();
+    for epoch in 0..50 {
+        bytes.extend(Request::post(&path, randao_reveal(epoch).to_string()).bytes());
+    }
+    connection.send(&bytes);
+    let answers: Vec<_> = (0..50).map(|_| connection.answer()).collect();
+    for (epoch, answer) in (0..).zip(&answers) {
+        assert_eq!(answer, &daemon.sign(&key, &randao_reveal(epoch)), "epoch {epoch}");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_before_its_answer_may_ask_again() {
+    let daemon = signer();
+    let key = imported(&daemon);
+    let request =
+        Request::post(&format!("/api/v1/eth2/sign/{}", key.name()), attestation(8, 0, 1, 7).to_string());
+    for _ in 0..20 {
+        Connection::open(&daemon.socket()).send(&request.bytes());
+    }
+    assert_eq!(daemon.send(&request).status, 200);
+}
+
+#[test]
+fn slow_and_idle_clients_are_dropped_and_do_not_stop_the_others() {
+    let setup = Setup::new().args(&["--network", "minimal", "--header-timeout", "1", "--idle-timeout", "1"]);
+    let daemon = setup.start();
+    let key = imported(&daemon);
+    let mut half_a_head: Vec<_> = (0..100).map(|_| Connection::open(&daemon.socket())).collect();
+    for connection in &mut half_a_head {
+        connection.send(b"POST /api/v1/eth2/sign/0x00 HTTP/1.1\r\nHost: local");
+    }
+    let mut silent: Vec<_> = (0..100).map(|_| Connection::open(&daemon.socket())).collect();
+    let mut used = Connection::open(&daemon.socket());
+    assert_eq!(used.exchange(&Request::get("/upcheck")).status, 200);
+
+    for epoch in 0..20 {
+        assert_eq!(daemon.sign(&key, &randao_reveal(epoch)).status, 200);
+    }
+    for connection in half_a_head.iter_mut().chain(&mut silent).chain([&mut used]) {
+        let answered = connection.try_answer().map(|answer| answer.status);
+        assert!(matches!(answered, Ok(408) | Err(_)), "{answered:?}");
+        assert!(connection.is_closed());
+    }
+}
+
+#[test]
+fn connections_beyond_the_limit_wait_for_a_place() {
+    let setup = Setup::new().args(&["--network", "minimal", "--max-connections", "4", "--idle-timeout", "1"]);
+    let daemon = setup.start();
+    let _idle: Vec<_> = (0..32).map(|_| Connection::open(&daemon.socket())).collect();
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+}
+
+#[test]
+fn only_plain_json_is_taken() {
+    let daemon = signer();
+    let key = imported(&daemon);
+    let path = format!("/api/v1/eth2/sign/{}", key.name());
+    let post = || Request::new("POST", &path).body(randao_reveal(1).to_string());
+    for content_type in ["application/json", "application/json; charset=utf-8", "Application/JSON"] {
+        assert_eq!(daemon.send(&post().header("Content-Type", content_type)).status, 200, "{content_type}");
+    }
+    assert_eq!(daemon.send(&post()).status, 200, "none at all: some clients send none");
+    for content_type in
+        ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "text/json"]
+    {
+        daemon.send(&post().header("Content-Type", content_type)).assert_problem(415);
+    }
+    for encoding in ["gzip", "deflate", "br", "zstd"] {
+        daemon.send(&post().header("Content-Encoding", encoding)).assert_problem(415);
+    }
+    let import = Request::new("POST", "/eth/v1/keystores").header("Content-Type", "text/plain");
+    daemon.send(&import.body(json!({"keystores": [], "passwords": []}).to_string())).assert_problem(415);
+}
+
+#[test]
+fn a_path_has_one_spelling_and_never_means_another_key() {
+    let daemon = signer();
+    let key = imported(&daemon);
+    let name = key.name();
+    let body = randao_reveal(1).to_string();
+    for path in [
+        format!("/api/v1/eth2/sign/{name}/"),
+        format!("//api/v1/eth2/sign/{name}"),
+        format!("/api/v1/eth2/sign//{name}"),
+        format!("/api/v1/eth2/./sign/{name}"),
+        format!("/api/v1/eth2/x/../sign/{name}"),
+        format!("/api/v1/eth2/x/%2e%2e/sign/{name}"),
+        format!("/api/v1/eth2/sign/{name}%00"),
+        format!("/api/v1/eth2/sign/{name}00"),
+        format!("/api/v1/eth2/sign/{}", &name[..96]),
+        format!("/api/v1/eth2/sign/0x{name}"),
+        format!("/api/v1/eth2/sign/0X{}", &name[2..]),
+        format!("/api/v1/eth2/sign/%30x{}", &name[2..]),
+        format!("/API/v1/eth2/sign/{name}"),
+        format!("/api/v1/eth2/sign/{}", "f".repeat(1024)),
+    ] {
+        daemon.send(&Request::post(&path, body.as_str())).assert_problem(404);
+    }
+}
+
+#[test]
+fn rapid_resets_of_http_2_streams_cost_the_connection_and_no_memory() {
+    let daemon = signer();
+    let before = resident_kib(&daemon);
+    for _ in 0..20 {
+        let mut connection = Connection::open(&daemon.socket());
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        connection.send(&frame(SETTINGS, 0, 0, &[]));
+        for stream in (1..20_000).step_by(2) {
+            let mut burst = frame(HEADERS, END_HEADERS | END_STREAM, stream, UPCHECK_HEADERS);
+            burst.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+            if connection.try_send(&burst).is_err() {
+                break;
+            }
+        }
+    }
+    assert_stays_small(&daemon, before);
+}
+
+#[test]
+fn endless_http_2_continuations_cost_the_connection_and_no_memory() {
+    let daemon = signer();
+    let before = resident_kib(&daemon);
+    for _ in 0..4 {
+        let mut connection = Connection::open(&daemon.socket());
+        connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+        connection.send(&frame(SETTINGS, 0, 0, &[]));
+        connection.send(&frame(HEADERS, END_STREAM, 1, UPCHECK_HEADERS));
+        // A header field of 16 KB without indexing, over and over, and never an END_HEADERS.
+        let mut field = vec![0, 1, b'x', 0x7f, 0x81, 0x7c];
+        field.resize(16_000, b'a');
+        let taken = (0..10_000)
+            .take_while(|_| connection.try_send(&frame(CONTINUATION, 0, 1, &field)).is_ok())
+            .count();
+        assert!(taken < 10_000, "160 MB of headers were taken");
+    }
+    assert_stays_small(&daemon, before);
+}
+
+fn signer() -> Daemon {
+    Daemon::start(&["--network", "minimal"])
+}
+
+fn imported(daemon: &Daemon) -> Key {
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    key
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+#[track_caller]
+fn assert_stays_small(daemon: &Daemon, before_kib: u64) {
+    let grown = resident_kib(daemon).saturating_sub(before_kib);
+    assert!(grown < 32 * 1024, "grew by {grown} KiB");
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+}
+
+fn resident_kib(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// HPACK: `:method GET`, `:scheme http`, `:path /upcheck`, `:authority localhost`.
+const UPCHECK_HEADERS: &[u8] = b"\x82\x86\x04\x08/upcheck\x01\x09localhost";

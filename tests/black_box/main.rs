@@ -1,0 +1,26 @@
+//! The daemon as its users meet it: the built binary, over real sockets. One module a family of behaviour.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::arithmetic_side_effects,
+    clippy::print_stderr,
+    reason = "a test that meets the unexpected has to stop and say so"
+)]
+#![allow(unreachable_pub, reason = "a test binary has no outside")]
+
+mod guards;
+mod hostile_protocol;
+mod hostile_requests;
+mod keymanager;
+mod lifecycle;
+mod negotiation;
+mod raw_roots;
+mod roles;
+mod sign_status;
+mod sign_vectors;
+mod support;
+mod tls;

@@ -1,0 +1,285 @@
+//! The daemon as a process of its own, on sockets in a directory of its own.
+
+use std::fs;
+use std::io::{BufRead, BufReader, ErrorKind};
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::client::{Address, Answer, Request};
+use super::keys::Key;
+
+/// How a daemon is to be started. Without more, it listens with every role on one Unix socket.
+pub struct Setup {
+    directory: TempDir,
+    listens: bool,
+    args: Vec<String>,
+    environment: Vec<(String, String)>,
+}
+
+impl Setup {
+    pub fn new() -> Self {
+        Self {
+            directory: tempfile::tempdir().unwrap(),
+            listens: false,
+            args: Vec::new(),
+            environment: Vec::new(),
+        }
+    }
+
+    /// A directory of the daemon's own, to put files into; gone with the daemon.
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.directory().join(name);
+        fs::write(&path, content).unwrap();
+        path
+    }
+
+    pub fn args(mut self, args: &[&str]) -> Self {
+        self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// Listens there instead of on the one Unix socket; `unix:NAME` is a socket in the daemon's directory.
+    pub fn listen(mut self, role: &str, address: &str) -> Self {
+        let address = match address.strip_prefix("unix:") {
+            Some(name) => format!("unix:{}", self.directory().join(name).display()),
+            None => address.to_owned(),
+        };
+        self.listens = true;
+        self.args(&["--listen", &format!("{role}={address}")])
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Starts it and waits until it says that it is ready.
+    #[track_caller]
+    pub fn start(self) -> Daemon {
+        let mut daemon = self.spawn();
+        daemon.wait_until_ready();
+        daemon
+    }
+
+    /// Starts it and waits until it has given up; answers its exit status and what it said.
+    #[track_caller]
+    pub fn fails(self) -> (ExitStatus, String) {
+        let mut daemon = self.spawn();
+        let status = daemon.wait();
+        (status, daemon.log())
+    }
+
+    fn spawn(self) -> Daemon {
+        let this = if self.listens { self } else { self.listen("all", "unix:signer.sock") };
+        let notify_path = this.directory().join("notify.sock");
+        let notify = UnixDatagram::bind(&notify_path).unwrap();
+        notify.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+        let mut child = Command::new(env!("CARGO_BIN_EXE_bls-signer"))
+            .arg("serve")
+            .args(["--state-dir".as_ref(), this.directory().join("state").as_os_str()])
+            .args(&this.args)
+            .env_clear()
+            .env("NOTIFY_SOCKET", &notify_path)
+            .envs(this.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let reader = std::thread::spawn({
+            let log = Arc::clone(&log);
+            move || {
+                for line in stderr.lines().map_while(Result::ok) {
+                    let mut log = log.lock().unwrap();
+                    log.push_str(&line);
+                    log.push('\n');
+                }
+            }
+        });
+        Daemon {
+            child,
+            directory: this.directory,
+            notify,
+            notified: String::new(),
+            log,
+            reader: Some(reader),
+        }
+    }
+}
+
+/// A running daemon; killed by its pid when dropped.
+pub struct Daemon {
+    child: Child,
+    directory: TempDir,
+    notify: UnixDatagram,
+    notified: String,
+    log: Arc<Mutex<String>>,
+    reader: Option<JoinHandle<()>>,
+}
+
+impl Daemon {
+    /// With every role on one Unix socket.
+    #[track_caller]
+    pub fn start(args: &[&str]) -> Self {
+        Setup::new().args(args).start()
+    }
+
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub fn directory(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The Unix socket that it listens on when nothing else was asked for.
+    pub fn socket(&self) -> Address {
+        self.unix("signer.sock")
+    }
+
+    /// The Unix socket of that name in its directory.
+    pub fn unix(&self, name: &str) -> Address {
+        Address::Unix(self.directory().join(name))
+    }
+
+    /// The TCP address that it says it listens on with this role.
+    #[track_caller]
+    pub fn tcp(&self, role: &str) -> Address {
+        let log = self.log();
+        let lines = log.lines().filter(|line| line.contains("listening") && line.contains(role));
+        let words = lines.flat_map(|line| line.split([' ', '=', '"', ',']));
+        let address = words.filter_map(|word| word.parse::<SocketAddr>().ok()).next();
+        Address::Tcp(address.unwrap_or_else(|| panic!("no TCP address of role {role} in the log:\n{log}")))
+    }
+
+    #[track_caller]
+    pub fn send(&self, request: &Request) -> Answer {
+        self.socket().send(request)
+    }
+
+    /// Asks for a signature on a connection of its own.
+    #[track_caller]
+    pub fn sign(&self, key: &Key, request: &Value) -> Answer {
+        self.send(&Request::post(&format!("/api/v1/eth2/sign/{}", key.name()), request.to_string()))
+    }
+
+    #[track_caller]
+    pub fn import(&self, keys: &[&Key]) {
+        self.import_at(&self.socket(), keys);
+    }
+
+    /// Imports over the Keymanager API and demands that each key is taken.
+    #[track_caller]
+    pub fn import_at(&self, keymanager: &Address, keys: &[&Key]) {
+        let keystores: Vec<_> = keys.iter().map(|key| key.keystore(PASSWORD)).collect();
+        let passwords = vec![PASSWORD; keys.len()];
+        let body = json!({"keystores": keystores, "passwords": passwords}).to_string();
+        let answer = keymanager.send(&Request::post("/eth/v1/keystores", body));
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let results = answer.json()["data"].as_array().cloned().unwrap_or_default();
+        let imported = results.iter().filter(|result| result["status"] == "imported").count();
+        assert_eq!((imported, results.len()), (keys.len(), keys.len()), "{answer:?}");
+    }
+
+    /// The public keys that it holds, as it lists them.
+    pub fn public_keys(&self) -> Vec<String> {
+        let answer = self.send(&Request::get("/api/v1/eth2/publicKeys"));
+        serde_json::from_slice(&answer.body).unwrap_or_else(|error| panic!("{error}: {answer:?}"))
+    }
+
+    /// All that it wrote to stderr so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// All that it told its supervisor so far, one assignment a line.
+    pub fn notified(&mut self) -> String {
+        self.hear();
+        self.notified.clone()
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        let status = loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "the daemon does not end; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        };
+        if let Some(reader) = self.reader.take() {
+            reader.join().unwrap();
+        }
+        status
+    }
+
+    #[track_caller]
+    fn wait_until_ready(&mut self) {
+        let deadline = Instant::now() + PATIENCE;
+        while !self.notified().lines().any(|line| line == "READY=1") {
+            let ended = self.child.try_wait().unwrap();
+            assert!(
+                ended.is_none() && Instant::now() < deadline,
+                "the daemon did not become ready ({ended:?}); its log:\n{}",
+                self.log()
+            );
+        }
+    }
+
+    /// Takes what has come over the notify socket; returns after a moment when nothing comes.
+    fn hear(&mut self) {
+        let mut message = [0; 4096];
+        loop {
+            match self.notify.recv(&mut message) {
+                Ok(length) => {
+                    self.notified.push_str(&String::from_utf8_lossy(&message[..length]));
+                    self.notified.push('\n');
+                    if self.notified.contains("READY=1") {
+                        return;
+                    }
+                }
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return,
+                Err(error) => panic!("the notify socket: {error}"),
+            }
+        }
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- the daemon's log ---\n{}--- end of the log ---", self.log());
+        }
+    }
+}
+
+const PASSWORD: &str = "black box";
+
+/// Longer than a start takes on a slow machine; only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);

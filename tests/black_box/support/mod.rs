@@ -1,0 +1,13 @@
+//! What the tests stand on: a real daemon process, a raw HTTP client, test keys and sample requests.
+
+mod client;
+mod daemon;
+mod keys;
+mod samples;
+mod vectors;
+
+pub use client::{Address, Answer, Connection, Request};
+pub use daemon::{Daemon, Setup};
+pub use keys::Key;
+pub use samples::{attestation, block_header, randao_reveal};
+pub use vectors::{Vector, sign_vectors};

@@ -1,0 +1,107 @@
+//! TLS on TCP listeners: 1.2 and 1.3, nothing in the clear, client certificates where they are demanded.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
+
+use crate::support::{Address, Connection, Daemon, Key, Request, Setup, randao_reveal};
+
+const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/tls");
+
+#[test]
+fn serves_tls_1_2_and_1_3() {
+    let daemon = signer(&[]);
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let mut connection = connect(&daemon, client(version, true, false));
+        assert_eq!(connection.exchange(&Request::get("/upcheck")).text(), "OK");
+        let key = Key::number(1);
+        let sign = Request::post(&format!("/api/v1/eth2/sign/{}", key.name()), randao_reveal(1).to_string());
+        assert_eq!(connection.exchange(&sign).status, 404);
+    }
+}
+
+#[test]
+fn answers_nothing_in_the_clear() {
+    let daemon = signer(&[]);
+    let mut connection = Connection::open(&daemon.tcp("all"));
+    connection.send(&Request::get("/upcheck").bytes());
+    assert!(connection.try_answer().is_err());
+}
+
+#[test]
+fn a_client_that_does_not_trust_the_authority_gets_nowhere() {
+    let daemon = signer(&[]);
+    let mut connection = connect(&daemon, client(&rustls::version::TLS13, false, false));
+    assert!(connection.try_send(&Request::get("/upcheck").bytes()).is_err());
+}
+
+#[test]
+fn demands_a_client_certificate_when_told_to() {
+    let daemon = signer(&["--tls-client-ca", &format!("{FILES}/ca.pem")]);
+    let mut known = connect(&daemon, client(&rustls::version::TLS13, true, true));
+    assert_eq!(known.exchange(&Request::get("/upcheck")).status, 200);
+    let mut unknown = connect(&daemon, client(&rustls::version::TLS13, true, false));
+    let answered = unknown.try_send(&Request::get("/upcheck").bytes()).and_then(|()| unknown.try_answer());
+    assert!(answered.is_err(), "{answered:?}");
+}
+
+#[test]
+fn a_unix_socket_beside_it_needs_no_tls() {
+    let daemon = signer(&[]);
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+}
+
+#[test]
+fn a_certificate_without_its_key_ends_the_start() {
+    let certificate = format!("{FILES}/server.pem");
+    let wrong_key = format!("{FILES}/client.key");
+    for (args, named) in [
+        (vec!["--tls-cert", &certificate], "tls-key"),
+        (vec!["--tls-cert", "/nonexistent.pem", "--tls-key", &wrong_key], "/nonexistent.pem"),
+        (vec!["--tls-cert", &certificate, "--tls-key", &wrong_key], certificate.as_str()),
+        (vec!["--tls-cert", &certificate, "--tls-key", &certificate], certificate.as_str()),
+    ] {
+        let (status, log) = Setup::new().listen("all", "127.0.0.1:0").args(&args).fails();
+        assert!(!status.success(), "{args:?}");
+        assert!(log.contains(named), "{args:?}: the message says what is wrong: {log}");
+    }
+}
+
+fn signer(args: &[&str]) -> Daemon {
+    let (certificate, key) = (format!("{FILES}/server.pem"), format!("{FILES}/server.key"));
+    Setup::new()
+        .args(&["--network", "minimal", "--tls-cert", &certificate, "--tls-key", &key])
+        .args(args)
+        .listen("all", "unix:signer.sock")
+        .listen("all", "127.0.0.1:0")
+        .start()
+}
+
+fn client(version: &'static SupportedProtocolVersion, trusting: bool, certified: bool) -> ClientConfig {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    if trusting {
+        roots.add(CertificateDer::from_pem_file(format!("{FILES}/ca.pem")).unwrap()).unwrap();
+    }
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots);
+    if !certified {
+        return builder.with_no_client_auth();
+    }
+    let certificate = CertificateDer::from_pem_file(format!("{FILES}/client.pem")).unwrap();
+    let key = PrivateKeyDer::from_pem_file(format!("{FILES}/client.key")).unwrap();
+    builder.with_client_auth_cert(vec![certificate], key).unwrap()
+}
+
+fn connect(daemon: &Daemon, client: ClientConfig) -> Connection {
+    let Address::Tcp(address) = daemon.tcp("all") else { panic!("no TCP address") };
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
+    let session = ClientConnection::new(Arc::new(client), "localhost".try_into().unwrap()).unwrap();
+    Connection::over(StreamOwned::new(session, stream))
+}
