@@ -15,6 +15,7 @@
 pub mod bls;
 pub mod cli;
 pub mod duty;
+pub mod network;
 pub mod primitives;
 
 mod api;
@@ -23,7 +24,7 @@ mod daemon;
 mod http;
 mod keys;
 mod ledger;
-mod network;
+
 mod permit;
 mod supervisor;
 mod sys;

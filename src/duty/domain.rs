@@ -1,0 +1,92 @@
+//! Domains: what keeps a signature of one kind, fork and chain from being one of another.
+//!
+//! Source: consensus-specs, `compute_domain`, `compute_signing_root`, `get_domain`; the domain types from there and
+//! from ethereum/builder-specs.
+
+use super::Refusal;
+use super::json::At;
+use super::ssz::{Chunk, hash};
+use crate::primitives::{Epoch, ForkVersion, Root, SigningRoot};
+
+/// The four bytes that tell kinds of messages apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DomainType([u8; 4]);
+
+impl DomainType {
+    pub(super) const BEACON_PROPOSER: Self = Self([0, 0, 0, 0]);
+    pub(super) const BEACON_ATTESTER: Self = Self([1, 0, 0, 0]);
+    pub(super) const RANDAO: Self = Self([2, 0, 0, 0]);
+    pub(super) const DEPOSIT: Self = Self([3, 0, 0, 0]);
+    pub(super) const VOLUNTARY_EXIT: Self = Self([4, 0, 0, 0]);
+    pub(super) const SELECTION_PROOF: Self = Self([5, 0, 0, 0]);
+    pub(super) const AGGREGATE_AND_PROOF: Self = Self([6, 0, 0, 0]);
+    pub(super) const SYNC_COMMITTEE: Self = Self([7, 0, 0, 0]);
+    pub(super) const SYNC_COMMITTEE_SELECTION_PROOF: Self = Self([8, 0, 0, 0]);
+    pub(super) const CONTRIBUTION_AND_PROOF: Self = Self([9, 0, 0, 0]);
+    pub(super) const BEACON_BUILDER: Self = Self([0x0b, 0, 0, 0]);
+    pub(super) const PTC_ATTESTER: Self = Self([0x0c, 0, 0, 0]);
+    pub(super) const PROPOSER_PREFERENCES: Self = Self([0x0d, 0, 0, 0]);
+    pub(super) const APPLICATION_BUILDER: Self = Self([0, 0, 0, 1]);
+    pub(super) const BUILDER_REQUEST_AUTH: Self = Self([0x0b, 0, 0, 1]);
+}
+
+/// A domain: the type, bound to a fork and a chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Domain(Chunk);
+
+impl Domain {
+    /// A domain of one fork of one chain.
+    pub(super) fn new(kind: DomainType, version: ForkVersion, genesis_validators_root: Root) -> Self {
+        let [v0, v1, v2, v3] = version.0;
+        let mut version_chunk = [0; 32];
+        version_chunk.iter_mut().zip([v0, v1, v2, v3]).for_each(|(byte, value)| *byte = value);
+        let fork_data_root = hash(&version_chunk, &genesis_validators_root.0);
+        let mut domain = [0; 32];
+        let bytes = kind.0.into_iter().chain(fork_data_root);
+        domain.iter_mut().zip(bytes).for_each(|(byte, value)| *byte = value);
+        Self(domain)
+    }
+
+    /// A domain that holds on every chain with this genesis fork version.
+    pub(super) fn of_no_chain(kind: DomainType, genesis_version: ForkVersion) -> Self {
+        Self::new(kind, genesis_version, Root([0; 32]))
+    }
+
+    /// The root to sign for an object under this domain.
+    pub(super) fn signing_root(&self, object_root: &Chunk) -> SigningRoot {
+        SigningRoot(hash(object_root, &self.0))
+    }
+}
+
+/// `fork_info` of a request: the chain, and its versions around the message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct ForkInfo {
+    previous_version: ForkVersion,
+    current_version: ForkVersion,
+    epoch: Epoch,
+    pub(super) genesis_validators_root: Root,
+}
+
+impl ForkInfo {
+    /// Reads the member `fork_info` of a request.
+    pub(super) fn read(request: &At<'_>) -> Result<Self, Refusal> {
+        let fork_info = request.member("fork_info")?;
+        let fork = fork_info.member("fork")?;
+        Ok(Self {
+            previous_version: fork.member("previous_version")?.fork_version()?,
+            current_version: fork.member("current_version")?.fork_version()?,
+            epoch: fork.member("epoch")?.epoch()?,
+            genesis_validators_root: fork_info.member("genesis_validators_root")?.root()?,
+        })
+    }
+
+    /// The version that holds at an epoch: the previous one before the fork.
+    pub(super) fn version_at(&self, epoch: Epoch) -> ForkVersion {
+        if epoch < self.epoch { self.previous_version } else { self.current_version }
+    }
+
+    /// The domain of a message of an epoch (`get_domain`).
+    pub(super) fn domain(&self, kind: DomainType, epoch: Epoch) -> Domain {
+        Domain::new(kind, self.version_at(epoch), self.genesis_validators_root)
+    }
+}

@@ -1,0 +1,227 @@
+//! Which chain the daemon signs for: preset, fork schedule, fork versions, genesis.
+//!
+//! A network decides four things about a signature: how slots map to epochs, which lengths enter a hash tree root,
+//! under which version exits and registrations are signed, and which layout an aggregate without a version has. It
+//! is read once at the start, from a built-in name or from a `config.yaml` of the consensus specifications.
+
+mod builtin;
+mod config_yaml;
+mod forks;
+mod preset;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::primitives::{Epoch, ForkVersion, Root, Slot};
+
+pub use forks::{Fork, Forks};
+pub(crate) use preset::MAX_VALIDATORS_PER_COMMITTEE;
+pub use preset::Preset;
+
+/// A chain's parameters, as far as a signer needs them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Network {
+    name: String,
+    preset: Preset,
+    forks: Forks,
+    slot_duration: Option<Duration>,
+    genesis_time: Option<u64>,
+    genesis_validators_root: Option<Root>,
+}
+
+impl Network {
+    /// The network that an operator asked for: a built-in name, else the path of a `config.yaml`.
+    ///
+    /// What has a `/` or ends in `.yaml` or `.yml` is a path; anything else must be a name.
+    pub fn load(name_or_path: &str) -> Result<Self, NetworkError> {
+        if let Some(network) = Self::by_name(name_or_path) {
+            return Ok(network);
+        }
+        if name_or_path.contains("://") {
+            return Err(NetworkError::Url(name_or_path.to_owned()));
+        }
+        if !looks_like_a_path(name_or_path) {
+            return Err(NetworkError::UnknownName(name_or_path.to_owned()));
+        }
+        let path = Path::new(name_or_path);
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| NetworkError::Unreadable { path: path.to_owned(), source })?;
+        Self::from_config_yaml(&text)
+            .map_err(|source| NetworkError::Config { path: path.to_owned(), source: Box::new(source) })
+    }
+
+    /// A built-in network by its name (lower case); [`Network::names`] lists them.
+    pub fn by_name(name: &str) -> Option<Self> {
+        builtin::NETWORKS.iter().find(|network| network.name == name).map(builtin::Builtin::to_network)
+    }
+
+    /// The names that [`Network::by_name`] knows.
+    pub fn names() -> impl Iterator<Item = &'static str> {
+        builtin::NETWORKS.iter().map(|network| network.name)
+    }
+
+    /// Reads a `config.yaml` of the consensus specifications (`configs/mainnet.yaml` and its like).
+    ///
+    /// `PRESET_BASE`, `GENESIS_FORK_VERSION` and, for each fork that is named, both `*_FORK_VERSION` and
+    /// `*_FORK_EPOCH` are needed; `CONFIG_NAME`, `SLOT_DURATION_MS` and `SECONDS_PER_SLOT` are used when present;
+    /// every other key is ignored. Such a file says neither the genesis time nor the genesis validators root.
+    pub fn from_config_yaml(text: &str) -> Result<Self, NetworkError> {
+        config_yaml::parse(text)
+    }
+
+    /// The name: built in, or the file's `CONFIG_NAME`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The preset: the constants that are the same on all networks of a kind.
+    pub fn preset(&self) -> Preset {
+        self.preset
+    }
+
+    /// The forks, their versions and when they become active.
+    pub fn forks(&self) -> &Forks {
+        &self.forks
+    }
+
+    /// The length of a slot, if known.
+    pub fn slot_duration(&self) -> Option<Duration> {
+        self.slot_duration
+    }
+
+    /// The genesis time in Unix seconds, if known.
+    pub fn genesis_time(&self) -> Option<u64> {
+        self.genesis_time
+    }
+
+    /// The root that tells this chain from all others, if known.
+    pub fn genesis_validators_root(&self) -> Option<Root> {
+        self.genesis_validators_root
+    }
+
+    /// The version of the chain's first fork: the domain of deposits and registrations.
+    pub fn genesis_fork_version(&self) -> ForkVersion {
+        self.forks.genesis_version()
+    }
+
+    /// The epoch that a slot belongs to (`compute_epoch_at_slot`).
+    pub fn epoch_at(&self, slot: Slot) -> Epoch {
+        Epoch(slot.0 / self.preset.slots_per_epoch())
+    }
+
+    /// The fork that the schedule has active at a slot.
+    pub fn fork_at(&self, slot: Slot) -> Fork {
+        self.forks.at(self.epoch_at(slot))
+    }
+}
+
+/// Why there is no network to sign for.
+#[derive(Debug, thiserror::Error)]
+pub enum NetworkError {
+    /// Neither a name we know nor a path.
+    #[error("unknown network {0:?}: known names are {names}; or give the path of a config.yaml", names = known())]
+    UnknownName(String),
+    /// An address where a file is wanted.
+    #[error("the network {0:?} is an address: download its config.yaml and give the file's path; known names are {names}", names = known())]
+    Url(String),
+    /// The file could not be read.
+    #[error("cannot read the network configuration {path}; known names are {names}", path = path.display(), names = known())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file was read and is no usable configuration.
+    #[error("the network configuration {path} is unusable", path = path.display())]
+    Config {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with its text.
+        source: Box<NetworkError>,
+    },
+    /// The text is not a YAML mapping.
+    #[error("not a YAML mapping of configuration keys")]
+    Yaml(#[from] serde_yaml_ng::Error),
+    /// A key that decides signatures is not there.
+    #[error("{0} is missing")]
+    MissingKey(String),
+    /// A key's value has the wrong form.
+    #[error("{key} is {value}, which is not {expected}")]
+    BadValue {
+        /// The key.
+        key: String,
+        /// The value as found.
+        value: String,
+        /// What would be right.
+        expected: &'static str,
+    },
+    /// The forks' epochs go backwards, or a fork is skipped.
+    #[error("the fork {later} cannot be active from epoch {later_epoch}: {earlier} before it {problem}")]
+    ForkOrder {
+        /// The fork that is out of order.
+        later: Fork,
+        /// Its epoch.
+        later_epoch: Epoch,
+        /// The fork that should come first.
+        earlier: Fork,
+        /// What is wrong with the earlier one.
+        problem: &'static str,
+    },
+}
+
+fn looks_like_a_path(text: &str) -> bool {
+    text.contains('/') || text.ends_with(".yaml") || text.ends_with(".yml")
+}
+
+fn known() -> String {
+    Network::names().collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_name_lists_the_known_ones() {
+        let error = Network::load("mainet").unwrap_err().to_string();
+        assert!(error.contains("\"mainet\"") && error.contains("mainnet, sepolia, hoodi"), "{error}");
+    }
+
+    #[test]
+    fn an_address_is_refused_with_what_to_do() {
+        let error = Network::load("https://example.org/config.yaml").unwrap_err().to_string();
+        assert!(error.contains("download"), "{error}");
+    }
+
+    #[test]
+    fn a_path_is_read_and_a_missing_file_names_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("config.yaml");
+        let text = "PRESET_BASE: minimal\nCONFIG_NAME: devnet\nGENESIS_FORK_VERSION: 0x10000038\n";
+        std::fs::write(&path, text).unwrap();
+        let network = Network::load(path.to_str().unwrap()).unwrap();
+        assert_eq!((network.name(), network.preset()), ("devnet", Preset::Minimal));
+
+        let missing = directory.path().join("missing.yaml");
+        let error = Network::load(missing.to_str().unwrap()).unwrap_err().to_string();
+        assert!(error.contains("missing.yaml"), "{error}");
+    }
+
+    #[test]
+    fn slots_belong_to_epochs_of_the_presets_length() {
+        for (name, slot, epoch) in
+            [("mainnet", 31, 0), ("mainnet", 32, 1), ("gnosis", 16, 1), ("chiado", 15, 0), ("minimal", 8, 1)]
+        {
+            assert_eq!(Network::by_name(name).unwrap().epoch_at(Slot(slot)), Epoch(epoch), "{name} {slot}");
+        }
+    }
+
+    #[test]
+    fn the_schedule_decides_the_fork_of_a_slot() {
+        let mainnet = Network::by_name("mainnet").unwrap();
+        assert_eq!(mainnet.fork_at(Slot(74_240 * 32 - 1)), Fork::Phase0);
+        assert_eq!(mainnet.fork_at(Slot(74_240 * 32)), Fork::Altair);
+        assert_eq!(mainnet.fork_at(Slot(u64::MAX)), Fork::Fulu);
+    }
+}
