@@ -71,17 +71,25 @@ impl fmt::Debug for Signature {
 
 /// A signing root hashed to the curve: half the work of a signature, the same for every key that signs the root.
 #[derive(Clone, Copy)]
-pub struct HashedRoot(HashedMessage);
+pub struct HashedRoot {
+    root: SigningRoot,
+    point: HashedMessage,
+}
 
 impl HashedRoot {
     /// Hashes a signing root to G2.
     pub fn new(root: &SigningRoot) -> Self {
-        Self(HashedMessage::new(&root.0, CIPHERSUITE))
+        Self { root: *root, point: HashedMessage::new(&root.0, CIPHERSUITE) }
+    }
+
+    /// The root that was hashed.
+    pub fn signing_root(&self) -> SigningRoot {
+        self.root
     }
 
     /// The other half: multiplies by a secret scalar (little endian), in constant time.
     pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> Signature {
-        Signature(self.0.multiply(scalar))
+        Signature(self.point.multiply(scalar))
     }
 }
 

@@ -1,1 +1,21 @@
-//! TODO(keys)
+//! Validator keys: how they are read, kept and used.
+//!
+//! A secret exists in the clear only in locked memory ([`crate::sys::locked_memory`]) and, wiped after, in the few
+//! bytes between a keystore's cipher and there. It never leaves: a [`Key`] signs where the secret lies, and gives the
+//! signature up only against the ledger's [`Cleared`](crate::ledger::Cleared).
+//!
+//! Where to look: `ring` is what requests see; `key` signs; `eth2_keystore` is EIP-2335; `kdf` bounds what opening
+//! keystores may cost the host; `import` opens the keystores of one request.
+
+pub(crate) mod eth2_keystore;
+mod import;
+mod kdf;
+mod key;
+mod ring;
+mod secret;
+
+pub(crate) use self::import::{EncryptedKey, ImportError, Importer};
+pub(crate) use self::kdf::{KdfLimits, KdfPool, OverBudget};
+pub(crate) use self::key::{HeldSignature, Key, Origin, ReleaseError};
+pub(crate) use self::ring::{Inserted, Ring, Snapshot};
+pub(crate) use self::secret::{SecretKey, SecretKeyError};

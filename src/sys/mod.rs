@@ -4,4 +4,6 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod curve;
+pub(crate) mod hardening;
 pub(crate) mod inherited;
+pub(crate) mod locked_memory;

@@ -1,0 +1,111 @@
+//! A key as requests see it, and the only way to a signature.
+
+use super::secret::SecretKey;
+use crate::bls::{HashedRoot, PublicKey, Signature};
+use crate::ledger::{Cleared, Judged};
+use crate::primitives::SigningRoot;
+
+/// A loaded key. It signs only what the ledger has judged, and the signature comes out only when the record is durable.
+pub(crate) struct Key {
+    secret: SecretKey,
+    origin: Origin,
+    derivation_path: Option<Box<str>>,
+}
+
+/// Where a key came from, which decides who may take it away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Imported over the Keymanager API, which may also delete it.
+    Imported,
+    /// From a directory or key configuration file of the operator's; read-only for the Keymanager API.
+    File,
+}
+
+impl Key {
+    /// `derivation_path` is the keystore's EIP-2334 path, if it has one.
+    pub(crate) fn new(secret: SecretKey, origin: Origin, derivation_path: Option<Box<str>>) -> Self {
+        Self { secret, origin, derivation_path }
+    }
+
+    pub(crate) fn public_key(&self) -> PublicKey {
+        self.secret.public_key()
+    }
+
+    pub(crate) fn derivation_path(&self) -> Option<&str> {
+        self.derivation_path.as_deref()
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.origin
+    }
+
+    /// Whether the Keymanager API must not delete it.
+    pub(crate) fn is_readonly(&self) -> bool {
+        match self.origin {
+            Origin::Imported => false,
+            Origin::File => true,
+        }
+    }
+
+    /// The secret, to seal it.
+    pub(crate) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+
+    /// Multiplies while the record is still on its way to the disk. What comes back is of no use before
+    /// [`HeldSignature::release`].
+    ///
+    /// The judgement is the permission to begin. That key and root are those of the record is checked at the release.
+    pub(crate) fn presign(&self, hashed: &HashedRoot, _judged: &Judged) -> HeldSignature {
+        HeldSignature {
+            public_key: self.public_key(),
+            signing_root: hashed.signing_root(),
+            signature: self.secret.multiply(hashed),
+        }
+    }
+}
+
+/// A signature that must not be seen by anybody yet. Dropped without a release, it never was.
+#[must_use]
+pub(crate) struct HeldSignature {
+    public_key: PublicKey,
+    signing_root: SigningRoot,
+    signature: Signature,
+}
+
+impl HeldSignature {
+    /// Gives the signature up against the proof that the record of this key and this root is durable.
+    ///
+    /// # Errors
+    /// When the proof is for another key or root: a fault of this program. The signature is lost.
+    pub(crate) fn release(self, cleared: Cleared) -> Result<Signature, ReleaseError> {
+        if cleared.public_key() != self.public_key {
+            return Err(ReleaseError::Key { held: self.public_key, cleared: cleared.public_key() });
+        }
+        if cleared.signing_root() != self.signing_root {
+            return Err(ReleaseError::Root { held: self.signing_root, cleared: cleared.signing_root() });
+        }
+        Ok(self.signature)
+    }
+}
+
+/// A signature and a proof that do not belong together.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ReleaseError {
+    /// The proof is for another key.
+    #[error("the signature is by {held}, but what was cleared is for {cleared}: it is withheld")]
+    Key {
+        /// Who signed.
+        held: PublicKey,
+        /// Who was cleared to sign.
+        cleared: PublicKey,
+    },
+    /// The proof is for another message.
+    #[error("the signature is over {held}, but what was cleared is {cleared}: it is withheld")]
+    Root {
+        /// What was signed.
+        held: SigningRoot,
+        /// What was cleared.
+        cleared: SigningRoot,
+    },
+}
