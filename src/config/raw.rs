@@ -196,6 +196,8 @@ mod tests {
 
     use super::*;
 
+    const EXAMPLE: &str = include_str!("../../packaging/config.toml");
+
     fn from_environment(variables: &[(&str, &str)]) -> Result<RawSettings, Error> {
         RawSettings::from_environment(&variables.iter().copied().collect())
     }
@@ -205,6 +207,31 @@ mod tests {
         let (line, reason) = RawSettings::from_toml("port = 1\n\nprot = 2\n").err().unwrap();
         assert_eq!(line, 3);
         assert!(reason.contains("unknown field `prot`"), "{reason}");
+    }
+
+    #[test]
+    fn the_example_file_is_valid_as_shipped_and_says_nothing() {
+        let shipped: toml::Table = EXAMPLE.parse().unwrap();
+        assert!(shipped.is_empty());
+    }
+
+    #[test]
+    fn the_example_file_has_every_key_in_a_valid_form() {
+        // A key's line has no space after the comment sign, prose has one.
+        let keys: Vec<_> = EXAMPLE
+            .lines()
+            .filter_map(|line| line.strip_prefix('#'))
+            .filter(|line| !line.is_empty() && !line.starts_with(' '))
+            .collect();
+        let uncommented: toml::Table = keys.join("\n").parse().unwrap();
+        let command = RawSettings::augment_args(clap::Command::new("test"));
+        let mut options: Vec<_> =
+            command.get_arguments().map(|option| option.get_long().unwrap().replace('-', "_")).collect();
+        options.sort();
+        assert_eq!(uncommented.keys().cloned().collect::<Vec<_>>(), options);
+        for key in keys {
+            assert!(RawSettings::from_toml(key).is_ok(), "{key}");
+        }
     }
 
     #[test]

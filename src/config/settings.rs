@@ -276,6 +276,40 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_shows_the_real_defaults() {
+        let example = include_str!("../../packaging/config.toml");
+        let shown = |key: &str| {
+            let line = example.lines().find(|line| line.starts_with(&format!("#{key} = ")));
+            line.unwrap().strip_prefix('#').unwrap().to_owned()
+        };
+        let keys = [
+            "host",
+            "port",
+            "http_host_allowlist",
+            "network",
+            "slashing_protection",
+            "require_ledger",
+            "raw_roots",
+            "kdf_memory",
+            "max_connections",
+            "max_requests",
+            "header_timeout",
+            "idle_timeout",
+            "log_level",
+        ];
+        let from_example = validate(&keys.map(shown).join("\n")).ok().unwrap();
+        let default = validate("").ok().unwrap();
+        assert_eq!(from_example.listen, default.listen);
+        assert_eq!(from_example.allowed_hosts, default.allowed_hosts);
+        assert_eq!(from_example.network, default.network);
+        assert_eq!(from_example.ledger, default.ledger);
+        assert_eq!(from_example.raw_roots, default.raw_roots);
+        assert_eq!(from_example.keys, default.keys);
+        assert_eq!(from_example.limits, default.limits);
+        assert_eq!(from_example.log_level, default.log_level);
+    }
+
+    #[test]
     fn host_and_port_serve_everything_there() {
         let settings = validate("host = '::1'\nport = 9000").ok().unwrap();
         assert_eq!(settings.listen, ["all=[::1]:9000".parse().unwrap()]);

@@ -22,5 +22,6 @@ mod raw_roots;
 mod roles;
 mod sign_status;
 mod sign_vectors;
+mod socket_activation;
 mod support;
 mod tls;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -24,6 +25,8 @@ pub struct Setup {
     listens: bool,
     args: Vec<String>,
     environment: Vec<(String, String)>,
+    starter: Vec<String>,
+    handed: Vec<OwnedFd>,
 }
 
 impl Setup {
@@ -33,6 +36,8 @@ impl Setup {
             listens: false,
             args: Vec::new(),
             environment: Vec::new(),
+            starter: Vec::new(),
+            handed: Vec::new(),
         }
     }
 
@@ -67,6 +72,22 @@ impl Setup {
         self
     }
 
+    /// Lets this program, by its path, start it: the daemon's own command line comes after these arguments.
+    pub fn under(mut self, starter: &[&str]) -> Self {
+        self.starter = starter.iter().map(|&word| word.to_owned()).collect();
+        self
+    }
+
+    /// Hands it these file descriptors (two at most) under these names, as the service manager does.
+    pub fn hand_over(mut self, names: &str, fds: Vec<OwnedFd>) -> Self {
+        assert!(fds.len() <= 2);
+        self.handed = fds;
+        let count = self.handed.len().to_string();
+        // From standard input and output to where the service manager puts them.
+        let script = r#"LISTEN_PID=$$; export LISTEN_PID; exec 3<&0 4<&1 </dev/null >/dev/null; exec "$@""#;
+        self.env("LISTEN_FDS", &count).env("LISTEN_FDNAMES", names).under(&["/bin/sh", "-c", script, "sh"])
+    }
+
     /// Starts it and waits until it says that it is ready.
     #[track_caller]
     pub fn start(self) -> Daemon {
@@ -83,23 +104,29 @@ impl Setup {
         (status, daemon.log())
     }
 
-    fn spawn(self) -> Daemon {
-        let this = if self.listens { self } else { self.listen("all", "unix:signer.sock") };
+    /// Starts it and does not wait.
+    #[track_caller]
+    pub fn spawn(self) -> Daemon {
+        let mut this = if self.listens { self } else { self.listen("all", "unix:signer.sock") };
         let notify_path = this.directory().join("notify.sock");
         let notify = UnixDatagram::bind(&notify_path).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_bls-signer"))
-            .arg("serve")
+        let mut words =
+            this.starter.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_bls-signer"), "serve"]);
+        let mut handed = std::mem::take(&mut this.handed).into_iter().map(Stdio::from);
+        let mut child = Command::new(words.next().unwrap())
+            .args(words)
             .args(["--state-dir".as_ref(), this.directory().join("state").as_os_str()])
             .args(&this.args)
             .env_clear()
             .env("NOTIFY_SOCKET", &notify_path)
             .envs(this.environment.iter().map(|(name, value)| (name, value)))
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdin(handed.next().unwrap_or_else(Stdio::null))
+            .stdout(handed.next().unwrap_or_else(Stdio::null))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
+        drop(handed);
         let log = Arc::new(Mutex::new(String::new()));
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let reader = std::thread::spawn({
@@ -236,7 +263,7 @@ impl Daemon {
     }
 
     #[track_caller]
-    fn wait_until_ready(&mut self) {
+    pub fn wait_until_ready(&mut self) {
         let deadline = Instant::now() + PATIENCE;
         while !self.notified().lines().any(|line| line == "READY=1") {
             let ended = self.child.try_wait().unwrap();
