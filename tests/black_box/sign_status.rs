@@ -3,7 +3,8 @@
 use serde_json::{Value, json};
 
 use crate::support::{
-    Connection, Daemon, Key, Request, attestation, block_header, randao_reveal, sign_vectors,
+    Connection, Daemon, Key, Request, aggregation_slot, attestation, block_header, randao_reveal,
+    sign_vectors, sync_committee_message,
 };
 
 #[test]
@@ -166,11 +167,13 @@ fn a_short_root_is_padded_on_the_left() {
 fn a_repeat_is_signed_again() {
     let key = Key::number(1);
     let daemon = signer(&key);
-    for request in [attestation(8, 0, 1, 7), block_header(9, 7), randao_reveal(1)] {
-        let first = daemon.sign(&key, &request);
+    let slashable = [attestation(8, 0, 1, 7), block_header(9, 7)];
+    let others = [randao_reveal(1), aggregation_slot(8), sync_committee_message(8, 7)];
+    for request in slashable.iter().chain(&others) {
+        let first = daemon.sign(&key, request);
         assert_eq!(first.status, 200, "{first:?}");
         for _ in 0..3 {
-            assert_eq!(daemon.sign(&key, &request), first);
+            assert_eq!(daemon.sign(&key, request), first);
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Test keys and keystores of them.
 
 use aes::Aes128;
-use blst::min_pk::{PublicKey, SecretKey};
+use blst::min_pk::{PublicKey, SecretKey, Signature};
 use ctr::Ctr128BE;
 use ctr::cipher::{KeyIvInit, StreamCipher};
 use serde_json::json;
@@ -33,9 +33,14 @@ impl Key {
         self.secret.sk_to_pk()
     }
 
-    /// The signature that a signer has to give, made by plain blst.
+    /// Plain blst's signature.
+    pub fn sign(&self, root: &[u8; 32]) -> Signature {
+        self.secret.sign(root, CIPHERSUITE, &[])
+    }
+
+    /// The signature that a signer has to answer: `0x` and 192 lower-case digits.
     pub fn signature(&self, root: &[u8; 32]) -> String {
-        const_hex::encode_prefixed(self.secret.sign(root, CIPHERSUITE, &[]).to_bytes())
+        const_hex::encode_prefixed(self.sign(root).to_bytes())
     }
 
     /// The key as EIP-2335 text under a password in plain ASCII, with the cheapest key derivation there is.

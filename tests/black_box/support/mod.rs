@@ -9,5 +9,5 @@ mod vectors;
 pub use client::{Address, Answer, Connection, Request};
 pub use daemon::{Daemon, Setup};
 pub use keys::Key;
-pub use samples::{attestation, block_header, randao_reveal};
+pub use samples::{aggregation_slot, attestation, block_header, randao_reveal, sync_committee_message};
 pub use vectors::{Vector, sign_vectors};

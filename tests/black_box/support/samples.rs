@@ -43,6 +43,24 @@ pub fn randao_reveal(epoch: u64) -> Value {
     })
 }
 
+/// An aggregator's selection proof.
+pub fn aggregation_slot(slot: u64) -> Value {
+    json!({
+        "type": "AGGREGATION_SLOT",
+        "fork_info": fork_info(),
+        "aggregation_slot": {"slot": slot.to_string()},
+    })
+}
+
+/// `root` stands for a different block.
+pub fn sync_committee_message(slot: u64, root: u8) -> Value {
+    json!({
+        "type": "SYNC_COMMITTEE_MESSAGE",
+        "fork_info": fork_info(),
+        "sync_committee_message": {"beacon_block_root": root_of(root), "slot": slot.to_string()},
+    })
+}
+
 fn fork_info() -> Value {
     json!({
         "fork": {"previous_version": "0x02000001", "current_version": "0x03000001", "epoch": "0"},
