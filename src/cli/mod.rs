@@ -1,8 +1,9 @@
 //! Arguments to subcommand, one file each; and the one place where an error becomes a line on stderr and an exit status.
 
+mod check;
+mod completions;
 mod serve;
 
-use std::error::Error as _;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ pub fn run() -> ExitCode {
     let outcome = match arguments.command {
         None => serve::run(arguments.serve, &environment),
         Some(Command::Serve(options)) => serve::run(*options, &environment),
+        Some(Command::Check(options)) => check::run(*options, &environment),
+        Some(Command::Completions { shell }) => completions::run(shell),
     };
     match outcome {
         Ok(()) => ExitStatus::Ok.into(),
@@ -51,6 +54,14 @@ struct Arguments {
 enum Command {
     /// Hold keys and sign for validator clients until told to stop (the default)
     Serve(Box<serve::Options>),
+    /// Check the configuration as 'serve' would use it, and say what would be served to whom
+    ///
+    /// Takes the options of 'serve'. Exits with status 0, or with 78 if the daemon would not start or would serve less
+    /// than it was asked for.
+    Check(Box<serve::Options>),
+    /// Print the completion script of a shell
+    #[command(hide = true)]
+    Completions { shell: clap_complete::Shell },
 }
 
 /// What the process says to its parent; sysexits(3) where there is a fitting number.
@@ -80,13 +91,18 @@ pub(crate) enum Error {
     Configuration(#[from] config::Error),
     #[error(transparent)]
     Daemon(#[from] daemon::Error),
+    #[error("the daemon would not do what it is configured for: {problems} marked WRONG above")]
+    Check { problems: usize },
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
 }
 
 impl Error {
     /// The only map from errors to exit statuses.
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Configuration(_) => ExitStatus::Configuration,
+            Self::Configuration(_) | Self::Check { .. } => ExitStatus::Configuration,
+            Self::Output(_) => ExitStatus::Fault,
             Self::Daemon(daemon::Error::Listen(error)) => match error {
                 listeners::Error::Activation(_)
                 | listeners::Error::OpenKeymanager(_)
@@ -113,7 +129,7 @@ fn report(error: &Error, environment: &Environment) {
     let _ = writeln!(io::stderr(), "{prefix}bls-signer: {}", chain(error));
 }
 
-fn chain(error: &Error) -> String {
+fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
