@@ -193,6 +193,11 @@ impl Book {
         self.entries.get(*self.index.get(public_key)?)
     }
 
+    /// Where a known key stands; this never changes.
+    pub(super) fn position(&self, public_key: &PublicKey) -> Option<usize> {
+        self.index.get(public_key).copied()
+    }
+
     pub(super) fn entries(&self) -> &[Entry] {
         &self.entries
     }

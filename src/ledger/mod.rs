@@ -14,6 +14,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 mod book;
 mod clearance;
+mod interchange;
+mod orders;
 mod rules;
 mod store;
 mod writer;
@@ -25,8 +27,13 @@ mod full_history;
 
 pub(crate) use self::book::{HighWatermark, RawRoots};
 pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
-pub(crate) use self::rules::Refusal;
-pub(crate) use self::store::{Missing, OpenError, StoreError};
+pub(crate) use self::interchange::{Interchange, InterchangeError};
+pub(crate) use self::orders::{
+    Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, Imported, KeyStatus, Page, ResealRefusal,
+    Selection, Status,
+};
+pub(crate) use self::rules::{Refusal, SignedAttestation, SignedBlock, Watermark};
+pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError};
 pub(crate) use self::writer::GenesisClock;
 
 use self::book::Request;
@@ -231,7 +238,7 @@ impl Desk {
         let Some(sender) = &self.sender else { return Answer::Now(Err(Fault::Stopped)) };
         let (answer, receiver) = oneshot::channel();
         match sender.try_send(task(answer)) {
-            Ok(()) => Answer::Later(receiver),
+            Ok(()) => Answer::Later(receiver, self.broken.clone()),
             Err(mpsc::error::TrySendError::Full(_)) => Answer::Now(Err(Fault::QueueFull)),
             Err(mpsc::error::TrySendError::Closed(_)) => Answer::Now(Err(Fault::Stopped)),
         }
@@ -251,14 +258,18 @@ impl Drop for Desk {
 /// An answer that is here, or one to wait for.
 enum Answer<T> {
     Now(Result<T, Fault>),
-    Later(oneshot::Receiver<Result<T, Fault>>),
+    /// With the ledger's state, which tells why an answer never came.
+    Later(oneshot::Receiver<Result<T, Fault>>, watch::Receiver<Option<Arc<StoreError>>>),
 }
 
 impl<T> Answer<T> {
     async fn wait(self) -> Result<T, Fault> {
         match self {
             Self::Now(answer) => answer,
-            Self::Later(answer) => answer.await.unwrap_or(Err(Fault::Stopped)),
+            Self::Later(answer, broken) => answer.await.unwrap_or_else(|_| {
+                let cause = broken.borrow().clone();
+                Err(cause.map_or(Fault::Stopped, Fault::Broken))
+            }),
         }
     }
 }

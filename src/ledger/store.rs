@@ -23,6 +23,10 @@ use super::book::Book;
 mod place;
 mod rows;
 mod schema;
+mod sealed;
+
+pub(super) use self::sealed::SealedChange;
+pub(crate) use self::sealed::SealedKeystore;
 
 /// What to do when there is no ledger yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +73,10 @@ impl Store {
         Ok((Self { connection, files }, book))
     }
 
-    /// Writes all that is unsaved in the book, in one transaction with one fsync.
+    /// Writes all that is unsaved in the book, and changes to the kept keystores, in one transaction with one fsync.
     ///
     /// The caller marks the book as saved; after an error it must not use the store again.
-    pub(super) fn save(&mut self, book: &Book) -> Result<(), StoreError> {
+    pub(super) fn save(&mut self, book: &Book, sealed: &[SealedChange]) -> Result<(), StoreError> {
         self.files.check()?;
         let transaction = self
             .connection
@@ -82,16 +86,33 @@ impl Store {
             rows::write_head(&transaction, head).map_err(StoreError::write)?;
         }
         rows::write_entries(&transaction, book.unsaved_entries()).map_err(StoreError::write)?;
+        sealed::apply(&transaction, sealed).map_err(StoreError::write)?;
         transaction.commit().map_err(StoreError::write)?;
         // Checked again after the fsync: what was synced has to be the file that a restart will read.
         self.files.note()
     }
 
+    /// At most `limit` kept keystores at positions from `start` on, in order, each with its position.
+    pub(super) fn sealed_keystores(
+        &self,
+        start: usize,
+        limit: usize,
+    ) -> Result<Vec<(usize, SealedKeystore)>, StoreError> {
+        sealed::read(&self.connection, start, limit).map_err(StoreError::Read)
+    }
+
+    /// Whether a keystore is kept for the key at this position.
+    pub(super) fn has_sealed_keystore(&self, position: usize) -> Result<bool, StoreError> {
+        sealed::contains(&self.connection, position).map_err(StoreError::Read)
+    }
+
     /// Moves the log into the database if it has grown beyond its limit. To be called when nobody waits.
     pub(super) fn tidy(&mut self) -> Result<(), StoreError> {
-        if self.files.log_length() < LOG_LIMIT {
-            return Ok(());
-        }
+        if self.files.log_length() < LOG_LIMIT { Ok(()) } else { self.empty_log() }
+    }
+
+    /// Moves the log into the database and empties it, so that what was deleted does not live on in the log.
+    pub(super) fn empty_log(&mut self) -> Result<(), StoreError> {
         self.files.check()?;
         checkpoint(&self.connection).map_err(StoreError::write)?;
         self.files.note()
@@ -100,9 +121,7 @@ impl Store {
     /// Moves the log into the database and closes the file. Not to be called after an error; a store that is merely
     /// dropped leaves its log for the next start.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
-        self.files.check()?;
-        checkpoint(&self.connection).map_err(StoreError::write)?;
-        self.files.note()?;
+        self.empty_log()?;
         self.connection.close().map_err(|(_, source)| StoreError::write(source))
     }
 }
@@ -175,6 +194,8 @@ impl OpenError {
 pub(crate) enum StoreError {
     #[error("the slashing protection ledger could not be written")]
     Write(#[source] rusqlite::Error),
+    #[error("the slashing protection ledger could not be read")]
+    Read(#[source] rusqlite::Error),
     #[error("the slashing protection ledger's file {path} was removed or replaced while in use", path = .path.display())]
     Replaced { path: PathBuf },
     #[error("the slashing protection ledger's file {path} was truncated from {before} to {now} bytes while in use", path = .path.display())]
@@ -225,6 +246,7 @@ const CONNECTION_SETTINGS: &str = "
     PRAGMA cell_size_check = ON;
     PRAGMA trusted_schema = OFF;
     PRAGMA temp_store = MEMORY;
+    PRAGMA secure_delete = ON;
 ";
 
 const LOG_SETTINGS: &str = "

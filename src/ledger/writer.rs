@@ -14,11 +14,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::book::{Book, Horizon, RawRoots, Record, Request};
 use super::clearance::{Commit, Fault, Judged, Stage, Verdict};
-use super::store::{Store, StoreError};
+use super::orders::{Office, Order};
+use super::store::{SealedChange, Store, StoreError};
 use crate::primitives::Slot;
 
 /// What the writer is asked to do.
-#[derive(Debug)]
 pub(super) enum Task {
     /// Judge one message.
     Judge { request: Request, arrived: Instant, answer: oneshot::Sender<Result<Verdict, Fault>> },
@@ -28,6 +28,8 @@ pub(super) enum Task {
         arrived: Instant,
         answer: oneshot::Sender<Result<Vec<Verdict>, Fault>>,
     },
+    /// Administration.
+    Order(Order),
     /// Answer when everything asked before is done: a sign of life.
     Ping { answer: oneshot::Sender<Result<(), Fault>> },
 }
@@ -101,6 +103,10 @@ impl Writer {
                         .map(|()| requests.iter().map(|request| self.judge(request, &mut batch)).collect());
                     drop(answer.send(verdicts));
                 }
+                Task::Order(order) => {
+                    self.finish(&mut batch);
+                    self.carry_out(order);
+                }
                 Task::Ping { answer } => {
                     self.finish(&mut batch);
                     drop(answer.send(self.cause().map_or(Ok(()), |cause| Err(Fault::Broken(cause)))));
@@ -132,17 +138,44 @@ impl Writer {
 
     /// Makes all that was judged durable and tells those who wait for it.
     fn finish(&mut self, batch: &mut Batch) {
-        if self.cause().is_some() || self.book.is_saved() {
+        if self.cause().is_some() {
             return;
         }
-        let saved = self.store.save(&self.book);
+        let saved = self.save(&[]);
         match self.note(saved) {
-            None => {
-                self.book.mark_saved();
-                batch.tell(Stage::Durable);
-            }
+            None => batch.tell(Stage::Durable),
             Some(cause) => batch.tell(Stage::Failed(cause)),
         }
+    }
+
+    /// One order, one transaction. An order that meets a broken ledger is dropped, which its caller notices.
+    fn carry_out(&mut self, order: Order) {
+        if self.cause().is_some() {
+            return;
+        }
+        let mut office = Office { book: &mut self.book, store: &self.store, sealed: Vec::new() };
+        let ordered = order(&mut office);
+        let sealed = office.sealed;
+        let (reply, saved) = match ordered {
+            Ok(reply) => (Some(reply), self.save(&sealed)),
+            Err(error) => (None, Err(error)),
+        };
+        let outcome = self.note(saved).map_or(Ok(()), |cause| Err(Fault::Broken(cause)));
+        if let Some(reply) = reply {
+            reply(outcome);
+        }
+    }
+
+    fn save(&mut self, sealed: &[SealedChange]) -> Result<(), StoreError> {
+        if self.book.is_saved() && sealed.is_empty() {
+            return Ok(());
+        }
+        self.store.save(&self.book, sealed)?;
+        self.book.mark_saved();
+        if sealed.iter().any(SealedChange::removes) {
+            self.store.empty_log()?;
+        }
+        Ok(())
     }
 
     /// The first error breaks the ledger for good.

@@ -143,7 +143,11 @@ fn one_row(changed: usize) -> rusqlite::Result<()> {
     if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
 }
 
-fn row_id(position: usize) -> i64 {
+pub(super) fn from_row_id(id: i64) -> usize {
+    usize::try_from(id.saturating_sub(1)).unwrap_or_default()
+}
+
+pub(super) fn row_id(position: usize) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX).saturating_add(1)
 }
 

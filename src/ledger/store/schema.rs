@@ -54,7 +54,7 @@ fn newest() -> i64 {
 const APPLICATION_ID: i64 = 0x424c_5353;
 
 /// The n-th entry brings schema version n to n + 1. Entries are never changed once released.
-const MIGRATIONS: &[&str] = &[VERSION_1];
+const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
 
 /// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the row.
 const VERSION_1: &str = "
@@ -79,5 +79,15 @@ const VERSION_1: &str = "
         CHECK ((source_epoch IS NULL) = (target_epoch IS NULL)),
         CHECK (block_slot IS NOT NULL OR block_root IS NULL),
         CHECK (source_epoch IS NOT NULL OR attestation_root IS NULL)
+    ) STRICT;
+";
+
+/// Sealed keystores: EIP-2335 text, encrypted under a secret that is not in this file.
+const VERSION_2: &str = "
+    CREATE TABLE sealed_keystores (
+        key INTEGER PRIMARY KEY REFERENCES keys (id),
+        keystore TEXT NOT NULL,
+        derivation_path TEXT,
+        copy_of BLOB CHECK (length(copy_of) = 32)
     ) STRICT;
 ";

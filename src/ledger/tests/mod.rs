@@ -10,6 +10,8 @@ use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 
 mod judging;
 mod opening;
+mod orders;
+mod public_suite;
 mod watching;
 
 /// Settings for a directory that may still be empty.

@@ -52,6 +52,17 @@ fn a_ledger_of_a_newer_program_is_refused() {
 }
 
 #[test]
+fn an_older_ledger_is_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    edit(directory.path(), "DROP TABLE sealed_keystores; PRAGMA user_version = 1");
+    for _ in 0..2 {
+        let ledger = open(directory.path());
+        assert!(wait(ledger.keystores(0, 10)).unwrap().keystores.is_empty());
+        refuse(&ledger, block(1, 10, 2));
+    }
+}
+
+#[test]
 fn a_file_that_is_no_ledger_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     edit(directory.path(), "PRAGMA application_id = 7");

@@ -1,0 +1,96 @@
+//! Keystores in the ledger's file, so that a key and its protection history come and go in one transaction.
+//!
+//! The ledger does not read them: they are EIP-2335 text under a secret that it never sees.
+
+use rusqlite::{Connection, Row, params};
+
+use super::rows::{from_row_id, row_id};
+use crate::bls::PublicKey;
+
+/// A keystore to keep, or one that is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SealedKeystore {
+    pub(crate) public_key: PublicKey,
+    /// EIP-2335 JSON, encrypted under the seal secret.
+    pub(crate) json: String,
+    /// The EIP-2334 path that the original keystore named, if it did.
+    pub(crate) derivation_path: Option<String>,
+    /// SHA-256 of the keystore file that this is a faster copy of. None: the key was imported, and this is all there is.
+    pub(crate) copy_of: Option<[u8; 32]>,
+}
+
+/// One change to the kept keystores; `usize` is the key's position in the book.
+#[derive(Debug)]
+pub(in crate::ledger) enum SealedChange {
+    Put(usize, SealedKeystore),
+    Remove(usize),
+    RemoveAll,
+}
+
+impl SealedChange {
+    /// Whether it takes away what was kept.
+    pub(in crate::ledger) fn removes(&self) -> bool {
+        match self {
+            Self::Remove(_) | Self::RemoveAll => true,
+            Self::Put(..) => false,
+        }
+    }
+}
+
+pub(super) fn apply(connection: &Connection, changes: &[SealedChange]) -> rusqlite::Result<()> {
+    for change in changes {
+        match change {
+            SealedChange::Put(position, SealedKeystore { json, derivation_path, copy_of, .. }) => {
+                connection
+                    .prepare_cached(
+                        "INSERT OR REPLACE INTO sealed_keystores (key, keystore, derivation_path, copy_of) \
+                         VALUES (?1, ?2, ?3, ?4)",
+                    )?
+                    .execute(params![row_id(*position), json, derivation_path, copy_of])?;
+            }
+            SealedChange::Remove(position) => {
+                connection
+                    .prepare_cached("DELETE FROM sealed_keystores WHERE key = ?1")?
+                    .execute([row_id(*position)])?;
+            }
+            SealedChange::RemoveAll => {
+                connection.execute("DELETE FROM sealed_keystores", ())?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// At most `limit` keystores at positions from `start` on, in order, each with its position.
+pub(super) fn read(
+    connection: &Connection,
+    start: usize,
+    limit: usize,
+) -> rusqlite::Result<Vec<(usize, SealedKeystore)>> {
+    let keystore = |row: &Row<'_>| {
+        Ok((
+            from_row_id(row.get(0)?),
+            SealedKeystore {
+                public_key: PublicKey(row.get(1)?),
+                json: row.get(2)?,
+                derivation_path: row.get(3)?,
+                copy_of: row.get(4)?,
+            },
+        ))
+    };
+    connection
+        .prepare_cached(
+            "SELECT keys.id, public_key, keystore, derivation_path, copy_of \
+             FROM sealed_keystores JOIN keys ON keys.id = sealed_keystores.key \
+             WHERE sealed_keystores.key >= ?1 ORDER BY sealed_keystores.key LIMIT ?2",
+        )?
+        .query_map(params![row_id(start), i64::try_from(limit).unwrap_or(i64::MAX)], keystore)?
+        .collect()
+}
+
+/// Whether a keystore is kept for the key at this position.
+pub(super) fn contains(connection: &Connection, position: usize) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached("SELECT EXISTS (SELECT 1 FROM sealed_keystores WHERE key = ?1)")?
+        .query_row([row_id(position)], |row| row.get(0))
+}
