@@ -286,4 +286,5 @@ fn allowed(request: &Request) -> Verdict {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests;
