@@ -8,9 +8,9 @@ use serde_json::{Value, json};
 use super::*;
 
 #[test]
-fn opens_the_standards_own_vectors() {
+fn opens_the_standards_own_vectors_and_keystores_of_another_implementation() {
     let memory = memory();
-    for vector in vectors() {
+    for vector in vectors().into_iter().chain(vectors_by_another_implementation()) {
         let text = vector["keystore"].to_string();
         let keystore = Keystore::parse(&text).unwrap();
         let secret = keystore.decrypt(vector["password"].as_str().unwrap(), &memory).unwrap();
@@ -20,8 +20,39 @@ fn opens_the_standards_own_vectors() {
             "{text}"
         );
         assert_eq!(keystore.public_key(), Some(secret.public_key()));
-        assert_eq!(keystore.weakness(), None);
+        let wrong = keystore.decrypt("not the password", &memory);
+        assert!(matches!(wrong, Err(KeystoreError::WrongPassword { empty: false })));
     }
+}
+
+/// The other direction: `tests/forksim/keystores.test.mjs` opens what this writes.
+#[test]
+#[ignore = "writes tests/vectors/keystores/made-here.json, which is committed"]
+fn makes_keystores_for_another_implementation() {
+    let memory = memory();
+    let seal = "5f".repeat(32);
+    let cases = [
+        ("plain", KdfCost::Scrypt, Some("m/12381/3600/0/0/0")),
+        ("plain", KdfCost::Pbkdf2, None),
+        (&*seal, KdfCost::Light, None),
+        ("p\u{e4}ssw\u{f6}rd \u{1f511}", KdfCost::Light, Some("m/12381/3600/1/0")),
+        ("e\u{301} is \u{e9}, \u{fb01} is fi, \u{1e9b}\u{323}", KdfCost::Light, None),
+        ("tab\tbell\u{7}delete\u{7f}c1\u{85}end", KdfCost::Light, None),
+    ];
+    let vectors: Vec<Value> = (1..)
+        .zip(cases)
+        .map(|(number, (password, cost, path))| {
+            let secret = secret(number, &memory);
+            let keystore = encrypt(&secret, password, cost, path).unwrap();
+            json!({
+                "password": password,
+                "secret": const_hex::encode_prefixed(*secret.to_big_endian()),
+                "keystore": serde_json::from_str::<Value>(&keystore).unwrap(),
+            })
+        })
+        .collect();
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/keystores/made-here.json");
+    std::fs::write(path, serde_json::to_string_pretty(&vectors).unwrap()).unwrap();
 }
 
 #[test]
@@ -352,4 +383,8 @@ fn memory() -> Arc<LockedMemory> {
 
 fn vectors() -> Vec<Value> {
     serde_json::from_str(include_str!("../../../tests/vectors/eip2335.json")).unwrap()
+}
+
+fn vectors_by_another_implementation() -> Vec<Value> {
+    serde_json::from_str(include_str!("../../../tests/vectors/keystores/chainsafe.json")).unwrap()
 }
