@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::eth2_keystore::{Keystore, KeystoreError, Weakness};
-use super::kdf::{KdfPool, OverBudget};
+use super::kdf::{KdfPool, OverBudget, Urgency};
 use super::key::{Key, Origin};
 use crate::sys::locked_memory::LockedMemory;
 
@@ -33,7 +33,9 @@ impl Importer {
     ///
     /// Nothing here knows which keys are loaded: duplicates, history and the ring are the caller's steps.
     pub(crate) fn open_all(&self, items: &[EncryptedKey]) -> Vec<Result<Key, ImportError>> {
-        self.pool.map(items, |item| self.open(&item.keystore, &item.password, Origin::Imported))
+        self.pool.map(items, Urgency::Background, |item| {
+            self.open(&item.keystore, &item.password, Origin::Imported)
+        })
     }
 
     /// Opens one keystore when the pool has the memory for it.

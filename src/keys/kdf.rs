@@ -18,8 +18,17 @@ pub(crate) struct KdfLimits {
     pub(crate) memory: u64,
     /// Derivations that may run at one time.
     pub(crate) threads: NonZeroUsize,
-    /// How far the threads step back for others: 0 (not at all) to 19.
+    /// How far the threads step back for others where that is asked for: 0 (not at all) to 19.
     pub(crate) nice: u8,
+}
+
+/// Whether others have to go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Urgency {
+    /// Nothing is served yet: at the start.
+    Start,
+    /// Signing goes on meanwhile and goes first.
+    Background,
 }
 
 impl Default for KdfLimits {
@@ -61,11 +70,16 @@ impl KdfPool {
         &self.limits
     }
 
-    /// Applies `work` to all items on low-priority threads of this call's own. Results come in the order of the items.
+    /// Applies `work` to all items on threads of this call's own. Results come in the order of the items.
     ///
     /// The threads only become as many as the pool allows at one time; what is expensive inside `work` goes through
     /// [`KdfPool::with_memory`].
-    pub(crate) fn map<T: Sync, R: Send>(&self, items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    pub(crate) fn map<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        urgency: Urgency,
+        work: impl Fn(&T) -> R + Sync,
+    ) -> Vec<R> {
         let next = AtomicUsize::new(0);
         let run = || {
             let mut done = Vec::new();
@@ -75,13 +89,16 @@ impl KdfPool {
                 done.push((index, work(item)));
             }
         };
-        let run_behind = || {
-            lower_priority(i32::from(self.limits.nice));
+        let run_apart = || {
+            match urgency {
+                Urgency::Start => {}
+                Urgency::Background => lower_priority(i32::from(self.limits.nice)),
+            }
             run()
         };
         let mut done = thread::scope(|scope| {
             let threads: Vec<_> = (0..self.limits.threads.get().min(items.len()))
-                .map_while(|_| thread::Builder::new().name("kdf".into()).spawn_scoped(scope, run_behind).ok())
+                .map_while(|_| thread::Builder::new().name("kdf".into()).spawn_scoped(scope, run_apart).ok())
                 .collect();
             // Whatever no thread could be made for is done here; with threads there is nothing left to take.
             let mut done = if threads.is_empty() { run() } else { Vec::new() };
@@ -171,7 +188,7 @@ mod tests {
                 let (pool, memory, threads) = (&pool, &memory, &threads);
                 scope.spawn(move || {
                     let items: Vec<u64> = (0..25).map(|i| 10 + (i * 7 + request * 13) % 60).collect();
-                    let done = pool.map(&items, |bytes| {
+                    let done = pool.map(&items, Urgency::Background, |bytes| {
                         pool.with_memory(*bytes, || {
                             memory.add(*bytes);
                             threads.add(1);

@@ -93,6 +93,12 @@ impl LockedMemory {
         }
     }
 
+    /// How many secrets it holds.
+    pub(crate) fn used(&self) -> usize {
+        let slots = self.slots();
+        (slots.next as usize).saturating_sub(slots.free.len())
+    }
+
     fn with_backing(backing: Backing) -> Result<Arc<Self>, LockedMemoryError> {
         let reserved = reserve_addresses()?;
         Ok(Arc::new(Self { reserved, backing, slots: Mutex::new(Slots::default()) }))
