@@ -3,13 +3,17 @@
 //! Source: draft-irtf-cfrg-bls-signature-05, ciphersuite `BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_`;
 //! consensus-specs, `specs/phase0/beacon-chain.md`, "BLS signatures".
 
+mod hash_cache;
+
 use std::fmt;
 use std::str::FromStr;
 
 use blst::{BLST_ERROR, min_pk};
 
 use crate::primitives::SigningRoot;
-use crate::sys::curve::HashedMessage;
+use crate::sys::curve::{self, HashedMessage};
+
+pub(crate) use hash_cache::HashCache;
 
 /// A compressed public key (48 bytes), the name of a validator's key everywhere in this program.
 ///
@@ -111,6 +115,36 @@ pub fn aggregate(signatures: &[Signature]) -> Result<Signature, BlsError> {
     Ok(Signature(sum.to_signature().to_bytes()))
 }
 
+/// Signs and verifies a known message, so that a curve library built for another processor is found at start and not at
+/// the first duty.
+pub(crate) fn self_test() -> Result<(), SelfTestError> {
+    let mut scalar = [0; 32];
+    if let Some(byte) = scalar.first_mut() {
+        *byte = 1;
+    }
+    let (root, public_key) = (SigningRoot([0x5a; 32]), PublicKey(curve::public_key(&scalar)));
+    let signature = HashedRoot::new(&root).multiply(&scalar);
+    let sum = aggregate(&[signature, signature]).map_err(SelfTestError::Aggregate)?;
+    let other = SigningRoot([0xa5; 32]);
+    if public_key != GENERATOR
+        || !verify(&public_key, &root, &signature)
+        || verify(&public_key, &other, &signature)
+        || sum == signature
+    {
+        return Err(SelfTestError::Wrong);
+    }
+    Ok(())
+}
+
+/// The curve library does not work on this machine.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SelfTestError {
+    #[error("the BLS self-test cannot aggregate: the curve library does not work on this processor")]
+    Aggregate(#[source] BlsError),
+    #[error("the BLS self-test failed: the curve library does not work on this processor")]
+    Wrong,
+}
+
 /// What can be wrong with a public key or a signature.
 #[derive(Debug, thiserror::Error)]
 pub enum BlsError {
@@ -130,3 +164,10 @@ pub enum BlsError {
 
 /// The domain separation tag of Ethereum's signatures.
 const CIPHERSUITE: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
+
+/// The public key of the secret key 1: the generator of G1, compressed (BLS12-381 parameters, RFC 9380 section 8.8.1).
+const GENERATOR: PublicKey = PublicKey([
+    0x97, 0xf1, 0xd3, 0xa7, 0x31, 0x97, 0xd7, 0x94, 0x26, 0x95, 0x63, 0x8c, 0x4f, 0xa9, 0xac, 0x0f, 0xc3,
+    0x68, 0x8c, 0x4f, 0x97, 0x74, 0xb9, 0x05, 0xa1, 0x4e, 0x3a, 0x3f, 0x17, 0x1b, 0xac, 0x58, 0x6c, 0x55,
+    0xe8, 0x3f, 0xf9, 0x7a, 0x1a, 0xef, 0xfb, 0x3a, 0xf0, 0x0a, 0xdb, 0x22, 0xc6, 0xbb,
+]);
