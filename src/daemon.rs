@@ -1,22 +1,212 @@
-//! The start order, from settings to serving.
+//! The order of start and stop.
 
-use tracing::info;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::config::{Environment, Settings};
-use crate::supervisor::listeners;
+use tokio::net::{TcpListener, UnixListener};
+use tokio::runtime::{self, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
 
-/// Runs the daemon until it is told to stop.
-pub(crate) fn run(settings: Settings, environment: &Environment) -> Result<(), Error> {
-    let opened = listeners::open(&settings, environment)?;
-    for listener in &opened.listeners {
-        info!("listening: {}", listener.description);
-    }
+use crate::api::Signer;
+use crate::bls;
+use crate::config::{Environment, RawRoots, Settings};
+use crate::http::guard::{AllowedHosts, Guard, TokenDigest};
+use crate::http::server::{self, Endpoint, Limits};
+use crate::http::service::Service;
+use crate::http::tls::{Tls, TlsError};
+use crate::keys::{Importer, KdfLimits, KdfPool};
+use crate::ledger::{self, Ledger, Missing};
+use crate::network::{Network, NetworkError};
+use crate::permit::Permits;
+use crate::supervisor::activation;
+use crate::supervisor::listeners::{self, Listener, SocketFile};
+use crate::supervisor::notify::{self, Notifier};
+use crate::sys::hardening::{self, HardeningError};
+use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
+
+/// Runs the daemon until SIGTERM or SIGINT.
+pub(crate) fn run(settings: &Settings, environment: &Environment) -> Result<(), Error> {
+    let runtime = runtime()?;
+    let _context = runtime.enter();
+    // Before anything else, so that a signal during a long start ends it in good order too.
+    let terminated = terminated()?;
+    let daemon = Daemon::start(settings, environment)?;
+    runtime.block_on(daemon.serve(terminated));
+    // Key derivations that nobody waits for any more are not waited for either.
+    runtime.shutdown_background();
     Ok(())
 }
 
-/// Why the daemon does not start or does not go on.
+/// A daemon that has started: it listens, its ledger is read and its keys are loaded. Callers can connect and wait.
+pub(crate) struct Daemon {
+    signer: Arc<Signer>,
+    service: Arc<Service>,
+    endpoints: Vec<Endpoint>,
+    limits: Limits,
+    notifier: Notifier,
+    /// Removed when the daemon goes.
+    _socket_files: Vec<SocketFile>,
+}
+
+impl Daemon {
+    /// Starts in the order that leaves nothing half done. Within a runtime, for its sockets.
+    pub(crate) fn start(settings: &Settings, environment: &Environment) -> Result<Self, Error> {
+        hardening::harden_process()?;
+        bls::self_test()?;
+        let notifier = Notifier::new(environment)?;
+        let opened = listeners::open(settings, environment)?;
+        let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
+        let network = Network::load(&settings.network)?;
+        let ledger = open_ledger(settings, &network)?;
+        let permits = Permits { refuse_raw_roots: settings.raw_roots == RawRoots::Refuse };
+        let signer = Arc::new(Signer::new(network, ledger, permits, importer(settings)?));
+
+        let guard = Guard::new(
+            AllowedHosts::new(&settings.allowed_hosts),
+            settings.auth_token.as_ref().map(|token| TokenDigest::of(token.reveal())),
+        );
+        let requests = settings.limits.requests.get();
+        let service = Arc::new(Service::new(Arc::clone(&signer), guard, requests, BODY_PATIENCE));
+        let limits = Limits {
+            connections: settings.limits.connections.get(),
+            first_request: settings.limits.header_timeout,
+            idle: settings.limits.idle_timeout,
+        };
+        let mut endpoints = Vec::new();
+        let mut socket_files = Vec::new();
+        for Listener { role, socket, description, file } in opened.listeners {
+            tracing::info!("listening: {description}");
+            let socket = endpoint_socket(socket, tls.as_ref())
+                .map_err(|source| Error::Socket { description, source })?;
+            endpoints.push(Endpoint { role, socket });
+            socket_files.extend(file);
+        }
+        Ok(Self { signer, service, endpoints, limits, notifier, _socket_files: socket_files })
+    }
+
+    /// The address of the first TCP listener, if there is one.
+    pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
+        self.endpoints.iter().find_map(|endpoint| match &endpoint.socket {
+            server::Socket::Unix(_) => None,
+            server::Socket::Tcp(listener, _) => listener.local_addr().ok(),
+        })
+    }
+
+    /// Tells the supervisor that we are ready, serves until `stop`, and drains.
+    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
+        let (keys, network) = (self.signer.ring.len(), self.signer.network.name());
+        tracing::info!(keys, network, "ready");
+        tell(self.notifier.ready(&format!("{keys} keys on {network}")));
+
+        let (stopping, stopped) = watch::channel(false);
+        let serving = server::serve(self.endpoints, self.service, self.limits, stopped, GRACE);
+        tokio::pin!(serving);
+        tokio::select! {
+            () = &mut serving => {}
+            () = stop => {
+                tracing::info!("stopping: answering what is in hand");
+                tell(self.notifier.stopping("answering what is in hand"));
+                stopping.send_replace(true);
+                serving.await;
+            }
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// The runtime that everything asynchronous runs on.
+pub(crate) fn runtime() -> Result<Runtime, Error> {
+    runtime::Builder::new_multi_thread().enable_all().build().map_err(Error::Runtime)
+}
+
+/// Resolves at SIGTERM or SIGINT. Call it within a runtime; from then on the signals do not kill the process.
+pub(crate) fn terminated() -> Result<impl Future<Output = ()>, Error> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger::OpenError> {
+    if !settings.ledger.slashing_protection {
+        tracing::warn!(
+            "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed"
+        );
+        return Ok(Ledger::off());
+    }
+    Ledger::open(ledger::Settings {
+        missing: if settings.ledger.required { Missing::Refuse } else { Missing::Create },
+        raw_roots: match settings.raw_roots {
+            RawRoots::Allow => ledger::RawRoots::Allow,
+            // Under `refuse` no raw root gets as far as the ledger.
+            RawRoots::UnprotectedKeys | RawRoots::Refuse => ledger::RawRoots::UnprotectedKeys,
+        },
+        genesis_validators_root: network.genesis_validators_root(),
+        ..ledger::Settings::new(settings.ledger.state_dir.clone())
+    })
+}
+
+fn importer(settings: &Settings) -> Result<Importer, LockedMemoryError> {
+    let memory = LockedMemory::new()?;
+    tracing::debug!(kind = memory.kind(), "keys are held in locked memory");
+    let limits =
+        KdfLimits { memory: u64::from(settings.keys.kdf_memory_mib.get()) << 20, ..KdfLimits::default() };
+    Ok(Importer::new(memory, Arc::new(KdfPool::new(limits))))
+}
+
+fn endpoint_socket(socket: activation::Socket, tls: Option<&Tls>) -> io::Result<server::Socket> {
+    Ok(match socket {
+        activation::Socket::Unix(listener) => server::Socket::Unix(UnixListener::from_std(listener)?),
+        activation::Socket::Tcp(listener) => {
+            server::Socket::Tcp(TcpListener::from_std(listener)?, tls.cloned())
+        }
+    })
+}
+
+/// A supervisor that cannot be told is no reason to stop signing.
+fn tell(told: Result<(), notify::Error>) {
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager could not be told");
+    }
+}
+
+/// Why the daemon could not start.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
+    #[error("the process cannot be hardened")]
+    Hardening(#[from] HardeningError),
+    #[error(transparent)]
+    SelfTest(#[from] bls::SelfTestError),
     #[error(transparent)]
     Listen(#[from] listeners::Error),
+    #[error("the socket {description} cannot be used")]
+    Socket { description: String, source: io::Error },
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    #[error(transparent)]
+    Ledger(#[from] ledger::OpenError),
+    #[error(transparent)]
+    Memory(#[from] LockedMemoryError),
+    #[error(transparent)]
+    Notify(#[from] notify::Error),
+    #[error("the runtime cannot be started")]
+    Runtime(#[source] io::Error),
+    #[error("signals cannot be waited for")]
+    Signals(#[source] io::Error),
 }
+
+/// For a body to arrive.
+const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// For the requests in hand when we are told to stop; systemd and `tests` expect the end within 5 s.
+const GRACE: Duration = Duration::from_secs(4);

@@ -1,7 +1,9 @@
 //! Arguments to subcommand, one file each; and the one place where an error becomes a line on stderr and an exit status.
 
 mod check;
+mod client;
 mod completions;
+mod demo;
 mod serve;
 
 use std::io::{self, Write};
@@ -11,6 +13,7 @@ use clap::{Parser, Subcommand};
 
 use crate::config::{self, Environment};
 use crate::daemon;
+use crate::ledger::OpenError;
 use crate::supervisor::listeners;
 use crate::supervisor::logging;
 
@@ -26,6 +29,7 @@ pub fn run() -> ExitCode {
         Some(Command::Serve(options)) => serve::run(*options, &environment),
         Some(Command::Check(options)) => check::run(*options, &environment),
         Some(Command::Completions { shell }) => completions::run(shell),
+        Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
     };
     match outcome {
         Ok(()) => ExitStatus::Ok.into(),
@@ -62,6 +66,12 @@ enum Command {
     /// Print the completion script of a shell
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
+    /// Show the whole way of a key, from a keystore to verified signatures, with a daemon in a temporary directory
+    Demo {
+        /// End after the last step instead of serving until Ctrl-C
+        #[arg(long)]
+        once: bool,
+    },
 }
 
 /// What the process says to its parent; sysexits(3) where there is a fitting number.
@@ -95,6 +105,8 @@ pub(crate) enum Error {
     Check { problems: usize },
     #[error("cannot write the output")]
     Output(#[source] io::Error),
+    #[error("demo")]
+    Demo(#[from] demo::DemoError),
 }
 
 impl Error {
@@ -102,17 +114,45 @@ impl Error {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Configuration(_) | Self::Check { .. } => ExitStatus::Configuration,
-            Self::Output(_) => ExitStatus::Fault,
-            Self::Daemon(daemon::Error::Listen(error)) => match error {
-                listeners::Error::Activation(_)
-                | listeners::Error::OpenKeymanager(_)
-                | listeners::Error::NotASocket { .. } => ExitStatus::Configuration,
-                listeners::Error::Inherited(_)
-                | listeners::Error::Bind { .. }
-                | listeners::Error::InUse { .. }
-                | listeners::Error::Stale { .. } => ExitStatus::Fault,
-            },
+            Self::Output(_) | Self::Demo(_) => ExitStatus::Fault,
+            Self::Daemon(error) => daemon_status(error),
         }
+    }
+}
+
+fn daemon_status(error: &daemon::Error) -> ExitStatus {
+    match error {
+        daemon::Error::Listen(error) => match error {
+            listeners::Error::Activation(_)
+            | listeners::Error::OpenKeymanager(_)
+            | listeners::Error::NotASocket { .. } => ExitStatus::Configuration,
+            listeners::Error::Inherited(_)
+            | listeners::Error::Bind { .. }
+            | listeners::Error::InUse { .. }
+            | listeners::Error::Stale { .. } => ExitStatus::Fault,
+        },
+        daemon::Error::Tls(_) | daemon::Error::Network(_) => ExitStatus::Configuration,
+        daemon::Error::Ledger(error) => match error {
+            OpenError::InUse { .. } => ExitStatus::StateInUse,
+            OpenError::Missing { .. }
+            | OpenError::Orphan { .. }
+            | OpenError::Exposed { .. }
+            | OpenError::NotALedger { .. }
+            | OpenError::Newer { .. }
+            | OpenError::OtherChain { .. } => ExitStatus::Configuration,
+            OpenError::ReadOnly { .. }
+            | OpenError::Damaged { .. }
+            | OpenError::Sqlite { .. }
+            | OpenError::Io { .. }
+            | OpenError::Thread(_) => ExitStatus::Fault,
+        },
+        daemon::Error::Hardening(_)
+        | daemon::Error::SelfTest(_)
+        | daemon::Error::Socket { .. }
+        | daemon::Error::Memory(_)
+        | daemon::Error::Notify(_)
+        | daemon::Error::Runtime(_)
+        | daemon::Error::Signals(_) => ExitStatus::Fault,
     }
 }
 

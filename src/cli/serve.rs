@@ -26,6 +26,6 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     for warning in &settings.warnings {
         warn!("{warning}");
     }
-    daemon::run(settings, environment)?;
+    daemon::run(&settings, environment)?;
     Ok(())
 }

@@ -1,9 +1,28 @@
 //! Who may sign what: caller x key x kind of duty, decided before the ledger is asked. Pure.
 
 use crate::bls::PublicKey;
-use crate::duty::Duty;
+use crate::duty::{Claim, Duty};
 
-/// A duty that this caller may have signed by this key. Only this module makes one; the ledger asks for it.
+/// What callers are allowed, as configured.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Permits {
+    /// Whether roots without their message are refused from everyone (`--raw-roots refuse`).
+    pub(crate) refuse_raw_roots: bool,
+}
+
+impl Permits {
+    /// Allows `duty` for `public_key`, or says why not.
+    pub(crate) fn permit(&self, public_key: PublicKey, duty: Duty) -> Result<Permitted, Refusal> {
+        match duty.claim() {
+            Claim::RawRoot if self.refuse_raw_roots => Err(Refusal::RawRoot),
+            Claim::RawRoot | Claim::Block { .. } | Claim::Attestation { .. } | Claim::Unslashable => {
+                Ok(Permitted { public_key, duty })
+            }
+        }
+    }
+}
+
+/// A duty that its caller may have signed by this key. Only this module makes one; the ledger asks for it.
 #[derive(Debug)]
 pub(crate) struct Permitted {
     public_key: PublicKey,
@@ -18,4 +37,14 @@ impl Permitted {
     pub(crate) fn duty(&self) -> &Duty {
         &self.duty
     }
+}
+
+/// Why a caller may not have a duty signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// By policy.
+    #[error(
+        "raw roots are refused here (raw_roots = \"refuse\"): send the message itself, with its type and fork_info"
+    )]
+    RawRoot,
 }

@@ -1,0 +1,85 @@
+//! Whether the signer can do its work: `/upcheck`, `/healthcheck` (as Web3Signer answers it) and `/health`.
+
+use hyper::StatusCode;
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::Signer;
+use crate::http::answer::Answer;
+use crate::ledger;
+
+/// `GET /upcheck`: `OK` as text. The process answers; nothing more is said.
+pub(crate) fn upcheck() -> Answer {
+    Answer::text("OK")
+}
+
+/// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`.
+pub(crate) fn healthcheck(signer: &Signer) -> Answer {
+    let checks = checks(signer);
+    let status =
+        if checks.iter().all(|check| check.status == Status::Up) { Status::Up } else { Status::Down };
+    Answer::json(&Healthcheck { status, checks, outcome: status }).with_status(status.code())
+}
+
+/// `GET /health`: `{"status": "healthy", "keys_loaded": N}`; 503 and `"unhealthy"` when a check fails.
+pub(crate) fn health(signer: &Signer) -> Answer {
+    let healthy = checks(signer).iter().all(|check| check.status == Status::Up);
+    let (status, code) =
+        if healthy { ("healthy", StatusCode::OK) } else { ("unhealthy", StatusCode::SERVICE_UNAVAILABLE) };
+    Answer::json(&Health { status, keys_loaded: signer.ring.len() }).with_status(code)
+}
+
+#[derive(Serialize)]
+struct Health {
+    status: &'static str,
+    keys_loaded: usize,
+}
+
+#[derive(Serialize)]
+struct Healthcheck {
+    status: Status,
+    checks: Vec<Check>,
+    outcome: Status,
+}
+
+#[derive(Serialize)]
+struct Check {
+    id: &'static str,
+    status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    data: Option<Value>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+enum Status {
+    Up,
+    Down,
+}
+
+impl Status {
+    fn code(self) -> StatusCode {
+        match self {
+            Self::Up => StatusCode::OK,
+            Self::Down => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault.
+fn checks(signer: &Signer) -> Vec<Check> {
+    let (protection, status) = match signer.ledger.health() {
+        ledger::Health::Working => ("on", Status::Up),
+        ledger::Health::Off => ("off", Status::Up),
+        ledger::Health::Broken(_) => ("broken", Status::Down),
+    };
+    vec![
+        Check { id: "default-check", status: Status::Up, data: None },
+        Check { id: "slashing-protection", status, data: Some(json!({ "slashing-protection": protection })) },
+        Check {
+            id: "keys-check",
+            status: Status::Up,
+            data: Some(json!({ "keys-loaded": signer.ring.len() })),
+        },
+    ]
+}

@@ -1,0 +1,63 @@
+//! `POST /api/v1/eth2/sign/{identifier}`: the chain from a body to a signature.
+//!
+//! Source: ethereum/remote-signing-api v1.4.0; where it is silent, Web3Signer's behaviour.
+
+use hyper::HeaderMap;
+use serde::Serialize;
+
+use super::Signer;
+use crate::bls::PublicKey;
+use crate::duty::{Duty, Kind};
+use crate::http::answer::Answer;
+use crate::http::caller::Caller;
+use crate::http::negotiation::prefers_json;
+use crate::http::problem::Problem;
+use crate::ledger::Verdict;
+
+/// Signs the duty in `body` with the key named by `identifier`.
+///
+/// Answers the signature as JSON or text, as `Accept` has it. Refuses with 400 a body that is no duty, with 404 an
+/// unknown key, with 403 what the caller may not have signed, with 412 what slashing protection forbids.
+pub(crate) async fn sign(
+    signer: &Signer,
+    caller: &Caller,
+    identifier: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Answer, Problem> {
+    let duty = Duty::parse(body, &signer.network)?;
+    let key = identifier
+        .parse::<PublicKey>()
+        .ok()
+        .and_then(|public_key| signer.ring.key(&public_key))
+        .ok_or_else(|| Problem::unknown_key(identifier))?;
+    let (kind, signing_root) = (duty.kind(), duty.signing_root());
+
+    let permitted = signer.permits.permit(key.public_key(), duty)?;
+    let judged = match signer.ledger.submit(&permitted).await? {
+        Verdict::Allowed(judged) => judged,
+        Verdict::Refused(refusal) => return Err(refusal.into()),
+    };
+    // The record is on its way to the disk; the multiplication need not wait for it, only the signature must.
+    let held = key.presign(&signer.hashes.hashed(&signing_root), &judged);
+    let cleared = judged.cleared().await?;
+    let signature = held.release(cleared)?;
+
+    match kind {
+        // What was signed cannot be said for a raw root, so that it was is on record.
+        Kind::RawRoot => {
+            tracing::info!(%caller, public_key = %key.public_key(), %signing_root, "signed a raw root")
+        }
+        kind => tracing::debug!(%caller, public_key = %key.public_key(), %kind, %signing_root, "signed"),
+    }
+    Ok(if prefers_json(headers) {
+        Answer::json(&Signed { signature: signature.to_string() })
+    } else {
+        Answer::text(signature.to_string())
+    })
+}
+
+#[derive(Serialize)]
+struct Signed {
+    signature: String,
+}

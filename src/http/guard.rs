@@ -1,0 +1,179 @@
+//! Who may talk to us at all: the `Host` allow-list, no browsers, the bearer token.
+
+use hyper::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
+use hyper::http::request::Parts;
+use sha2::{Digest, Sha256};
+use subtle::ConstantTimeEq;
+
+use super::caller::{Caller, Peer};
+use super::routes::{Guarded, Route};
+
+/// The checks that come before a handler.
+pub(crate) struct Guard {
+    hosts: AllowedHosts,
+    token: Option<TokenDigest>,
+}
+
+impl Guard {
+    pub(crate) fn new(hosts: AllowedHosts, token: Option<TokenDigest>) -> Self {
+        Self { hosts, token }
+    }
+
+    /// Refuses requests that a web page may have caused: a foreign `Host` (DNS rebinding), an `Origin`.
+    pub(crate) fn admit(&self, request: &Parts, caller: &Caller) -> Result<(), GuardRefusal> {
+        if request.headers.contains_key(ORIGIN) || request.headers.contains_key(SEC_FETCH_SITE) {
+            return Err(GuardRefusal::Browser);
+        }
+        match caller.peer {
+            Peer::Unix { .. } => Ok(()),
+            Peer::Tcp(_) => self.hosts.admit(request),
+        }
+    }
+
+    /// Demands the bearer token where the route needs one and one is configured.
+    pub(crate) fn authorise(&self, request: &Parts, route: &Route) -> Result<(), GuardRefusal> {
+        let Some(token) = &self.token else { return Ok(()) };
+        let wrong = match route.guarded {
+            Guarded::Open => return Ok(()),
+            Guarded::Token => GuardRefusal::Token,
+            Guarded::KeymanagerToken => GuardRefusal::WrongToken,
+        };
+        let mut credentials = request.headers.get_all(AUTHORIZATION).iter();
+        let Some(value) = credentials.next() else { return Err(GuardRefusal::Token) };
+        if credentials.next().is_some() {
+            return Err(wrong);
+        }
+        let (scheme, given) = value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(GuardRefusal::Token);
+        }
+        if token.matches(given.trim()) { Ok(()) } else { Err(wrong) }
+    }
+}
+
+/// A bearer token, kept only as its hash: comparing hashes in constant time says nothing about a matching prefix.
+pub(crate) struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    pub(crate) fn of(token: &str) -> Self {
+        Self(Sha256::digest(token.as_bytes()).into())
+    }
+
+    fn matches(&self, given: &str) -> bool {
+        let given: [u8; 32] = Sha256::digest(given.as_bytes()).into();
+        self.0.ct_eq(&given).into()
+    }
+}
+
+/// The host names that a TCP request may name, without port.
+#[derive(Clone, Debug)]
+pub(crate) enum AllowedHosts {
+    Any,
+    Listed(Vec<String>),
+}
+
+impl AllowedHosts {
+    /// From names as configured; `*` or `all` allows every host.
+    pub(crate) fn new(names: &[String]) -> Self {
+        if names.iter().any(|name| name == "*" || name.eq_ignore_ascii_case("all")) {
+            return Self::Any;
+        }
+        Self::Listed(names.iter().map(|name| name.trim_matches(['[', ']']).to_ascii_lowercase()).collect())
+    }
+
+    fn admit(&self, request: &Parts) -> Result<(), GuardRefusal> {
+        let mut hosts = request.headers.get_all(HOST).iter();
+        let named = match (request.uri.authority(), hosts.next()) {
+            // HTTP/2 puts the host into the request's authority.
+            (Some(authority), None) => authority.as_str(),
+            (None, Some(header)) => header.to_str().map_err(|_| GuardRefusal::Host)?,
+            // An absolute form overrides the header (RFC 9112, 3.2.2), so both must be allowed.
+            (Some(authority), Some(header)) => {
+                self.admit_name(authority.as_str())?;
+                header.to_str().map_err(|_| GuardRefusal::Host)?
+            }
+            (None, None) => return Err(GuardRefusal::NoHost),
+        };
+        if hosts.next().is_some() {
+            return Err(GuardRefusal::RepeatedHost);
+        }
+        self.admit_name(named)
+    }
+
+    fn admit_name(&self, named: &str) -> Result<(), GuardRefusal> {
+        let Self::Listed(allowed) = self else { return Ok(()) };
+        let host = without_port(named);
+        if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
+            Ok(())
+        } else {
+            Err(GuardRefusal::Host)
+        }
+    }
+}
+
+/// `localhost:80` -> `localhost`, `[::1]:80` -> `::1`.
+fn without_port(authority: &str) -> &str {
+    if let Some(bracketed) = authority.strip_prefix('[') {
+        return bracketed.split(']').next().unwrap_or_default();
+    }
+    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+}
+
+/// Why a request is not admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum GuardRefusal {
+    #[error("Host not authorized: add it to --http-host-allowlist if it is yours")]
+    Host,
+    #[error("the request names no Host")]
+    NoHost,
+    #[error("the request names more than one Host")]
+    RepeatedHost,
+    #[error("requests with Origin or Sec-Fetch-Site are refused: this is no service for browsers")]
+    Browser,
+    #[error("this route needs the signer's token: send 'Authorization: Bearer TOKEN'")]
+    Token,
+    #[error("the token is wrong")]
+    WrongToken,
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+
+#[cfg(test)]
+mod tests {
+    use hyper::Request;
+
+    use super::*;
+
+    fn admit(allowed: &[&str], host: Option<&str>) -> Result<(), GuardRefusal> {
+        let mut request = Request::builder().uri("/upcheck");
+        if let Some(host) = host {
+            request = request.header(HOST, host);
+        }
+        let names: Vec<String> = allowed.iter().map(|&name| name.to_owned()).collect();
+        AllowedHosts::new(&names).admit(&request.body(()).unwrap().into_parts().0)
+    }
+
+    #[test]
+    fn hosts_are_compared_without_port_and_case() {
+        let allowed = ["localhost", "127.0.0.1", "[::1]"];
+        for host in ["localhost", "LocalHost:9000", "127.0.0.1:1", "[::1]:9000", "[::1]"] {
+            assert_eq!(admit(&allowed, Some(host)), Ok(()), "{host}");
+        }
+        for host in
+            ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "", "::1", "[::2]"]
+        {
+            assert_eq!(admit(&allowed, Some(host)), Err(GuardRefusal::Host), "{host}");
+        }
+        assert_eq!(admit(&allowed, None), Err(GuardRefusal::NoHost));
+        assert_eq!(admit(&["*"], Some("anything.example")), Ok(()));
+    }
+
+    #[test]
+    fn only_the_whole_token_matches() {
+        let token = TokenDigest::of("0123456789abcdef");
+        assert!(token.matches("0123456789abcdef"));
+        for wrong in ["", "0123456789abcde", "0123456789abcdef0", "0123456789ABCDEF"] {
+            assert!(!token.matches(wrong), "{wrong}");
+        }
+    }
+}

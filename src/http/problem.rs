@@ -1,0 +1,195 @@
+//! The only place where a refusal or a fault becomes a status code and JSON.
+//!
+//! A refusal is the caller's matter: 4xx, normal, logged at debug level. A fault is ours: 500, logged as an error, and
+//! its details stay in the log. On the sign route no other status than 200, 400, 401, 403, 404, 405, 406, 412, 413,
+//! 415 and 500 is ever sent: Prysm parses any status that it does not know as a signature.
+
+use std::time::Duration;
+
+use hyper::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
+use hyper::{Method, StatusCode};
+use serde::Serialize;
+
+use super::answer::Answer;
+use super::body::BodyRefusal;
+use super::caller::Caller;
+use super::guard::GuardRefusal;
+use super::negotiation::Produces;
+use super::routes::RouteRefusal;
+use crate::bls::PublicKey;
+use crate::{duty, keys, ledger, permit};
+
+/// A request that is not answered with what it asked for.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    /// For the caller: what failed, with which value, and what to do. Never a path, a password or SQL.
+    message: String,
+    header: Option<(HeaderName, HeaderValue)>,
+    /// For the log alone: what a fault's message to the caller leaves out.
+    cause: Option<String>,
+}
+
+impl Problem {
+    pub(crate) fn not_acceptable(produces: Produces) -> Self {
+        let media_type = match produces {
+            Produces::Text => "text/plain",
+            Produces::Json | Produces::JsonAlways | Produces::JsonOrText => "application/json",
+        };
+        Self::refusal(
+            StatusCode::NOT_ACCEPTABLE,
+            format!("this route answers {media_type}; change the Accept header"),
+        )
+    }
+
+    pub(crate) fn not_json() -> Self {
+        Self::refusal(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body must be JSON: send 'Content-Type: application/json'",
+        )
+    }
+
+    pub(crate) fn encoded() -> Self {
+        Self::refusal(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "compressed bodies are not read: drop Content-Encoding",
+        )
+    }
+
+    pub(crate) fn overloaded(waited: Duration) -> Self {
+        Self::fault(
+            format!("the signer is overloaded: the request waited {} s for its turn", waited.as_secs()),
+            "too many requests in flight",
+        )
+    }
+
+    pub(crate) fn unknown_key(identifier: &str) -> Self {
+        let message = match identifier.parse::<PublicKey>() {
+            Ok(public_key) => {
+                format!("the signer has no key {public_key}: import it, or check the public key")
+            }
+            Err(_) => {
+                "the signer has no such key: an identifier is a BLS public key of 96 hexadecimal digits"
+                    .to_owned()
+            }
+        };
+        Self::refusal(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(crate) fn bad_request(message: impl Into<String>) -> Self {
+        Self::refusal(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// A fault of ours: the caller gets `message`, the log gets `cause` too.
+    pub(crate) fn fault(message: impl Into<String>, cause: impl ToString) -> Self {
+        let cause = Some(cause.to_string());
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into(), header: None, cause }
+    }
+
+    fn refusal(status: StatusCode, message: impl Into<String>) -> Self {
+        Self { status, message: message.into(), header: None, cause: None }
+    }
+
+    fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
+        Self { header: Some((name, value)), ..self }
+    }
+
+    pub(crate) fn log(&self, caller: &Caller, method: &Method, path: &str) {
+        let status = self.status.as_u16();
+        let message = &self.message;
+        match &self.cause {
+            Some(cause) => tracing::error!(%caller, %method, path, status, cause, "{message}"),
+            None if self.status == StatusCode::PRECONDITION_FAILED => {
+                tracing::warn!(%caller, %method, path, status, "refused: {message}");
+            }
+            None => tracing::debug!(%caller, %method, path, status, "refused: {message}"),
+        }
+    }
+
+    pub(crate) fn into_answer(self) -> Answer {
+        let body = Body { code: self.status.as_u16(), message: &self.message };
+        let answer = Answer::json(&body).with_status(self.status);
+        match self.header {
+            Some((name, value)) => answer.with_header(name, value),
+            None => answer,
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    code: u16,
+    message: &'a str,
+}
+
+impl From<GuardRefusal> for Problem {
+    fn from(refusal: GuardRefusal) -> Self {
+        let status = match refusal {
+            GuardRefusal::NoHost | GuardRefusal::RepeatedHost => StatusCode::BAD_REQUEST,
+            GuardRefusal::Token => StatusCode::UNAUTHORIZED,
+            GuardRefusal::Host | GuardRefusal::Browser | GuardRefusal::WrongToken => StatusCode::FORBIDDEN,
+        };
+        let problem = Self::refusal(status, refusal.to_string());
+        if status == StatusCode::UNAUTHORIZED {
+            return problem.with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        problem
+    }
+}
+
+impl From<RouteRefusal> for Problem {
+    fn from(refusal: RouteRefusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            RouteRefusal::NotFound => Self::refusal(StatusCode::NOT_FOUND, message),
+            RouteRefusal::MethodNotAllowed { allowed } => {
+                let problem = Self::refusal(StatusCode::METHOD_NOT_ALLOWED, message);
+                match HeaderValue::try_from(allowed) {
+                    Ok(allowed) => problem.with_header(ALLOW, allowed),
+                    Err(_) => problem,
+                }
+            }
+        }
+    }
+}
+
+impl From<BodyRefusal> for Problem {
+    fn from(refusal: BodyRefusal) -> Self {
+        let status = match refusal {
+            BodyRefusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
+            // Not 408: see the module's list of statuses.
+            BodyRefusal::TooSlow { .. } | BodyRefusal::Broken(_) => StatusCode::BAD_REQUEST,
+        };
+        Self::refusal(status, refusal.to_string())
+    }
+}
+
+impl From<duty::Refusal> for Problem {
+    fn from(refusal: duty::Refusal) -> Self {
+        Self::bad_request(refusal.to_string())
+    }
+}
+
+impl From<permit::Refusal> for Problem {
+    fn from(refusal: permit::Refusal) -> Self {
+        Self::refusal(StatusCode::FORBIDDEN, refusal.to_string())
+    }
+}
+
+impl From<ledger::Refusal> for Problem {
+    fn from(refusal: ledger::Refusal) -> Self {
+        Self::refusal(StatusCode::PRECONDITION_FAILED, refusal.to_string())
+    }
+}
+
+impl From<ledger::Fault> for Problem {
+    fn from(fault: ledger::Fault) -> Self {
+        Self::fault("slashing protection is not available, so nothing is signed: see the signer's log", fault)
+    }
+}
+
+impl From<keys::ReleaseError> for Problem {
+    fn from(error: keys::ReleaseError) -> Self {
+        Self::fault("the signature was withheld: see the signer's log", error)
+    }
+}

@@ -1,0 +1,111 @@
+//! One request, from its head to its answer: guard, route, negotiate, read, hand to the endpoint.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::http::request::Parts;
+use hyper::{Request, Response};
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use super::answer::Answer;
+use super::body::{self, LargeBodies};
+use super::caller::Caller;
+use super::guard::Guard;
+use super::problem::Problem;
+use super::routes::{self, Endpoint};
+use crate::api::{self, Signer};
+
+/// What all connections share.
+pub(crate) struct Service {
+    signer: Arc<Signer>,
+    guard: Guard,
+    large_bodies: LargeBodies,
+    in_flight: Semaphore,
+    body_patience: Duration,
+}
+
+impl Service {
+    /// `max_in_flight` requests are worked on at once, further ones wait; a body must arrive within `body_patience`.
+    pub(crate) fn new(
+        signer: Arc<Signer>,
+        guard: Guard,
+        max_in_flight: usize,
+        body_patience: Duration,
+    ) -> Self {
+        Self {
+            signer,
+            guard,
+            large_bodies: LargeBodies::new(),
+            in_flight: Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)),
+            body_patience,
+        }
+    }
+
+    /// Answers a request. Every refusal is an answer, so this cannot fail.
+    pub(crate) async fn answer(&self, caller: &Caller, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let (head, body) = request.into_parts();
+        let answer = match self.try_answer(caller, &head, body).await {
+            Ok(answer) => answer,
+            Err(problem) => {
+                problem.log(caller, &head.method, head.uri.path());
+                problem.into_answer()
+            }
+        };
+        answer.into_response()
+    }
+
+    async fn try_answer(&self, caller: &Caller, head: &Parts, body: Incoming) -> Result<Answer, Problem> {
+        self.guard.admit(head, caller)?;
+        let matched = routes::find(caller.role, &head.method, head.uri.path())?;
+        let route = matched.route;
+        self.guard.authorise(head, route)?;
+        if !route.produces.satisfies(&head.headers) {
+            return Err(Problem::not_acceptable(route.produces));
+        }
+        if route.body_limit > 0 {
+            refuse_other_media(head)?;
+        }
+
+        let _turn = timeout(LONGEST_WAIT, self.in_flight.acquire())
+            .await
+            .map_err(|_| Problem::overloaded(LONGEST_WAIT))?
+            .map_err(|_| Problem::overloaded(LONGEST_WAIT))?;
+        let body = body::read(body, route.body_limit, &self.large_bodies, self.body_patience).await?;
+
+        let signer = &self.signer;
+        match route.endpoint {
+            Endpoint::Upcheck => Ok(api::health::upcheck()),
+            Endpoint::Healthcheck => Ok(api::health::healthcheck(signer)),
+            Endpoint::Health => Ok(api::health::health(signer)),
+            Endpoint::PublicKeys => Ok(api::public_keys::list(signer)),
+            Endpoint::Sign => {
+                api::sign::sign(signer, caller, matched.identifier, &head.headers, &body.bytes).await
+            }
+            Endpoint::ListKeystores => Ok(api::keystores::list(signer)),
+            Endpoint::ImportKeystores => api::keystores::import(signer, body.bytes).await,
+            Endpoint::DeleteKeystores => api::keystores::delete(signer, &body.bytes).await,
+        }
+    }
+}
+
+/// A body is JSON, as it is. A missing `Content-Type` passes, since older clients send none; the types that a web
+/// page can send without asking, `text/plain` and forms, do not.
+fn refuse_other_media(head: &Parts) -> Result<(), Problem> {
+    if head.headers.contains_key(CONTENT_ENCODING) {
+        return Err(Problem::encoded());
+    }
+    let mut types = head.headers.get_all(CONTENT_TYPE).iter();
+    let Some(media_type) = types.next() else { return Ok(()) };
+    let essence = media_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
+    if types.next().is_none() && essence.eq_ignore_ascii_case("application/json") {
+        return Ok(());
+    }
+    Err(Problem::not_json())
+}
+
+/// How long a request waits for its turn. Validator clients give up after about 5 s.
+const LONGEST_WAIT: Duration = Duration::from_secs(4);
