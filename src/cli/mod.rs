@@ -5,6 +5,7 @@ mod client;
 mod completions;
 mod demo;
 mod serve;
+mod slashing_protection;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -28,6 +29,9 @@ pub fn run() -> ExitCode {
         None => serve::run(arguments.serve, &environment),
         Some(Command::Serve(options)) => serve::run(*options, &environment),
         Some(Command::Check(options)) => check::run(*options, &environment),
+        Some(Command::SlashingProtection(command)) => {
+            slashing_protection::run(command, &environment, &mut io::stdout().lock()).map_err(Error::from)
+        }
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
     };
@@ -63,6 +67,9 @@ enum Command {
     /// Takes the options of 'serve'. Exits with status 0, or with 78 if the daemon would not start or would serve less
     /// than it was asked for.
     Check(Box<serve::Options>),
+    /// Bring slashing protection history in and out, see and lift watermarks
+    #[command(subcommand)]
+    SlashingProtection(slashing_protection::Command),
     /// Print the completion script of a shell
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
@@ -101,6 +108,8 @@ pub(crate) enum Error {
     Configuration(#[from] config::Error),
     #[error(transparent)]
     Daemon(#[from] daemon::Error),
+    #[error(transparent)]
+    SlashingProtection(#[from] slashing_protection::Error),
     #[error("the daemon would not do what it is configured for: {problems} marked WRONG above")]
     Check { problems: usize },
     #[error("cannot write the output")]
@@ -116,6 +125,7 @@ impl Error {
             Self::Configuration(_) | Self::Check { .. } => ExitStatus::Configuration,
             Self::Output(_) | Self::Demo(_) => ExitStatus::Fault,
             Self::Daemon(error) => daemon_status(error),
+            Self::SlashingProtection(error) => slashing_protection_status(error),
         }
     }
 }
@@ -132,20 +142,7 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
             | listeners::Error::Stale { .. } => ExitStatus::Fault,
         },
         daemon::Error::Tls(_) | daemon::Error::Network(_) => ExitStatus::Configuration,
-        daemon::Error::Ledger(error) => match error {
-            OpenError::InUse { .. } => ExitStatus::StateInUse,
-            OpenError::Missing { .. }
-            | OpenError::Orphan { .. }
-            | OpenError::Exposed { .. }
-            | OpenError::NotALedger { .. }
-            | OpenError::Newer { .. }
-            | OpenError::OtherChain { .. } => ExitStatus::Configuration,
-            OpenError::ReadOnly { .. }
-            | OpenError::Damaged { .. }
-            | OpenError::Sqlite { .. }
-            | OpenError::Io { .. }
-            | OpenError::Thread(_) => ExitStatus::Fault,
-        },
+        daemon::Error::Ledger(error) => ledger_status(error),
         daemon::Error::Hardening(_)
         | daemon::Error::SelfTest(_)
         | daemon::Error::Socket { .. }
@@ -153,6 +150,40 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
         | daemon::Error::Notify(_)
         | daemon::Error::Runtime(_)
         | daemon::Error::Signals(_) => ExitStatus::Fault,
+    }
+}
+
+fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus {
+    use slashing_protection::Error;
+    match error {
+        Error::Configuration(_) | Error::Network(_) => ExitStatus::Configuration,
+        Error::Open(error) => ledger_status(error),
+        Error::Fault(_)
+        | Error::Read { .. }
+        | Error::Write { .. }
+        | Error::Interchange(_)
+        | Error::Import(_)
+        | Error::Partial { .. }
+        | Error::NoKeys
+        | Error::Runtime(_)
+        | Error::Output(_) => ExitStatus::Fault,
+    }
+}
+
+fn ledger_status(error: &OpenError) -> ExitStatus {
+    match error {
+        OpenError::InUse { .. } => ExitStatus::StateInUse,
+        OpenError::Missing { .. }
+        | OpenError::Orphan { .. }
+        | OpenError::Exposed { .. }
+        | OpenError::NotALedger { .. }
+        | OpenError::Newer { .. }
+        | OpenError::OtherChain { .. } => ExitStatus::Configuration,
+        OpenError::ReadOnly { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::Sqlite { .. }
+        | OpenError::Io { .. }
+        | OpenError::Thread(_) => ExitStatus::Fault,
     }
 }
 

@@ -53,6 +53,9 @@ impl Store {
         missing: Missing,
         vfs: Option<&str>,
     ) -> Result<(Self, Book), OpenError> {
+        if missing == Missing::Refuse && !directory.exists() {
+            return Err(OpenError::Missing { path: directory.to_owned() });
+        }
         let path = place::find(directory)?;
         if !place::exists(&path)? {
             match missing {

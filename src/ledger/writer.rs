@@ -16,6 +16,7 @@ use super::book::{Book, Horizon, RawRoots, Record, Request};
 use super::clearance::{Commit, Fault, Judged, Stage, Verdict};
 use super::orders::{Office, Order};
 use super::store::{SealedChange, Store, StoreError};
+use crate::network::Network;
 use crate::primitives::Slot;
 
 /// What the writer is asked to do.
@@ -39,18 +40,30 @@ pub(super) enum Task {
 pub(crate) struct GenesisClock {
     /// Seconds since 1970 at slot 0.
     pub(crate) genesis_time: u64,
-    pub(crate) seconds_per_slot: u64,
+    pub(crate) slot_duration: Duration,
     pub(crate) slots_per_epoch: u64,
 }
 
 impl GenesisClock {
+    /// The network's clock, if its genesis is known.
+    pub(crate) fn of(network: &Network) -> Option<Self> {
+        Some(Self {
+            genesis_time: network.genesis_time()?,
+            slot_duration: network.slot_duration()?,
+            slots_per_epoch: network.preset().slots_per_epoch().get(),
+        })
+    }
+
     /// A day beyond what the clock or the records say, whichever is later: a clock set back does not stop a signer
     /// that has records of today.
     fn horizon(self, highest: Slot, now: SystemTime) -> Horizon {
-        let Self { genesis_time, seconds_per_slot, slots_per_epoch } = self;
-        let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let slots = |seconds: u64| seconds.checked_div(seconds_per_slot).unwrap_or_default();
-        let current = slots(unix.saturating_sub(genesis_time));
+        let Self { genesis_time, slot_duration, slots_per_epoch } = self;
+        let slots = |time: Duration| {
+            let slots = time.as_millis().checked_div(slot_duration.as_millis()).unwrap_or_default();
+            u64::try_from(slots).unwrap_or(u64::MAX)
+        };
+        let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let current = slots(unix.saturating_sub(Duration::from_secs(genesis_time)));
         let latest = Slot(current.max(highest.0).saturating_add(slots(A_DAY)));
         Horizon { latest, slots_per_epoch }
     }
@@ -227,4 +240,4 @@ impl Batch {
 /// So many tasks share a transaction at most.
 const BATCH: usize = 1_000;
 
-const A_DAY: u64 = 86_400;
+const A_DAY: Duration = Duration::from_secs(86_400);

@@ -76,9 +76,19 @@ fn create_by_way_of(
         .map_err(failed("created"))?;
     fill(draft).map_err(|source| OpenError::from_sqlite(path, source))?;
     File::open(draft).and_then(|file| file.sync_all()).map_err(failed("synced"))?;
+    own_as_directory(draft).map_err(failed("handed to the directory's owner"))?;
     fs::hard_link(draft, path).map_err(failed("created"))?;
     let directory = path.parent().unwrap_or(Path::new("/"));
     File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("synced"))
+}
+
+/// A ledger that root creates belongs to whom the directory belongs to: the daemon's user.
+fn own_as_directory(draft: &Path) -> io::Result<()> {
+    let directory = fs::metadata(draft.parent().unwrap_or(Path::new("/")))?;
+    if fs::metadata(draft)?.uid() == directory.uid() {
+        return Ok(());
+    }
+    std::os::unix::fs::chown(draft, Some(directory.uid()), Some(directory.gid()))
 }
 
 /// The path as a SQLite URI, with the parameter that only a URI can carry.

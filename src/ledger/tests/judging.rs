@@ -143,7 +143,11 @@ fn a_slot_far_ahead_of_clock_and_records_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let clock = |genesis_time| Settings {
-        clock: Some(GenesisClock { genesis_time, seconds_per_slot: 12, slots_per_epoch: 32 }),
+        clock: Some(GenesisClock {
+            genesis_time,
+            slot_duration: Duration::from_secs(12),
+            slots_per_epoch: 32,
+        }),
         ..settings(directory.path())
     };
     {
