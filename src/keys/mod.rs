@@ -5,7 +5,8 @@
 //! signature up only against the ledger's [`Cleared`](crate::ledger::Cleared).
 //!
 //! Where to look: `ring` is what requests see; `key` signs; `eth2_keystore` is EIP-2335; `kdf` bounds what opening
-//! keystores may cost the host; `import` opens the keystores of one request; `loader` reads the operator's files.
+//! keystores may cost the host; `import` opens the keystores of one request; `loader` reads the operator's files;
+//! `seal` is how imported keys lie on disk.
 
 pub(crate) mod eth2_keystore;
 mod import;
@@ -13,10 +14,12 @@ mod kdf;
 mod key;
 pub(crate) mod loader;
 mod ring;
+mod seal;
 mod secret;
 
 pub(crate) use self::import::{EncryptedKey, ImportError, Importer};
 pub(crate) use self::kdf::{KdfLimits, KdfPool, OverBudget, Urgency};
 pub(crate) use self::key::{HeldSignature, Key, Origin, ReleaseError};
 pub(crate) use self::ring::{Inserted, Ring, Snapshot};
+pub(crate) use self::seal::{Seal, SealError};
 pub(crate) use self::secret::{SecretKey, SecretKeyError};

@@ -28,6 +28,25 @@ impl SecretKey {
         Ok(Self { scalar, public_key })
     }
 
+    /// As [`SecretKey::new`], where something else has proven that the public key belongs to the secret.
+    pub(super) fn proven(
+        big_endian: &[u8; 32],
+        public_key: PublicKey,
+        memory: &Arc<LockedMemory>,
+    ) -> Result<Self, SecretKeyError> {
+        Ok(Self { scalar: locked_scalar(big_endian, memory)?, public_key })
+    }
+
+    /// A key of this process's predecessor, which left it in its slot: `None` where there is none any more.
+    pub(super) fn inherited(scalar: Slot, public_key: PublicKey) -> Option<Self> {
+        curve::is_secret_key(scalar.expose()).then_some(Self { scalar, public_key })
+    }
+
+    /// Where it lies in the region.
+    pub(super) fn slot(&self) -> &Slot {
+        &self.scalar
+    }
+
     pub(crate) fn public_key(&self) -> PublicKey {
         self.public_key
     }

@@ -6,9 +6,10 @@
 //! reserved once without access rights, so both ends are guarded; pages are put into it in steps as secrets come,
 //! because `RLIMIT_MEMLOCK` may be as low as 64 KiB. A slot is wiped when its [`Slot`] is dropped and used again after.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::os::fd::{FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -16,6 +17,8 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::mman::{MapFlags, MmapAdvise, ProtFlags, madvise, mlock, mmap, mmap_anonymous, munmap};
 use nix::sys::resource::{Resource, getrlimit};
+use nix::sys::stat::fstat;
+use nix::sys::statfs::{FsType, fstatfs};
 use nix::unistd::ftruncate;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
@@ -40,6 +43,13 @@ enum Backing {
     Secret(OwnedFd),
     /// Private anonymous memory, locked.
     Anonymous,
+}
+
+/// What is to become of what lies in a step already.
+#[derive(Clone, Copy)]
+enum Content {
+    Wipe,
+    Keep,
 }
 
 /// Which slots are taken.
@@ -93,6 +103,46 @@ impl LockedMemory {
         }
     }
 
+    /// The file behind the region, to be kept alive by somebody else while this process is replaced. None: the memory
+    /// ends with the process.
+    pub(crate) fn file(&self) -> Option<BorrowedFd<'_>> {
+        match &self.backing {
+            Backing::Secret(fd) => Some(fd.as_fd()),
+            Backing::Anonymous => None,
+        }
+    }
+
+    /// Takes over the region of a process that is gone. The slots named in `taken` keep their content; each may be named
+    /// only once. All others in the same steps are wiped.
+    ///
+    /// # Errors
+    /// When the file is not such a region, a slot is outside it, or the memory cannot be locked. Nothing is wiped then.
+    pub(crate) fn adopt(file: OwnedFd, taken: &[u32]) -> Result<(Arc<Self>, Vec<Slot>), AdoptError> {
+        check_secret_file(&file)?;
+        let taken_once: BTreeSet<u32> = taken.iter().copied().collect();
+        if taken_once.len() != taken.len() {
+            return Err(AdoptError::Slots);
+        }
+        let memory = Self::with_backing(Backing::Secret(file))?;
+        let used = taken_once.last().map_or(0, |last| last.saturating_add(1));
+        let mapped = (used as usize).saturating_mul(SLOT).next_multiple_of(STEP);
+        if mapped > CAPACITY {
+            return Err(AdoptError::Slots);
+        }
+        for offset in (0..mapped).step_by(STEP) {
+            memory.map_step(offset, Content::Keep)?;
+        }
+        let next = u32::try_from(mapped.div_euclid(SLOT)).map_err(|_| AdoptError::Slots)?;
+        let free: Vec<u32> = (0..next).filter(|index| !taken_once.contains(index)).rev().collect();
+        for index in &free {
+            // SAFETY: mapped just now, and no slot with this index exists: it is not among those taken.
+            unsafe { &mut *memory.address(*index) }.zeroize();
+        }
+        *memory.slots() = Slots { mapped, next, free };
+        let slots = taken.iter().map(|index| Slot { memory: Arc::clone(&memory), index: *index }).collect();
+        Ok((memory, slots))
+    }
+
     /// How many secrets it holds.
     pub(crate) fn used(&self) -> usize {
         let slots = self.slots();
@@ -112,7 +162,7 @@ impl LockedMemory {
             return Err(LockedMemoryError::Full { slots: CAPACITY / SLOT });
         }
         if end > slots.mapped {
-            self.map_step(slots.mapped)?;
+            self.map_step(slots.mapped, Content::Wipe)?;
             slots.mapped = slots.mapped.saturating_add(STEP);
         }
         slots.next = index.saturating_add(1);
@@ -120,9 +170,9 @@ impl LockedMemory {
     }
 
     /// Gives pages to the `STEP` bytes at `offset` of the region, readable, writable and locked.
-    fn map_step(&self, offset: usize) -> Result<(), LockedMemoryError> {
+    fn map_step(&self, offset: usize, content: Content) -> Result<(), LockedMemoryError> {
         let result = match &self.backing {
-            Backing::Secret(fd) => self.map_secret(fd, offset),
+            Backing::Secret(fd) => self.map_secret(fd, offset, content),
             Backing::Anonymous => self.map_anonymous(offset),
         };
         if result.is_err() {
@@ -131,11 +181,11 @@ impl LockedMemory {
         result
     }
 
-    fn map_secret(&self, fd: &OwnedFd, offset: usize) -> Result<(), LockedMemoryError> {
+    fn map_secret(&self, fd: &OwnedFd, offset: usize, content: Content) -> Result<(), LockedMemoryError> {
         let file_offset = libc::off_t::try_from(offset)
             .map_err(|_| LockedMemoryError::System { call: "mmap", source: Errno::EOVERFLOW })?;
         // SAFETY: MAP_FIXED replaces addresses inside our own reservation only (`offset + STEP <= CAPACITY`), which
-        // hold no slot yet. Nothing else maps the file: its descriptor never leaves this type but for the fd store.
+        // hold no slot yet. Nobody else maps the file: whoever keeps it alive for our successor does not look into it.
         let mapped = unsafe {
             mmap(
                 Some(self.step_address(offset)),
@@ -150,7 +200,10 @@ impl LockedMemory {
         // SAFETY: the range was mapped just now. A child process gets no copy of the mapping.
         unsafe { madvise(start, STEP, MmapAdvise::MADV_DONTFORK) }
             .map_err(|source| LockedMemoryError::System { call: "madvise", source })?;
-        self.touch(offset)
+        match content {
+            Content::Wipe => self.wipe_step(offset),
+            Content::Keep => Ok(()),
+        }
     }
 
     fn map_anonymous(&self, offset: usize) -> Result<(), LockedMemoryError> {
@@ -174,19 +227,18 @@ impl LockedMemory {
         Ok(())
     }
 
-    /// Makes the kernel put a page behind each address now. A page that is first touched by our own code kills the
-    /// process with SIGBUS when there is no memory; a system call that writes there reports it.
-    fn touch(&self, offset: usize) -> Result<(), LockedMemoryError> {
+    /// Makes the kernel put a page behind each address now, and fills the step with zeros. A page that is first touched
+    /// by our own code kills the process with SIGBUS when there is no memory; a system call that writes there reports it.
+    fn wipe_step(&self, offset: usize) -> Result<(), LockedMemoryError> {
         for page in (offset..offset.saturating_add(STEP)).step_by(SMALLEST_PAGE) {
-            let pointer = self.step_address_raw(page);
             // SAFETY: one byte at a mapped, unused address of our region; the kernel checks that it may write there.
-            let written = unsafe { libc::getrandom(pointer.cast(), 1, 0) };
+            let written = unsafe { libc::getrandom(self.step_address_raw(page).cast(), 1, 0) };
             if written != 1 {
                 return Err(LockedMemoryError::System { call: "getrandom", source: Errno::last() });
             }
-            // SAFETY: the byte was written through the same pointer just now and belongs to no slot yet.
-            unsafe { pointer.write(0) };
         }
+        // SAFETY: `STEP` mapped bytes of our region in which no slot lies yet.
+        unsafe { self.step_address_raw(offset).write_bytes(0, STEP) };
         Ok(())
     }
 
@@ -254,6 +306,11 @@ impl Slot {
         unsafe { &*self.memory.address(self.index) }
     }
 
+    /// Its place in the region, by which [`LockedMemory::adopt`] finds it again.
+    pub(crate) fn index(&self) -> u32 {
+        self.index
+    }
+
     /// Whether the secret equals `other`, in time that does not depend on either.
     pub(crate) fn matches(&self, other: &[u8; SLOT]) -> bool {
         self.expose().ct_eq(other).into()
@@ -297,6 +354,32 @@ pub(crate) enum LockedMemoryError {
         /// How many secrets fit.
         slots: usize,
     },
+}
+
+/// Why a region cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AdoptError {
+    /// Another kind of file, or another size.
+    #[error("the file is not a region of secret memory that this program made")]
+    OtherFile,
+    /// A slot outside the region, or one named twice.
+    #[error("the slots named are not those of a region")]
+    Slots,
+    /// A failed system call.
+    #[error("the region cannot be examined")]
+    Examine(#[source] Errno),
+    /// It cannot be mapped and locked.
+    #[error(transparent)]
+    Memory(#[from] LockedMemoryError),
+}
+
+fn check_secret_file(file: &OwnedFd) -> Result<(), AdoptError> {
+    let file_system = fstatfs(file).map_err(AdoptError::Examine)?.filesystem_type();
+    let size = fstat(file).map_err(AdoptError::Examine)?.st_size;
+    if file_system == SECRET_MEMORY && size == CAPACITY as libc::off_t {
+        return Ok(());
+    }
+    Err(AdoptError::OtherFile)
 }
 
 /// The descriptor of a new secret memory file of [`CAPACITY`] bytes, none of which has a page yet.
@@ -347,6 +430,9 @@ const STEP_SIZE: NonZeroUsize = NonZeroUsize::new(STEP).expect("not zero");
 /// Bytes without access rights before and after the region.
 const GUARD: usize = STEP;
 const RESERVED: usize = CAPACITY + 2 * GUARD;
+
+/// The kernel's name for the file system of secret memory (`linux/magic.h`).
+const SECRET_MEMORY: FsType = FsType(0x5345_434d);
 
 /// No Linux page is smaller.
 const SMALLEST_PAGE: usize = 4096;
@@ -411,6 +497,36 @@ mod tests {
             assert!(!vm_flags(&maps, start - 1).contains(&"rd"), "no guard before the region");
             assert!(!vm_flags(&maps, start + STEP).contains(&"rd"), "no guard after the region");
         }
+    }
+
+    #[test]
+    fn a_successor_takes_over_the_slots_it_names_and_the_others_are_wiped() {
+        let memory = LockedMemory::new().unwrap();
+        let mut slots: Vec<Slot> = (0..3000).map(|i| memory.store(&secret(i)).unwrap()).collect();
+        let file = memory.file().expect("a kernel with memfd_secret").try_clone_to_owned().unwrap();
+        // As after SIGKILL: nothing is dropped, but the mapping is gone.
+        let killed: Vec<u32> = [2999, 7].into_iter().map(|i: usize| slots[i].index()).collect();
+        let (successor, taken) = LockedMemory::adopt(file, &killed).unwrap();
+        assert_eq!(taken[0].expose(), &secret(2999));
+        assert_eq!(taken[1].expose(), &secret(7));
+        assert_eq!(successor.used(), 2);
+        assert_eq!(slots.remove(8).expose(), &[0; 32], "what was not taken over is wiped");
+        let new = successor.store(&secret(1)).unwrap();
+        assert!(!killed.contains(&new.index()));
+    }
+
+    #[test]
+    fn takes_over_nothing_but_a_region_of_its_own() {
+        let ordinary =
+            nix::sys::memfd::memfd_create(c"ordinary", nix::sys::memfd::MFdFlags::empty()).unwrap();
+        ftruncate(&ordinary, CAPACITY as libc::off_t).unwrap();
+        assert!(matches!(LockedMemory::adopt(ordinary, &[]), Err(AdoptError::OtherFile)));
+        let memory = LockedMemory::new().unwrap();
+        let file = || memory.file().unwrap().try_clone_to_owned().unwrap();
+        for slots in [&[1, 1][..], &[u32::MAX], &[1 << 20]] {
+            assert!(matches!(LockedMemory::adopt(file(), slots), Err(AdoptError::Slots)));
+        }
+        assert!(LockedMemory::adopt(file(), &[]).is_ok());
     }
 
     #[test]

@@ -37,8 +37,17 @@ pub(crate) fn encrypt(
     encrypt_with_salt(secret, password, cost, derivation_path, salt)
 }
 
-/// As [`encrypt`], with a salt of the caller's.
-pub(crate) fn encrypt_with_salt(
+/// As [`encrypt`] at [`KdfCost::Light`], with a salt of the caller's.
+pub(in crate::keys) fn encrypt_light(
+    secret: &SecretKey,
+    password: &str,
+    derivation_path: Option<&str>,
+    salt: [u8; 32],
+) -> Result<String, KeystoreError> {
+    encrypt_with_salt(secret, password, KdfCost::Light, derivation_path, salt)
+}
+
+fn encrypt_with_salt(
     secret: &SecretKey,
     password: &str,
     cost: KdfCost,

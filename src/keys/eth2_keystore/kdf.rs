@@ -78,6 +78,12 @@ impl Kdf {
         }
     }
 
+    pub(super) fn salt(&self) -> &[u8] {
+        match self {
+            Self::Scrypt { salt, .. } | Self::Pbkdf2 { salt, .. } => salt,
+        }
+    }
+
     pub(super) fn weakness(&self) -> Option<Weakness> {
         match self {
             Self::Scrypt { n, r, p, .. } => {

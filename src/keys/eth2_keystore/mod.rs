@@ -24,6 +24,7 @@ use super::secret::{SecretKey, SecretKeyError};
 use crate::bls::PublicKey;
 use crate::sys::locked_memory::LockedMemory;
 
+pub(super) use self::encrypt::encrypt_light;
 pub(crate) use self::encrypt::{KdfCost, encrypt};
 pub(crate) use self::kdf::Weakness;
 
@@ -72,6 +73,30 @@ impl Keystore {
         password: &str,
         memory: &Arc<LockedMemory>,
     ) -> Result<SecretKey, KeystoreError> {
+        let secret = SecretKey::new(&*self.plaintext(password)?, memory)?;
+        match self.public_key {
+            Some(named) if named != secret.public_key() => {
+                Err(KeystoreError::OtherKey { named, derived: secret.public_key() })
+            }
+            Some(_) | None => Ok(secret),
+        }
+    }
+
+    /// As [`Keystore::decrypt`], for a keystore that is proven to be this key's, so that nothing has to be derived.
+    pub(super) fn decrypt_as(
+        &self,
+        public_key: PublicKey,
+        password: &str,
+        memory: &Arc<LockedMemory>,
+    ) -> Result<SecretKey, KeystoreError> {
+        Ok(SecretKey::proven(&*self.plaintext(password)?, public_key, memory)?)
+    }
+
+    pub(super) fn salt(&self) -> &[u8] {
+        self.kdf.salt()
+    }
+
+    fn plaintext(&self, password: &str) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
         let password = password::normalized(password);
         let key = self.kdf.derive(password.as_bytes())?;
         if !bool::from(checksum(&key, &self.ciphertext).ct_eq(&self.checksum)) {
@@ -79,13 +104,7 @@ impl Keystore {
         }
         let mut bytes = Zeroizing::new(self.ciphertext);
         apply_cipher(&key, &self.iv, &mut bytes);
-        let secret = SecretKey::new(&bytes, memory)?;
-        match self.public_key {
-            Some(named) if named != secret.public_key() => {
-                Err(KeystoreError::OtherKey { named, derived: secret.public_key() })
-            }
-            Some(_) | None => Ok(secret),
-        }
+        Ok(bytes)
     }
 }
 

@@ -174,16 +174,16 @@ impl Loader {
                 if let Some(public_key) = known.get(&content).copied() {
                     return Ok(Finding::Unchanged { content, public_key });
                 }
-                let sealed = sealed(&content);
-                let derived = sealed.is_none();
-                let key = match sealed {
-                    Some(secret) => {
-                        let path = Keystore::parse(&keystore)?.derivation_path().map(Into::into);
-                        Key::new(secret, Origin::File, path)
+                if let Some(secret) = sealed(&content) {
+                    let parsed = Keystore::parse(&keystore)?;
+                    // A sealed key under the wrong content would sign for another validator.
+                    if parsed.public_key().is_none_or(|named| named == secret.public_key()) {
+                        let key = Key::new(secret, Origin::File, parsed.derivation_path().map(Into::into));
+                        return Ok(Finding::Opened(FileKey { key, content, derived: false }));
                     }
-                    None => self.importer.open(&keystore, &password.read()?, Origin::File)?,
-                };
-                Ok(Finding::Opened(FileKey { key, content, derived }))
+                }
+                let key = self.importer.open(&keystore, &password.read()?, Origin::File)?;
+                Ok(Finding::Opened(FileKey { key, content, derived: true }))
             }
         }
     }

@@ -1,0 +1,197 @@
+//! The secret under which imported keys are kept on disk.
+//!
+//! A sealed key is an EIP-2335 keystore whose password is this secret, as 64 hexadecimal digits. The secret has 256 bits
+//! of entropy, so one iteration of PBKDF2 protects it as well as a million would, and ten thousand keys open in a moment.
+//!
+//! The salt is not random: it is a MAC of the public key under the secret. So a keystore that was put under another key's
+//! name, or sealed under another secret, is told at once, and the checksum (a hash over derived key and ciphertext) proves
+//! the rest: the public key need not be derived from the secret again, which would take ten times as long as all of this.
+
+use std::sync::Arc;
+
+use pbkdf2::hmac::{Hmac, Mac};
+use sha2::Sha256;
+use subtle::ConstantTimeEq;
+use zeroize::Zeroizing;
+
+use super::eth2_keystore::{Keystore, KeystoreError, encrypt_light};
+use super::secret::SecretKey;
+use crate::bls::PublicKey;
+use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, Slot};
+
+/// The seal secret, in locked memory.
+pub(crate) struct Seal {
+    secret: Slot,
+}
+
+impl Seal {
+    /// Reads the secret's text: 64 hexadecimal digits in lower case, as `openssl rand -hex 32` prints them, with or without
+    /// a line end. Just so, and in no other spelling, it is the password of the sealed keystores.
+    pub(crate) fn parse(text: &str, memory: &Arc<LockedMemory>) -> Result<Self, SealError> {
+        let digits = text.strip_suffix('\n').unwrap_or(text);
+        let mut bytes = Zeroizing::new([0; 32]);
+        let lower_case =
+            digits.len() == 64 && digits.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        if !lower_case || const_hex::decode_to_slice(digits, &mut *bytes).is_err() {
+            return Err(SealError::Form);
+        }
+        // A credential that was never filled in must not pass for a secret.
+        if bytes.iter().all(|byte| Some(byte) == bytes.first()) {
+            return Err(SealError::Form);
+        }
+        Ok(Self { secret: memory.store(&bytes)? })
+    }
+
+    /// The text of a new secret, without a line end.
+    pub(crate) fn generate() -> Result<Zeroizing<String>, SealError> {
+        let mut bytes = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *bytes).map_err(|error| SealError::Keystore(KeystoreError::Random(error)))?;
+        Ok(Zeroizing::new(const_hex::encode(*bytes)))
+    }
+
+    /// The key as a keystore that only this secret opens.
+    pub(crate) fn seal(
+        &self,
+        secret: &SecretKey,
+        derivation_path: Option<&str>,
+    ) -> Result<String, SealError> {
+        let salt = self.salt(&secret.public_key());
+        Ok(encrypt_light(secret, &self.password(), derivation_path, salt)?)
+    }
+
+    /// Opens what [`Seal::seal`] made, proving that it is this key's and whole. Takes microseconds.
+    pub(crate) fn open(
+        &self,
+        public_key: &PublicKey,
+        keystore: &str,
+        memory: &Arc<LockedMemory>,
+    ) -> Result<SecretKey, SealError> {
+        let keystore = Keystore::parse(keystore)?;
+        if !bool::from(keystore.salt().ct_eq(&self.salt(public_key))) {
+            return Err(SealError::OtherSecret { public_key: *public_key });
+        }
+        match keystore.decrypt_as(*public_key, &self.password(), memory) {
+            Ok(secret) => Ok(secret),
+            Err(KeystoreError::WrongPassword { .. }) => Err(SealError::Damaged { public_key: *public_key }),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn password(&self) -> Zeroizing<String> {
+        Zeroizing::new(const_hex::encode(self.secret.expose()))
+    }
+
+    fn salt(&self, public_key: &PublicKey) -> [u8; 32] {
+        // An HMAC takes keys of any length; if it did not take this one, no salt would match.
+        Hmac::<Sha256>::new_from_slice(self.secret.expose())
+            .map(|mac| mac.chain_update(PURPOSE).chain_update(public_key.0).finalize().into_bytes().into())
+            .unwrap_or_default()
+    }
+}
+
+/// Why keys cannot be sealed or unsealed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SealError {
+    /// The secret is not one.
+    #[error(
+        "the seal secret must be 64 random hexadecimal digits in lower case: make one with `openssl rand -hex 32`"
+    )]
+    Form,
+    /// Another secret, or a row that was exchanged.
+    #[error("the key {public_key} is sealed under another secret")]
+    OtherSecret {
+        /// Which key.
+        public_key: PublicKey,
+    },
+    /// The right secret, but other bytes.
+    #[error("the sealed key {public_key} is damaged")]
+    Damaged {
+        /// Which key.
+        public_key: PublicKey,
+    },
+    /// Not readable as a keystore, or the key in it cannot be held.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// No locked memory for the secret.
+    #[error(transparent)]
+    Memory(#[from] LockedMemoryError),
+}
+
+const PURPOSE: &[u8] = b"bls-signer sealed key 1";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn opens_what_it_sealed_and_any_keystore_reader_does_with_the_secret_as_password(
+            number in 1u8..,
+            text in "[0-9a-f]{64}",
+        ) {
+            let memory = LockedMemory::new().unwrap();
+            let seal = Seal::parse(&text, &memory).unwrap();
+            let secret = secret(number, &memory);
+            let sealed = seal.seal(&secret, Some("m/12381/3600/0/0/0")).unwrap();
+            let opened = seal.open(&secret.public_key(), &sealed, &memory).unwrap();
+            prop_assert_eq!(&*opened.to_big_endian(), &*secret.to_big_endian());
+            prop_assert_eq!(opened.public_key(), secret.public_key());
+            let plainly = Keystore::parse(&sealed).unwrap().decrypt(&text, &memory).unwrap();
+            prop_assert_eq!(&*plainly.to_big_endian(), &*secret.to_big_endian());
+        }
+    }
+
+    #[test]
+    fn tells_another_secret_from_another_key_from_damage() {
+        let memory = LockedMemory::new().unwrap();
+        let seal = Seal::parse(&Seal::generate().unwrap(), &memory).unwrap();
+        let other = Seal::parse(&Seal::generate().unwrap(), &memory).unwrap();
+        let (one, two) = (secret(1, &memory), secret(2, &memory));
+        let sealed = seal.seal(&one, None).unwrap();
+
+        let under_another_secret = other.open(&one.public_key(), &sealed, &memory);
+        assert!(matches!(under_another_secret, Err(SealError::OtherSecret { .. })));
+        let under_another_name = seal.open(&two.public_key(), &sealed, &memory);
+        assert!(matches!(under_another_name, Err(SealError::OtherSecret { .. })));
+        // The same salt, the ciphertext of another key.
+        let mut forged: serde_json::Value = serde_json::from_str(&sealed).unwrap();
+        forged["crypto"]["cipher"]["message"] = serde_json::json!("11".repeat(32));
+        let damaged = seal.open(&one.public_key(), &forged.to_string(), &memory);
+        assert!(matches!(damaged, Err(SealError::Damaged { .. })));
+    }
+
+    #[test]
+    fn takes_only_the_spelling_that_is_the_password() {
+        let memory = LockedMemory::new().unwrap();
+        let good = Seal::generate().unwrap();
+        assert!(Seal::parse(&good, &memory).is_ok());
+        assert!(Seal::parse(&format!("{}\n", *good), &memory).is_ok());
+        let upper = format!("ABCDEF{}", &good[6..]);
+        for bad in [
+            "",
+            "secret",
+            &format!("0x{}", *good),
+            &upper,
+            &good[1..],
+            &format!("{}\n\n", *good),
+            &"0".repeat(64),
+        ] {
+            assert!(matches!(Seal::parse(bad, &memory), Err(SealError::Form)), "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_secret_is_another() {
+        assert_ne!(*Seal::generate().unwrap(), *Seal::generate().unwrap());
+    }
+
+    fn secret(number: u8, memory: &Arc<LockedMemory>) -> SecretKey {
+        let mut bytes = [0; 32];
+        bytes[31] = number;
+        SecretKey::new(&bytes, memory).unwrap()
+    }
+}
