@@ -3,9 +3,13 @@
 mod check;
 mod client;
 mod completions;
+mod connect;
 mod demo;
+mod keys;
+mod prompt;
 mod serve;
 mod slashing_protection;
+mod status;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -32,6 +36,8 @@ pub fn run() -> ExitCode {
         Some(Command::SlashingProtection(command)) => {
             slashing_protection::run(command, &environment, &mut io::stdout().lock()).map_err(Error::from)
         }
+        Some(Command::Keys(command)) => keys::run(command, &environment).map_err(Error::Keys),
+        Some(Command::Status(options)) => status::run(options, &environment),
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
     };
@@ -70,6 +76,11 @@ enum Command {
     /// Bring slashing protection history in and out, see and lift watermarks
     #[command(subcommand)]
     SlashingProtection(slashing_protection::Command),
+    /// List, import and delete the keys of a running daemon
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Ask a running daemon how it is
+    Status(status::Options),
     /// Print the completion script of a shell
     #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
@@ -112,6 +123,12 @@ pub(crate) enum Error {
     SlashingProtection(#[from] slashing_protection::Error),
     #[error("the daemon would not do what it is configured for: {problems} marked WRONG above")]
     Check { problems: usize },
+    #[error(transparent)]
+    Keys(keys::Error),
+    #[error(transparent)]
+    Status(connect::Error),
+    #[error("the daemon says that it is not well ({status})")]
+    Unhealthy { status: hyper::StatusCode },
     #[error("cannot write the output")]
     Output(#[source] io::Error),
     #[error("demo")]
@@ -123,7 +140,10 @@ impl Error {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Configuration(_) | Self::Check { .. } => ExitStatus::Configuration,
-            Self::Output(_) | Self::Demo(_) => ExitStatus::Fault,
+            Self::Keys(keys::Error::Configuration(_)) => ExitStatus::Configuration,
+            Self::Keys(_) | Self::Status(_) | Self::Unhealthy { .. } | Self::Output(_) | Self::Demo(_) => {
+                ExitStatus::Fault
+            }
             Self::Daemon(error) => daemon_status(error),
             Self::SlashingProtection(error) => slashing_protection_status(error),
         }

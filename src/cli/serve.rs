@@ -11,6 +11,7 @@ use crate::supervisor::logging;
 
 /// The options of the daemon.
 #[derive(clap::Args)]
+#[group(skip)]
 pub(super) struct Options {
     /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else none]
     #[arg(long, value_name = "FILE")]

@@ -63,7 +63,7 @@ impl AuthToken {
     }
 
     /// The token in a file, without the white space around it. The file must not be open to every user.
-    pub(super) fn from_file(path: &Path) -> Result<Self, Error> {
+    pub(crate) fn from_file(path: &Path) -> Result<Self, Error> {
         refuse_exposed(TOKEN_FILE, path)?;
         let mut text = Zeroizing::new(String::new());
         File::open(path)

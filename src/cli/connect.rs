@@ -1,0 +1,87 @@
+//! Which daemon a subcommand talks to, and how it says who it is.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use hyper::{Method, StatusCode};
+
+use super::client::{Client, ClientError, Reply, Target};
+use crate::config::{self, Address, AuthToken, Environment};
+
+/// The options of subcommands that talk to a running daemon.
+#[derive(clap::Args)]
+#[group(skip)]
+pub(super) struct Options {
+    /// The daemon's listener: unix:/path or HOST:PORT (without TLS)
+    #[arg(long, value_name = "ADDR")]
+    connect: Option<Address>,
+    /// File with the bearer token [default: $BLS_SIGNER_AUTH_TOKEN_FILE, else no token]
+    #[arg(long, value_name = "FILE")]
+    auth_token_file: Option<PathBuf>,
+}
+
+impl Options {
+    /// The daemon that the options name, or else the packaged one at its socket `default`.
+    pub(super) fn daemon(self, default: &str, environment: &Environment) -> Result<Daemon, config::Error> {
+        let target = match self.connect {
+            Some(Address::Unix(path)) => Target::Unix(path),
+            Some(Address::Tcp(address)) => Target::Tcp(address.to_string()),
+            None => Target::Unix(PathBuf::from(default)),
+        };
+        let file = self.auth_token_file.or_else(|| environment.path("BLS_SIGNER_AUTH_TOKEN_FILE"));
+        let token = file.map(|file| AuthToken::from_file(&file)).transpose()?;
+        let token = token.map(|token| Zeroizing::new(token.reveal().to_owned()));
+        Ok(Daemon(Client { target, token }))
+    }
+}
+
+/// A running daemon.
+pub(super) struct Daemon(Client);
+
+impl Daemon {
+    /// One request and its JSON answer, whatever the status.
+    pub(super) fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value), Error> {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
+        let Reply { status, body } =
+            runtime.block_on(self.0.send(method, path, body.map(Value::to_string)))?;
+        match serde_json::from_str(&body) {
+            Ok(json) => Ok((status, json)),
+            Err(_) => Err(Error::NoJson { status }),
+        }
+    }
+
+    /// The same where only 200 will do.
+    pub(super) fn ask_for(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Value, Error> {
+        let (status, json) = self.ask(method, path, body)?;
+        if status == StatusCode::OK {
+            return Ok(json);
+        }
+        let message = json.get("message").and_then(Value::as_str).unwrap_or("without a reason").to_owned();
+        Err(Error::Refused { status, message })
+    }
+}
+
+/// Why a daemon gave no answer that can be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    #[error("the daemon answered {status}: {message}")]
+    Refused { status: StatusCode, message: String },
+    #[error("what answers with {status} is no bls-signer: its answer is no JSON")]
+    NoJson { status: StatusCode },
+    #[error("cannot start a runtime")]
+    Runtime(#[source] std::io::Error),
+}
+
+/// Where the package puts its sockets.
+pub(super) const KEYMANAGER_SOCKET: &str = "/run/bls-signer/keymanager.sock";
+pub(super) const SIGNING_SOCKET: &str = "/run/bls-signer/signer.sock";

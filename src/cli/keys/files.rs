@@ -1,0 +1,228 @@
+//! Keystores, passwords and history as files.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+/// A keystore as it is in its file.
+#[derive(Debug)]
+pub(super) struct KeystoreFile {
+    pub(super) path: PathBuf,
+    pub(super) text: String,
+    /// The key that it says it holds, in the standard's spelling.
+    pub(super) public_key: Option<String>,
+}
+
+/// The keystores in these files, and in the `.json` files of these directories, sorted by name within each.
+///
+/// In a directory what is no keystore is passed over: tools leave deposit data beside keystores. A file that is named
+/// itself must be one.
+pub(super) fn keystores(paths: &[PathBuf]) -> Result<Vec<KeystoreFile>, Error> {
+    let mut found = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            found.push(keystore(path)?.ok_or_else(|| Error::NoKeystore { path: path.clone() })?);
+            continue;
+        }
+        let read = |source| Error::Read { path: path.clone(), source };
+        let entries = fs::read_dir(path).map_err(read)?.collect::<Result<Vec<_>, _>>().map_err(read)?;
+        let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
+        files.retain(|file| file.extension().is_some_and(|extension| extension == "json") && file.is_file());
+        files.sort();
+        for file in files {
+            found.extend(keystore(&file)?);
+        }
+    }
+    if found.is_empty() { Err(Error::NoKeystores) } else { Ok(found) }
+}
+
+/// `None` if it is no keystore.
+fn keystore(path: &Path) -> Result<Option<KeystoreFile>, Error> {
+    #[derive(Deserialize)]
+    struct Shape {
+        crypto: Value,
+        pubkey: Option<String>,
+    }
+    let text = read(path)?;
+    let Ok(Shape { crypto, pubkey }) = serde_json::from_str(&text) else { return Ok(None) };
+    if !crypto.is_object() {
+        return Ok(None);
+    }
+    let public_key = pubkey.map(|pubkey| standard_spelling(&pubkey));
+    Ok(Some(KeystoreFile { path: path.to_owned(), text: text.to_string(), public_key }))
+}
+
+/// Where the passwords of keystores come from.
+pub(super) enum Passwords {
+    /// The same for all.
+    One(Zeroizing<String>),
+    /// `NAME.txt` in this directory for `NAME.json`.
+    Directory(PathBuf),
+}
+
+impl Passwords {
+    /// From a directory, or a file for all.
+    pub(super) fn at(path: &Path) -> Result<Self, Error> {
+        if path.is_dir() { Ok(Self::Directory(path.to_owned())) } else { password(path).map(Self::One) }
+    }
+
+    pub(super) fn of(&self, keystore: &KeystoreFile) -> Result<Zeroizing<String>, Error> {
+        match self {
+            Self::One(password) => Ok(password.clone()),
+            Self::Directory(directory) => {
+                let name = keystore.path.file_stem().unwrap_or_default();
+                password(&directory.join(name).with_extension("txt"))
+            }
+        }
+    }
+}
+
+/// The text of a password file, without the line end that editors add.
+fn password(path: &Path) -> Result<Zeroizing<String>, Error> {
+    Ok(Zeroizing::new(read(path)?.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// A slashing-protection history, EIP-3076.
+pub(super) struct History {
+    metadata: Value,
+    /// The entries of each key, by its standard spelling.
+    data: BTreeMap<String, Vec<Value>>,
+}
+
+impl History {
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        #[derive(Deserialize)]
+        struct Shape {
+            metadata: Value,
+            data: Vec<Value>,
+        }
+        let malformed = || Error::NoHistory { path: path.to_owned() };
+        let shape: Shape = serde_json::from_str(&read(path)?).map_err(|_| malformed())?;
+        let mut data = BTreeMap::<_, Vec<_>>::new();
+        for entry in shape.data {
+            let public_key = entry.get("pubkey").and_then(Value::as_str).ok_or_else(malformed)?;
+            data.entry(standard_spelling(public_key)).or_default().push(entry);
+        }
+        Ok(Self { metadata: shape.metadata, data })
+    }
+
+    /// The part that is about these keys, as the Keymanager API takes it: JSON in a string.
+    pub(super) fn of<'key>(&self, public_keys: impl Iterator<Item = &'key str>) -> String {
+        let data: Vec<_> = public_keys.filter_map(|key| self.data.get(key)).flatten().collect();
+        serde_json::json!({ "metadata": self.metadata, "data": data }).to_string()
+    }
+
+    pub(super) fn is_about(&self, public_key: &str) -> bool {
+        self.data.contains_key(public_key)
+    }
+}
+
+/// `0x` and lower case.
+fn standard_spelling(public_key: &str) -> String {
+    let public_key = public_key.to_ascii_lowercase();
+    if public_key.starts_with("0x") { public_key } else { format!("0x{public_key}") }
+}
+
+fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
+    let failed = |source| Error::Read { path: path.to_owned(), source };
+    let mut text = Zeroizing::new(String::new());
+    File::open(path).and_then(|file| file.take(LARGEST).read_to_string(&mut text)).map_err(failed)?;
+    if u64::try_from(text.len()).is_ok_and(|length| length < LARGEST) {
+        return Ok(text);
+    }
+    Err(Error::TooLarge { path: path.to_owned() })
+}
+
+/// Why a file is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::cli) enum Error {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is larger than {LARGEST} bytes: that is no keystore, password or history", path.display())]
+    TooLarge { path: PathBuf },
+    #[error("{} is no EIP-2335 keystore", path.display())]
+    NoKeystore { path: PathBuf },
+    #[error("there is no EIP-2335 keystore in what was named")]
+    NoKeystores,
+    #[error("{} is no slashing-protection history (EIP-3076)", path.display())]
+    NoHistory { path: PathBuf },
+    #[error("{} does not say whose key it holds, so its history cannot be found", path.display())]
+    Anonymous { path: PathBuf },
+    #[error(
+        "{} has no history of {public_key} in {}: leave --slashing-protection out if the key has never signed",
+        history.display(),
+        path.display()
+    )]
+    Unknown { path: PathBuf, history: PathBuf, public_key: String },
+}
+
+/// Histories of ten thousand keys with every message they signed have been seen at some hundred megabytes.
+const LARGEST: u64 = 1024 * 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn write(directory: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
+        let path = directory.path().join(name);
+        fs::write(&path, text).unwrap();
+        path
+    }
+
+    #[test]
+    fn a_directory_s_keystores_are_found_and_what_is_beside_them_is_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        write(&directory, "keystore-2.json", r#"{"crypto": {}, "pubkey": "AB"}"#);
+        write(&directory, "keystore-1.json", r#"{"crypto": {}}"#);
+        write(&directory, "deposit_data-1.json", r#"[{"pubkey": "ab"}]"#);
+        write(&directory, "broken.json", "{");
+        write(&directory, "keystore-3.json.bak", r#"{"crypto": {}}"#);
+        fs::create_dir(directory.path().join("d.json")).unwrap();
+        let found = keystores(&[directory.path().to_owned()]).unwrap();
+        let names: Vec<_> =
+            found.iter().map(|found| found.path.file_name().unwrap().to_str().unwrap()).collect();
+        assert_eq!(names, ["keystore-1.json", "keystore-2.json"]);
+        assert_eq!(found[1].public_key.as_deref(), Some("0xab"));
+        assert_eq!(found[0].public_key, None);
+    }
+
+    #[test]
+    fn a_named_file_must_be_a_keystore_and_a_directory_must_have_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = write(&directory, "deposit_data-1.json", "[]");
+        assert!(matches!(keystores(&[path]), Err(Error::NoKeystore { .. })));
+        assert!(matches!(keystores(&[directory.path().to_owned()]), Err(Error::NoKeystores)));
+        assert!(matches!(keystores(&["/nonexistent".into()]), Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn passwords_lose_their_line_end_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let one = write(&directory, "a.txt", " pass word \r\n");
+        let keystore =
+            KeystoreFile { path: "/elsewhere/a.json".into(), text: String::new(), public_key: None };
+        assert_eq!(*Passwords::at(&one).unwrap().of(&keystore).unwrap(), " pass word ");
+        assert_eq!(*Passwords::at(directory.path()).unwrap().of(&keystore).unwrap(), " pass word ");
+        let other = KeystoreFile { path: "/elsewhere/b.json".into(), ..keystore };
+        assert!(matches!(Passwords::at(directory.path()).unwrap().of(&other), Err(Error::Read { .. })));
+    }
+
+    #[test]
+    fn a_history_is_cut_down_to_the_keys_that_are_imported() {
+        let directory = tempfile::tempdir().unwrap();
+        let text = r#"{"metadata": {"x": 1}, "data": [{"pubkey": "0xAA", "n": 1}, {"pubkey": "bb"}, {"pubkey": "0xaa", "n": 2}]}"#;
+        let history = History::read(&write(&directory, "h.json", text)).ok().unwrap();
+        let part: Value = serde_json::from_str(&history.of(["0xaa"].into_iter())).unwrap();
+        assert_eq!(
+            part,
+            serde_json::json!({"metadata": {"x": 1}, "data": [{"pubkey": "0xAA", "n": 1}, {"pubkey": "0xaa", "n": 2}]})
+        );
+        assert!(history.is_about("0xbb") && !history.is_about("0xcc"));
+        assert!(History::read(&write(&directory, "x.json", "[]")).is_err());
+    }
+}

@@ -1,0 +1,115 @@
+//! `bls-signer keys import`: keystores from files to the daemon, some at a time, so that progress can be shown.
+
+use std::path::PathBuf;
+
+use hyper::Method;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+use super::files::{self, History, KeystoreFile, Passwords};
+use super::progress::Progress;
+use super::{Error, KEYSTORES, KeyResult, data, failures, report};
+use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
+use crate::cli::prompt;
+use crate::config::Environment;
+
+#[derive(clap::Args)]
+#[group(skip)]
+pub(in crate::cli) struct Options {
+    /// Keystore files, or directories of them
+    #[arg(required = true, value_name = "PATH")]
+    keystores: Vec<PathBuf>,
+    /// Their passwords: a directory of NAME.txt for NAME.json, or one file for all [default: asked for]
+    #[arg(long, value_name = "PATH")]
+    passwords: Option<PathBuf>,
+    /// The keys' slashing-protection history (EIP-3076), as the signer before exported it
+    #[arg(long, value_name = "FILE")]
+    slashing_protection: Option<PathBuf>,
+    #[command(flatten)]
+    connect: connect::Options,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Imports all that can be imported; what is wrong with one keystore does not stop the others.
+pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
+    let daemon = options.connect.daemon(KEYMANAGER_SOCKET, environment)?;
+    let keystores = files::keystores(&options.keystores)?;
+    let history = options.slashing_protection.as_deref().map(History::read).transpose()?;
+    if let (Some(history), Some(path)) = (&history, options.slashing_protection) {
+        demand_history(&keystores, history, &path)?;
+    }
+    let passwords = match &options.passwords {
+        Some(path) => Passwords::at(path)?,
+        None => Passwords::One(
+            prompt::password(&format!("Password of {} keystores: ", keystores.len()))
+                .map_err(Error::Terminal)?,
+        ),
+    };
+
+    let mut progress = Progress::new("imported", keystores.len());
+    let mut results = Vec::new();
+    let mut stopped = None;
+    for batch in keystores.chunks(BATCH) {
+        match import(&daemon, batch, &passwords, history.as_ref()) {
+            Ok(imported) => results.extend(imported),
+            Err(error) => {
+                stopped = Some(error);
+                break;
+            }
+        }
+        progress.show(results.len());
+    }
+    progress.end();
+    let rows: Vec<_> = keystores.iter().map(row).collect();
+    report(&rows, &results, options.json)?;
+    match stopped {
+        Some(error) => Err(error),
+        None => failures(&results),
+    }
+}
+
+/// Whoever gives a history says that the keys have signed: one without an entry is more likely the wrong file than new.
+fn demand_history(
+    keystores: &[KeystoreFile],
+    history: &History,
+    file: &std::path::Path,
+) -> Result<(), Error> {
+    for keystore in keystores {
+        let path = keystore.path.clone();
+        let Some(public_key) = keystore.public_key.clone() else {
+            return Err(files::Error::Anonymous { path }.into());
+        };
+        if !history.is_about(&public_key) {
+            return Err(files::Error::Unknown { path, history: file.to_owned(), public_key }.into());
+        }
+    }
+    Ok(())
+}
+
+fn import(
+    daemon: &Daemon,
+    batch: &[KeystoreFile],
+    passwords: &Passwords,
+    history: Option<&History>,
+) -> Result<Vec<KeyResult>, Error> {
+    let passwords: Vec<Zeroizing<String>> =
+        batch.iter().map(|keystore| passwords.of(keystore)).collect::<Result<_, _>>()?;
+    let texts: Vec<_> = batch.iter().map(|keystore| keystore.text.as_str()).collect();
+    let mut request = json!({ "keystores": texts, "passwords": passwords.iter().map(|password| password.as_str()).collect::<Vec<_>>() });
+    if let (Some(history), Some(request)) = (history, request.as_object_mut()) {
+        let keys = batch.iter().filter_map(|keystore| keystore.public_key.as_deref());
+        request.insert("slashing_protection".to_owned(), Value::String(history.of(keys)));
+    }
+    let results: Vec<KeyResult> = data(daemon.ask_for(Method::POST, KEYSTORES, Some(&request))?)?;
+    if results.len() == batch.len() { Ok(results) } else { Err(Error::Answer) }
+}
+
+fn row(keystore: &KeystoreFile) -> (String, String) {
+    let public_key = keystore.public_key.as_deref().unwrap_or("unknown key").to_owned();
+    (public_key, keystore.path.display().to_string())
+}
+
+/// A usual keystore takes the daemon most of a second, so that progress moves; small enough for its body limit.
+const BATCH: usize = 16;

@@ -1,0 +1,229 @@
+//! `bls-signer keys`: lists, imports and deletes keys of a running daemon over the Keymanager API.
+
+mod files;
+mod import;
+mod progress;
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use hyper::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
+use super::prompt;
+use crate::bls::PublicKey;
+use crate::config::{self, Environment};
+
+/// `bls-signer keys ...`
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// List the keys that the daemon holds
+    List(ListOptions),
+    /// Import EIP-2335 keystores, and the keys' slashing-protection history
+    Import(import::Options),
+    /// Delete keys, and save their slashing-protection history for whoever signs with them next
+    Delete(DeleteOptions),
+}
+
+#[derive(clap::Args)]
+#[group(skip)]
+pub(super) struct ListOptions {
+    #[command(flatten)]
+    connect: connect::Options,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+#[group(skip)]
+pub(super) struct DeleteOptions {
+    /// Public keys, with or without 0x
+    #[arg(required = true, value_name = "PUBKEY")]
+    public_keys: Vec<PublicKey>,
+    /// New file for the history (EIP-3076): import it wherever the keys are to sign next
+    #[arg(long, value_name = "FILE")]
+    history: PathBuf,
+    /// Do not ask
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    connect: connect::Options,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+/// Does what the subcommand says.
+pub(super) fn run(command: Command, environment: &Environment) -> Result<(), Error> {
+    match command {
+        Command::List(options) => list(options, environment),
+        Command::Import(options) => import::run(options, environment),
+        Command::Delete(options) => delete(options, environment),
+    }
+}
+
+fn list(options: ListOptions, environment: &Environment) -> Result<(), Error> {
+    #[derive(Deserialize)]
+    struct Listed {
+        validating_pubkey: String,
+        derivation_path: Option<String>,
+        readonly: Option<bool>,
+    }
+    let daemon = options.connect.daemon(KEYMANAGER_SOCKET, environment)?;
+    let answer = daemon.ask_for(Method::GET, KEYSTORES, None)?;
+    if options.json {
+        return print(&format!("{:#}\n", answer.get("data").unwrap_or(&Value::Null)));
+    }
+    let keys: Vec<Listed> = data(answer)?;
+    let mut table = String::new();
+    for key in &keys {
+        let readonly = if key.readonly == Some(true) { "readonly" } else { "" };
+        let path = key.derivation_path.as_deref().unwrap_or("");
+        table.push_str(format!("{}  {readonly:<8}  {path}", key.validating_pubkey).trim_end());
+        table.push('\n');
+    }
+    print(&table)?;
+    say(&format!("{} keys", keys.len()));
+    Ok(())
+}
+
+fn delete(options: DeleteOptions, environment: &Environment) -> Result<(), Error> {
+    let daemon = options.connect.daemon(KEYMANAGER_SOCKET, environment)?;
+    let count = options.public_keys.len();
+    if !options.yes
+        && !prompt::confirm(&format!("Delete {count} keys from the daemon?")).map_err(Error::Terminal)?
+    {
+        return Err(Error::Declined);
+    }
+    // Before anything is deleted: a history that cannot be saved is how validators get slashed.
+    let file = create_new(&options.history)?;
+    let outcome = ask_to_delete(&daemon, &options.public_keys);
+    let (results, history) = match outcome {
+        Ok(answered) => answered,
+        Err(error) => {
+            // Nothing was answered, so nothing can be in it.
+            let _ = std::fs::remove_file(&options.history);
+            return Err(error);
+        }
+    };
+    if let Err(source) = save(&file, &history) {
+        print(&history)?;
+        return Err(Error::Save { path: options.history, source });
+    }
+    let rows: Vec<_> = options.public_keys.iter().map(|key| (key.to_string(), String::new())).collect();
+    report(&rows, &results, options.json)?;
+    say(&format!("their history is in {}", options.history.display()));
+    failures(&results)
+}
+
+fn ask_to_delete(daemon: &Daemon, public_keys: &[PublicKey]) -> Result<(Vec<KeyResult>, String), Error> {
+    let names: Vec<_> = public_keys.iter().map(PublicKey::to_string).collect();
+    let answer = daemon.ask_for(Method::DELETE, KEYSTORES, Some(&json!({ "pubkeys": names })))?;
+    let history = answer.get("slashing_protection").and_then(Value::as_str).ok_or(Error::Answer)?.to_owned();
+    let results: Vec<KeyResult> = data(answer)?;
+    if results.len() == public_keys.len() { Ok((results, history)) } else { Err(Error::Answer) }
+}
+
+/// What became of one key.
+#[derive(Clone, Debug, Deserialize)]
+struct KeyResult {
+    status: String,
+    #[serde(default)]
+    message: Option<String>,
+}
+
+fn data<T: for<'de> Deserialize<'de>>(mut answer: Value) -> Result<Vec<T>, Error> {
+    let data = answer.get_mut("data").map(Value::take).ok_or(Error::Answer)?;
+    serde_json::from_value(data).map_err(|_| Error::Answer)
+}
+
+/// One line for each key, or the same as JSON; a row is a public key and, for an import, its file.
+fn report(rows: &[(String, String)], results: &[KeyResult], json: bool) -> Result<(), Error> {
+    let lines = rows.iter().zip(results);
+    if json {
+        let values: Vec<_> = lines
+            .map(|((pubkey, file), result)| {
+                let mut value = json!({ "pubkey": pubkey, "status": result.status });
+                if let Some(object) = value.as_object_mut() {
+                    object.extend((!file.is_empty()).then(|| ("file".to_owned(), json!(file))));
+                    object.extend(
+                        result.message.as_ref().map(|message| ("message".to_owned(), json!(message))),
+                    );
+                }
+                value
+            })
+            .collect();
+        return print(&format!("{:#}\n", Value::Array(values)));
+    }
+    let mut table = String::new();
+    for ((pubkey, file), KeyResult { status, message }) in lines {
+        let message = message.as_deref().unwrap_or("");
+        table.push_str(format!("{status:<9}  {pubkey}  {file}  {message}").trim_end());
+        table.push('\n');
+    }
+    print(&table)
+}
+
+/// An error if any key could not be dealt with.
+fn failures(results: &[KeyResult]) -> Result<(), Error> {
+    match results.iter().filter(|result| result.status == "error").count() {
+        0 => Ok(()),
+        failed => Err(Error::Failed { failed, of: results.len() }),
+    }
+}
+
+fn create_new(path: &Path) -> Result<File, Error> {
+    OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|source| Error::Save { path: path.to_owned(), source })
+}
+
+fn save(mut file: &File, text: &str) -> io::Result<()> {
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
+}
+
+fn print(text: &str) -> Result<(), Error> {
+    io::stdout().write_all(text.as_bytes()).map_err(Error::Output)
+}
+
+/// A word to the person at the terminal; no part of the output.
+fn say(text: &str) {
+    if io::stderr().is_terminal() {
+        let _ = writeln!(io::stderr(), "{text}");
+    }
+}
+
+/// Why keys could not be listed, imported or deleted.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error(transparent)]
+    Configuration(#[from] config::Error),
+    #[error(transparent)]
+    Daemon(#[from] connect::Error),
+    #[error("the daemon's answer is not what the Keymanager API says")]
+    Answer,
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    #[error("{failed} of {of} keys failed")]
+    Failed { failed: usize, of: usize },
+    #[error("nothing was deleted")]
+    Declined,
+    #[error("cannot ask: no terminal; give --passwords for an import, --yes for a deletion")]
+    Terminal(#[source] io::Error),
+    #[error("cannot save the history as the new file {}", path.display())]
+    Save { path: PathBuf, source: io::Error },
+    #[error("cannot write the output")]
+    Output(#[source] io::Error),
+}
+
+const KEYSTORES: &str = "/eth/v1/keystores";
