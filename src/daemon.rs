@@ -22,19 +22,19 @@ use crate::keys::{Importer, KdfLimits, KdfPool};
 use crate::ledger::{self, Ledger, Missing};
 use crate::network::{Network, NetworkError};
 use crate::permit::Permits;
-use crate::supervisor::activation;
+use crate::supervisor::activation::{self, Inherited};
 use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier};
 use crate::sys::hardening::{self, HardeningError};
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
 
 /// Runs the daemon until SIGTERM or SIGINT.
-pub(crate) fn run(settings: &Settings, environment: &Environment) -> Result<(), Error> {
+pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Environment) -> Result<(), Error> {
     let runtime = runtime()?;
     let _context = runtime.enter();
     // Before anything else, so that a signal during a long start ends it in good order too.
     let terminated = terminated()?;
-    let daemon = Daemon::start(settings, environment)?;
+    let daemon = Daemon::start(settings, inherited, environment)?;
     runtime.block_on(daemon.serve(terminated));
     // Key derivations that nobody waits for any more are not waited for either.
     runtime.shutdown_background();
@@ -54,11 +54,15 @@ pub(crate) struct Daemon {
 
 impl Daemon {
     /// Starts in the order that leaves nothing half done. Within a runtime, for its sockets.
-    pub(crate) fn start(settings: &Settings, environment: &Environment) -> Result<Self, Error> {
+    pub(crate) fn start(
+        settings: &Settings,
+        inherited: Inherited,
+        environment: &Environment,
+    ) -> Result<Self, Error> {
         hardening::harden_process()?;
         bls::self_test()?;
         let notifier = Notifier::new(environment)?;
-        let opened = listeners::open(settings, environment)?;
+        let opened = listeners::open(settings, inherited)?;
         let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
         let network = Network::load(&settings.network)?;
         let ledger = open_ledger(settings, &network)?;

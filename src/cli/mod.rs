@@ -19,8 +19,7 @@ use clap::{Parser, Subcommand};
 use crate::config::{self, Environment};
 use crate::daemon;
 use crate::ledger::OpenError;
-use crate::supervisor::listeners;
-use crate::supervisor::logging;
+use crate::supervisor::{activation, listeners, logging};
 
 /// Runs the program with the process's own arguments and environment.
 pub fn run() -> ExitCode {
@@ -118,6 +117,8 @@ pub(crate) enum Error {
     #[error("configuration")]
     Configuration(#[from] config::Error),
     #[error(transparent)]
+    Activation(#[from] activation::Error),
+    #[error(transparent)]
     Daemon(#[from] daemon::Error),
     #[error(transparent)]
     SlashingProtection(#[from] slashing_protection::Error),
@@ -139,7 +140,7 @@ impl Error {
     /// The only map from errors to exit statuses.
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Configuration(_) | Self::Check { .. } => ExitStatus::Configuration,
+            Self::Configuration(_) | Self::Activation(_) | Self::Check { .. } => ExitStatus::Configuration,
             Self::Keys(keys::Error::Configuration(_)) => ExitStatus::Configuration,
             Self::Keys(_) | Self::Status(_) | Self::Unhealthy { .. } | Self::Output(_) | Self::Demo(_) => {
                 ExitStatus::Fault
@@ -153,9 +154,9 @@ impl Error {
 fn daemon_status(error: &daemon::Error) -> ExitStatus {
     match error {
         daemon::Error::Listen(error) => match error {
-            listeners::Error::Activation(_)
-            | listeners::Error::OpenKeymanager(_)
-            | listeners::Error::NotASocket { .. } => ExitStatus::Configuration,
+            listeners::Error::OpenKeymanager(_) | listeners::Error::NotASocket { .. } => {
+                ExitStatus::Configuration
+            }
             listeners::Error::Inherited(_)
             | listeners::Error::Bind { .. }
             | listeners::Error::InUse { .. }

@@ -1,4 +1,4 @@
-//! `bls-signer serve`: settings, then logging, then the daemon.
+//! `bls-signer serve`: what systemd handed over, settings, logging, then the daemon.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use tracing::warn;
 use super::Error;
 use crate::config::{self, Environment, RawSettings};
 use crate::daemon;
-use crate::supervisor::logging;
+use crate::supervisor::{activation, logging};
 
 /// The options of the daemon.
 #[derive(clap::Args)]
@@ -22,11 +22,12 @@ pub(super) struct Options {
 
 /// Serves until the process is told to stop.
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
+    let inherited = activation::inherit(environment)?;
     let settings = config::load(options.config.as_deref(), options.settings, environment)?;
     logging::start(settings.log_level, environment);
     for warning in &settings.warnings {
         warn!("{warning}");
     }
-    daemon::run(&settings, environment)?;
+    daemon::run(&settings, inherited, environment)?;
     Ok(())
 }

@@ -66,11 +66,12 @@ pub(crate) struct StoredFd {
     pub(crate) fd: OwnedFd,
 }
 
-/// Takes what systemd handed over; nothing at all (`None`) without systemd.
+/// Takes what systemd handed over; without systemd that is nothing.
 ///
-/// Works once: the variables are gone afterwards. Must run before there are threads and other open files.
-pub(crate) fn inherit(environment: &Environment) -> Result<Option<Inherited>, Error> {
-    let Some(names) = Names::parse(environment, std::process::id())? else { return Ok(None) };
+/// Works once: the variables are gone afterwards. Must run before anything opens a file or starts a thread: a number in
+/// `LISTEN_FDS` that is not really open would otherwise stand for that file.
+pub(crate) fn inherit(environment: &Environment) -> Result<Inherited, Error> {
+    let Some(names) = Names::parse(environment, std::process::id())? else { return Ok(Inherited::default()) };
     let mut fds = ListenFd::from_env();
     let mut inherited = Inherited::default();
     for (index, name) in names.0.into_iter().enumerate() {
@@ -83,7 +84,7 @@ pub(crate) fn inherit(environment: &Environment) -> Result<Option<Inherited>, Er
     if inherited.sockets.is_empty() && inherited.stored.is_empty() {
         return Err(Error::Nothing);
     }
-    Ok(Some(inherited))
+    Ok(inherited)
 }
 
 /// The start of the names under which we leave file descriptors with the service manager.

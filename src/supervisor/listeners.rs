@@ -13,8 +13,8 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
 use nix::sys::stat::{Mode, fchmod};
 
-use super::activation::{self, Socket, StoredFd};
-use crate::config::{Address, Environment, ListenSpec, OpenKeymanager, Role, Settings};
+use super::activation::{Inherited, Socket, StoredFd};
+use crate::config::{Address, ListenSpec, OpenKeymanager, Role, Settings};
 
 /// Everything that is listened on, and what else systemd handed over.
 #[derive(Debug)]
@@ -36,13 +36,9 @@ pub(crate) struct Listener {
     pub(crate) file: Option<SocketFile>,
 }
 
-/// Takes the sockets that systemd hands over, or else binds the configured ones.
-///
-/// Works once, before there are threads and other open files (see [`activation::inherit`]).
-pub(crate) fn open(settings: &Settings, environment: &Environment) -> Result<Opened, Error> {
-    let inherited = activation::inherit(environment)?;
-    let activated = inherited.as_ref().is_some_and(|inherited| !inherited.sockets.is_empty());
-    let inherited = inherited.unwrap_or_default();
+/// Takes the sockets that systemd handed over, or else binds the configured ones.
+pub(crate) fn open(settings: &Settings, inherited: Inherited) -> Result<Opened, Error> {
+    let activated = !inherited.sockets.is_empty();
     if activated && settings.listen_chosen {
         tracing::warn!("systemd hands over sockets: --listen, --host and --port are not used");
     }
@@ -159,8 +155,6 @@ impl fmt::Display for SocketFile {
 /// Why there is nothing to listen on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    #[error(transparent)]
-    Activation(#[from] activation::Error),
     #[error(transparent)]
     OpenKeymanager(#[from] OpenKeymanager),
     #[error("cannot use a socket that systemd handed over")]

@@ -19,6 +19,7 @@ use crate::daemon::{self, Daemon};
 use crate::keys::eth2_keystore::{self, KdfCost, KeystoreError};
 use crate::keys::{SecretKey, SecretKeyError};
 use crate::primitives::SigningRoot;
+use crate::supervisor::activation::Inherited;
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
 
 /// Runs the demonstration; with `once` it ends after the last step, otherwise it serves until Ctrl-C.
@@ -31,7 +32,7 @@ pub(crate) fn run(once: bool) -> Result<(), DemoError> {
     let runtime = daemon::runtime()?;
     runtime.block_on(async {
         let interrupted = daemon::terminated()?;
-        let daemon = Daemon::start(&settings, &environment)?;
+        let daemon = Daemon::start(&settings, Inherited::default(), &environment)?;
         let url = format!("http://{}", daemon.tcp_address().ok_or(DemoError::NoAddress)?);
         let stop = Notify::new();
         let steps = async {
