@@ -6,9 +6,10 @@
 //!
 //! Where to look: `ring` is what requests see; `key` signs; `eth2_keystore` is EIP-2335; `kdf` bounds what opening
 //! keystores may cost the host; `import` opens the keystores of one request; `loader` reads the operator's files;
-//! `seal` is how imported keys lie on disk.
+//! `seal` is how imported keys lie on disk; `handover` is how keys in memory survive the process.
 
 pub(crate) mod eth2_keystore;
+mod handover;
 mod import;
 mod kdf;
 mod key;
@@ -17,6 +18,7 @@ mod ring;
 mod seal;
 mod secret;
 
+pub(crate) use self::handover::{Handover, HandoverError, Inherited};
 pub(crate) use self::import::{EncryptedKey, ImportError, Importer};
 pub(crate) use self::kdf::{KdfLimits, KdfPool, OverBudget, Urgency};
 pub(crate) use self::key::{HeldSignature, Key, Origin, ReleaseError};

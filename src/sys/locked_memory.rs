@@ -311,6 +311,11 @@ impl Slot {
         self.index
     }
 
+    /// Whether it lies in this region.
+    pub(crate) fn is_in(&self, memory: &Arc<LockedMemory>) -> bool {
+        Arc::ptr_eq(&self.memory, memory)
+    }
+
     /// Whether the secret equals `other`, in time that does not depend on either.
     pub(crate) fn matches(&self, other: &[u8; SLOT]) -> bool {
         self.expose().ct_eq(other).into()

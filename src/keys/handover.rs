@@ -1,0 +1,393 @@
+//! Keys that outlive the process: what one daemon leaves for the next when the service manager keeps its files.
+//!
+//! Two files stay behind: the region of secret memory, and an index that says which key lies in which slot. The index is
+//! no secret and lies in ordinary memory, but it is not believed either: each entry has a tag over the slot, the public
+//! key and the secret itself, made with a random key that lies in the region. So an entry that is out of date, torn by
+//! SIGKILL, exchanged or made up is told from a good one without deriving a public key, and only that entry is lost.
+//!
+//! The files are handed to the service manager once; [`Handover::remember`] and [`Handover::forget`] write through to them.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+use nix::errno::Errno;
+use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::sys::stat::fstat;
+use pbkdf2::hmac::{Hmac, Mac};
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::key::{Key, Origin};
+use super::secret::SecretKey;
+use crate::bls::PublicKey;
+use crate::sys::locked_memory::{AdoptError, LockedMemory, LockedMemoryError, Slot};
+
+/// The near end: keeps region and index in step with what is to survive.
+pub(crate) struct Handover {
+    memory: Arc<LockedMemory>,
+    index: File,
+    /// The key of the tags.
+    authority: Slot,
+}
+
+/// What a predecessor left.
+pub(crate) struct Inherited {
+    /// To go on with, and to make new keys in its memory.
+    pub(crate) handover: Handover,
+    /// Its keys, in the order of their slots.
+    pub(crate) keys: Vec<Key>,
+    /// Entries that were not good: keys that were going or coming when it ended.
+    pub(crate) lost: usize,
+}
+
+impl Handover {
+    /// Begins an empty one in `memory`. `None`: this kernel has no secret memory that could be handed over.
+    pub(crate) fn begin(memory: &Arc<LockedMemory>) -> Result<Option<Self>, HandoverError> {
+        if memory.file().is_none() {
+            return Ok(None);
+        }
+        let mut key = Zeroizing::new([0; 32]);
+        getrandom::fill(&mut *key).map_err(HandoverError::Random)?;
+        let authority = memory.store(&key)?;
+        let index: File = memfd_create(c"bls-signer-index", MFdFlags::MFD_CLOEXEC)
+            .map_err(|error| HandoverError::Index(error.into()))?
+            .into();
+        index.write_all_at(&header(authority.index()), 0).map_err(HandoverError::Index)?;
+        Ok(Some(Self { memory: Arc::clone(memory), index, authority }))
+    }
+
+    /// Takes over what a predecessor left. What it did not mean to leave is wiped.
+    ///
+    /// # Errors
+    /// When the files are not such a pair, or the region cannot be locked. Single bad entries are no error.
+    pub(crate) fn resume(region: OwnedFd, index: OwnedFd) -> Result<Inherited, HandoverError> {
+        let size = usize::try_from(fstat(&index)?.st_size).unwrap_or(usize::MAX);
+        if size > LARGEST_INDEX {
+            return Err(HandoverError::Form);
+        }
+        let index = File::from(index);
+        let mut bytes = vec![0; size];
+        index.read_exact_at(&mut bytes, 0).map_err(HandoverError::Index)?;
+        let (header, rest) = bytes.split_at_checked(RECORD).ok_or(HandoverError::Form)?;
+        let authority = read_header(header)?;
+        let records: Vec<(u32, Record)> = (0..)
+            .zip(rest.chunks_exact(RECORD))
+            .filter_map(|(slot, bytes)| Some((slot, Record::read(bytes)?)))
+            .filter(|(slot, _)| *slot != authority)
+            .collect();
+
+        let taken: Vec<u32> =
+            std::iter::once(authority).chain(records.iter().map(|(slot, _)| *slot)).collect();
+        let (memory, mut slots) = LockedMemory::adopt(region, &taken)?;
+        let secrets = slots.split_off(1);
+        let authority = slots.pop().filter(|slot| !slot.matches(&[0; 32])).ok_or(HandoverError::Form)?;
+        let handover = Self { memory, index, authority };
+        let named = records.len();
+        let keys: Vec<Key> = records
+            .into_iter()
+            .zip(secrets)
+            .filter_map(|((_, record), slot)| handover.inherit(&record, slot))
+            .collect();
+        let lost = named.saturating_sub(keys.len());
+        Ok(Inherited { handover, keys, lost })
+    }
+
+    /// The memory that survives; only keys in it can be remembered.
+    pub(crate) fn memory(&self) -> &Arc<LockedMemory> {
+        &self.memory
+    }
+
+    /// Region and index, for the service manager. They stay the same for the life of the process.
+    pub(crate) fn files(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {
+        Some((self.memory.file()?, self.index.as_fd()))
+    }
+
+    /// From now on the key survives this process. A longer derivation path than 100 bytes does not.
+    ///
+    /// # Errors
+    /// When the key lies in other memory, or the index cannot grow. The key itself is unaffected.
+    pub(crate) fn remember(&self, key: &Key) -> Result<(), HandoverError> {
+        let slot = key.secret().slot();
+        if !slot.is_in(&self.memory) {
+            return Err(HandoverError::Elsewhere);
+        }
+        let path = key.derivation_path().filter(|path| path.len() <= LONGEST_PATH).unwrap_or("");
+        let mut record = Record { tag: [0; 32], public_key: key.public_key(), path: path.to_owned() };
+        record.tag = self.tag(&record, slot);
+        self.write(slot.index(), &record.bytes())
+    }
+
+    /// From now on the key does not survive this process, whoever still holds it.
+    pub(crate) fn forget(&self, key: &Key) -> Result<(), HandoverError> {
+        let slot = key.secret().slot();
+        if !slot.is_in(&self.memory) {
+            return Ok(());
+        }
+        self.write(slot.index(), &[0; RECORD])
+    }
+
+    fn inherit(&self, record: &Record, slot: Slot) -> Option<Key> {
+        use subtle::ConstantTimeEq;
+        if !bool::from(self.tag(record, &slot).ct_eq(&record.tag)) {
+            return None;
+        }
+        let secret = SecretKey::inherited(slot, record.public_key)?;
+        let path = Some(record.path.as_str()).filter(|path| !path.is_empty()).map(Into::into);
+        Some(Key::new(secret, Origin::Imported, path))
+    }
+
+    fn tag(&self, record: &Record, slot: &Slot) -> [u8; 32] {
+        // An HMAC takes keys of any length; if it did not take this one, all tags would be zero, and `Record::read`
+        // takes no such record.
+        Hmac::<Sha256>::new_from_slice(self.authority.expose())
+            .map(|mac| {
+                mac.chain_update(PURPOSE)
+                    .chain_update(slot.index().to_le_bytes())
+                    .chain_update(record.public_key.0)
+                    .chain_update(slot.expose())
+                    .chain_update(&record.path)
+                    .finalize()
+                    .into_bytes()
+                    .into()
+            })
+            .unwrap_or_default()
+    }
+
+    fn write(&self, slot: u32, record: &[u8; RECORD]) -> Result<(), HandoverError> {
+        let place = u64::from(slot).saturating_add(1).saturating_mul(RECORD as u64);
+        self.index.write_all_at(record, place).map_err(HandoverError::Index)
+    }
+}
+
+/// Why keys cannot be handed over or taken back.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum HandoverError {
+    /// Not an index of this version.
+    #[error("the index of the kept keys is not one that this version of the program made")]
+    Form,
+    /// The index cannot be made, read or written.
+    #[error("the index of the kept keys failed: {0}")]
+    Index(#[source] io::Error),
+    /// The region is not one, or cannot be mapped.
+    #[error(transparent)]
+    Region(#[from] AdoptError),
+    /// No locked memory.
+    #[error(transparent)]
+    Memory(#[from] LockedMemoryError),
+    /// The key was made in memory that ends with the process.
+    #[error("the key does not lie in the memory that is kept")]
+    Elsewhere,
+    /// No random bytes.
+    #[error("the kernel gives no random bytes: {0}")]
+    Random(getrandom::Error),
+}
+
+impl From<Errno> for HandoverError {
+    fn from(error: Errno) -> Self {
+        Self::Index(error.into())
+    }
+}
+
+/// One entry: tag, public key, length of the path, path.
+struct Record {
+    tag: [u8; 32],
+    public_key: PublicKey,
+    path: String,
+}
+
+impl Record {
+    /// `None` for an empty entry, and for one that cannot be.
+    fn read(bytes: &[u8]) -> Option<Self> {
+        let (tag, rest) = bytes.split_first_chunk::<32>()?;
+        let (public_key, rest) = rest.split_first_chunk::<48>()?;
+        let (length, rest) = rest.split_first()?;
+        let path = std::str::from_utf8(rest.get(..usize::from(*length))?).ok()?;
+        (*tag != [0; 32]).then(|| Self {
+            tag: *tag,
+            public_key: PublicKey(*public_key),
+            path: path.to_owned(),
+        })
+    }
+
+    fn bytes(&self) -> [u8; RECORD] {
+        let length = u8::try_from(self.path.len()).unwrap_or(0);
+        let mut record = [0; RECORD];
+        let parts = self.tag.iter().chain(&self.public_key.0).chain([&length]).chain(self.path.as_bytes());
+        for (to, from) in record.iter_mut().zip(parts) {
+            *to = *from;
+        }
+        record
+    }
+}
+
+/// The header takes the place of one record.
+fn header(authority: u32) -> [u8; RECORD] {
+    let mut header = [0; RECORD];
+    for (to, from) in header.iter_mut().zip(MAGIC.iter().chain(&authority.to_le_bytes())) {
+        *to = *from;
+    }
+    header
+}
+
+fn read_header(bytes: &[u8]) -> Result<u32, HandoverError> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(HandoverError::Form)?;
+    let authority = rest.first_chunk::<4>().ok_or(HandoverError::Form)?;
+    Ok(u32::from_le_bytes(*authority))
+}
+
+/// Names the format and its version.
+const MAGIC: &[u8; 16] = b"bls-signer/1\0\0\0\0";
+const PURPOSE: &[u8] = b"bls-signer kept key 1";
+
+/// Bytes of an entry.
+const RECORD: usize = 192;
+const LONGEST_PATH: usize = 100;
+
+/// As many entries as the region has slots.
+const LARGEST_INDEX: usize = RECORD * ((1 << 20) + 1);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_successor_has_the_remembered_keys_and_their_paths() {
+        let (memory, handover) = begin();
+        let keys: Vec<Key> = (1..=5).map(|number| key(number, &memory)).collect();
+        for key in &keys {
+            handover.remember(key).unwrap();
+        }
+        let inherited = kill_and_resume(&handover);
+        assert_eq!(inherited.lost, 0);
+        assert_eq!(numbers(&inherited.keys), [1, 2, 3, 4, 5]);
+        for (old, new) in keys.iter().zip(&inherited.keys) {
+            assert_eq!(new.derivation_path(), old.derivation_path());
+            assert!(!new.is_readonly());
+            assert_eq!(*new.secret().to_big_endian(), *old.secret().to_big_endian());
+        }
+    }
+
+    #[test]
+    fn generation_after_generation_goes_on() {
+        let (memory, handover) = begin();
+        let first = key(1, &memory);
+        handover.remember(&first).unwrap();
+        let second = kill_and_resume(&handover);
+        let new = key(2, second.handover.memory());
+        second.handover.remember(&new).unwrap();
+        second.handover.forget(&second.keys[0]).unwrap();
+        let third = kill_and_resume(&second.handover);
+        assert_eq!((numbers(&third.keys), third.lost), (vec![2], 0));
+    }
+
+    #[test]
+    fn a_forgotten_key_does_not_come_back_while_somebody_still_holds_it() {
+        let (memory, handover) = begin();
+        let (one, two) = (key(1, &memory), key(2, &memory));
+        handover.remember(&one).unwrap();
+        handover.remember(&two).unwrap();
+        handover.forget(&one).unwrap();
+        let inherited = kill_and_resume(&handover);
+        assert_eq!((numbers(&inherited.keys), inherited.lost), (vec![2], 0));
+        assert_eq!(*one.secret().slot().expose(), [0; 32], "its secret is wiped");
+    }
+
+    #[test]
+    fn a_slot_that_was_used_again_is_not_taken_for_the_key_before() {
+        let (memory, handover) = begin();
+        let one = key(1, &memory);
+        handover.remember(&one).unwrap();
+        let slot = one.secret().slot().index();
+        drop(one);
+        // The entry of the first key is still there; another key has its slot.
+        let two = key(2, &memory);
+        assert_eq!(two.secret().slot().index(), slot);
+        let inherited = kill_and_resume(&handover);
+        assert_eq!((inherited.keys.len(), inherited.lost), (0, 1));
+    }
+
+    #[test]
+    fn no_changed_bit_of_an_entry_is_believed() {
+        let (memory, handover) = begin();
+        let one = key(1, &memory);
+        handover.remember(&one).unwrap();
+        let place = RECORD as u64 * (u64::from(one.secret().slot().index()).saturating_add(1));
+        let mut good = [0; RECORD];
+        handover.index.read_exact_at(&mut good, place).unwrap();
+        let used = 32 + 48 + 1 + one.derivation_path().unwrap().len();
+        for byte in 0..used {
+            let mut bad = good;
+            bad[byte] ^= 1;
+            let record = Record::read(&bad);
+            let tag = record.map(|record| handover.tag(&record, one.secret().slot()) == record.tag);
+            assert_ne!(tag, Some(true), "byte {byte}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_not_believed_in_another_place() {
+        let (memory, handover) = begin();
+        let (one, two) = (key(1, &memory), key(2, &memory));
+        handover.remember(&one).unwrap();
+        handover.remember(&two).unwrap();
+        let place = |key: &Key| RECORD as u64 * (u64::from(key.secret().slot().index()).saturating_add(1));
+        let mut entry = [0; RECORD];
+        handover.index.read_exact_at(&mut entry, place(&one)).unwrap();
+        handover.index.write_all_at(&entry, place(&two)).unwrap();
+        let inherited = kill_and_resume(&handover);
+        assert_eq!((numbers(&inherited.keys), inherited.lost), (vec![1], 1));
+    }
+
+    #[test]
+    fn refuses_files_that_are_no_pair_of_its_own() {
+        let (_memory, handover) = begin();
+        let (region, index) = handover.files().unwrap();
+        let region = || region.try_clone_to_owned().unwrap();
+        let file = |bytes: &[u8]| {
+            let file: File = memfd_create(c"test", MFdFlags::empty()).unwrap().into();
+            file.write_all_at(bytes, 0).unwrap();
+            OwnedFd::from(file)
+        };
+        let swapped = Handover::resume(index.try_clone_to_owned().unwrap(), region());
+        assert!(swapped.is_err());
+        assert!(matches!(Handover::resume(region(), file(b"")), Err(HandoverError::Form)));
+        assert!(matches!(Handover::resume(region(), file(&[0; 4 * RECORD])), Err(HandoverError::Form)));
+        // A slot that holds nothing is no authority: anybody knows zeros.
+        assert!(matches!(Handover::resume(region(), file(&header(3))), Err(HandoverError::Form)));
+        assert!(matches!(Handover::resume(region(), file(&header(u32::MAX))), Err(HandoverError::Region(_))));
+    }
+
+    #[test]
+    fn remembers_no_key_of_other_memory() {
+        let (_memory, handover) = begin();
+        let elsewhere = key(1, &LockedMemory::new().unwrap());
+        assert!(matches!(handover.remember(&elsewhere), Err(HandoverError::Elsewhere)));
+        handover.forget(&elsewhere).unwrap();
+    }
+
+    fn begin() -> (Arc<LockedMemory>, Handover) {
+        let memory = LockedMemory::new().unwrap();
+        let handover = Handover::begin(&memory).unwrap().expect("a kernel with memfd_secret");
+        (memory, handover)
+    }
+
+    /// What a process finds whose predecessor was killed: the same files, nothing dropped.
+    fn kill_and_resume(handover: &Handover) -> Inherited {
+        let (region, index) = handover.files().unwrap();
+        Handover::resume(region.try_clone_to_owned().unwrap(), index.try_clone_to_owned().unwrap()).unwrap()
+    }
+
+    fn key(number: u8, memory: &Arc<LockedMemory>) -> Key {
+        let mut bytes = [0; 32];
+        bytes[31] = number;
+        let path = format!("m/12381/3600/{number}/0/0").into();
+        Key::new(SecretKey::new(&bytes, memory).unwrap(), Origin::Imported, Some(path))
+    }
+
+    fn numbers(keys: &[Key]) -> Vec<u8> {
+        keys.iter().map(|key| key.secret().to_big_endian()[31]).collect()
+    }
+}
