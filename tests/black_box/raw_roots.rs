@@ -92,8 +92,7 @@ fn bad_roots_and_domains_are_refused() {
 fn each_is_logged_as_such() {
     let (key, daemon) = signer(&[]);
     assert_eq!(daemon.sign(&key, &raw()).status, 200);
-    let log = daemon.log();
-    assert!(log.lines().any(|line| line.contains("raw root") && line.contains(&key.name())), "{log}");
+    daemon.wait_for_log(|line| line.contains("raw root") && line.contains(&key.name()));
 }
 
 #[test]

@@ -125,7 +125,7 @@ fn a_key_is_named_in_any_case_with_or_without_0x() {
     let daemon = signer(&key);
     let expected = daemon.sign(&key, &randao_reveal(1));
     let digits = key.name()[2..].to_owned();
-    for identifier in [digits.clone(), digits.to_uppercase(), format!("0x{}", digits.to_uppercase())] {
+    for identifier in [digits.clone(), digits.to_uppercase(), format!("0X{}", digits.to_uppercase())] {
         let request = Request::post(&format!("/api/v1/eth2/sign/{identifier}"), randao_reveal(1).to_string());
         assert_eq!(daemon.send(&request), expected, "{identifier}");
     }

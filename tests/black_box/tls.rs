@@ -1,6 +1,8 @@
 //! TLS on TCP listeners: 1.2 and 1.3, nothing in the clear, client certificates where they are demanded.
 
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
@@ -57,12 +59,14 @@ fn a_unix_socket_beside_it_needs_no_tls() {
 #[test]
 fn a_certificate_without_its_key_ends_the_start() {
     let certificate = format!("{FILES}/server.pem");
-    let wrong_key = format!("{FILES}/client.key");
+    let directory = tempfile::tempdir().unwrap();
+    let wrong_key = private_copy("client.key", directory.path());
+    let no_key = private_copy("server.pem", directory.path());
     for (args, named) in [
         (vec!["--tls-cert", &certificate], "tls-key"),
         (vec!["--tls-cert", "/nonexistent.pem", "--tls-key", &wrong_key], "/nonexistent.pem"),
         (vec!["--tls-cert", &certificate, "--tls-key", &wrong_key], certificate.as_str()),
-        (vec!["--tls-cert", &certificate, "--tls-key", &certificate], certificate.as_str()),
+        (vec!["--tls-cert", &certificate, "--tls-key", &no_key], no_key.as_str()),
     ] {
         let (status, log) = Setup::new().listen("all", "127.0.0.1:0").args(&args).fails();
         assert!(!status.success(), "{args:?}");
@@ -71,13 +75,22 @@ fn a_certificate_without_its_key_ends_the_start() {
 }
 
 fn signer(args: &[&str]) -> Daemon {
-    let (certificate, key) = (format!("{FILES}/server.pem"), format!("{FILES}/server.key"));
-    Setup::new()
+    let setup = Setup::new();
+    let (certificate, key) = (format!("{FILES}/server.pem"), private_copy("server.key", setup.directory()));
+    setup
         .args(&["--network", "minimal", "--tls-cert", &certificate, "--tls-key", &key])
         .args(args)
         .listen("all", "unix:signer.sock")
         .listen("all", "127.0.0.1:0")
         .start()
+}
+
+/// The daemon takes no key that every user can read, and a repository's files are such.
+fn private_copy(name: &str, directory: &Path) -> String {
+    let copy = directory.join(name);
+    std::fs::copy(format!("{FILES}/{name}"), &copy).unwrap();
+    std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o600)).unwrap();
+    copy.display().to_string()
 }
 
 fn client(version: &'static SupportedProtocolVersion, trusting: bool, certified: bool) -> ClientConfig {

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::process::status_kib;
 use crate::statistics::median;
-use crate::support::{Daemon, Key};
+use crate::support::{Daemon, Key, binary};
 
 /// Prints a table for the README.
 pub fn print(keys: u64) {
-    let size = std::fs::metadata(env!("CARGO_BIN_EXE_bls-signer")).unwrap().len();
+    let size = std::fs::metadata(binary()).unwrap().len();
     let daemon = start();
     let empty = status_kib(daemon.pid(), "VmRSS:");
     let made: Vec<_> = (0..keys).map(Key::number).collect();

@@ -111,8 +111,8 @@ impl Setup {
         let notify_path = this.directory().join("notify.sock");
         let notify = UnixDatagram::bind(&notify_path).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        let mut words =
-            this.starter.iter().map(String::as_str).chain([env!("CARGO_BIN_EXE_bls-signer"), "serve"]);
+        let binary = binary();
+        let mut words = this.starter.iter().map(String::as_str).chain([binary.as_str(), "serve"]);
         let mut handed = std::mem::take(&mut this.handed).into_iter().map(Stdio::from);
         let mut child = Command::new(words.next().unwrap())
             .args(words)
@@ -148,6 +148,11 @@ impl Setup {
             reader: Some(reader),
         }
     }
+}
+
+/// The program under test: what cargo built, or another build of it that `BLS_SIGNER` names.
+pub fn binary() -> String {
+    std::env::var("BLS_SIGNER").unwrap_or_else(|_| env!("CARGO_BIN_EXE_bls-signer").to_owned())
 }
 
 /// A running daemon; killed by its pid when dropped.
@@ -188,11 +193,11 @@ impl Daemon {
     /// The TCP address that it says it listens on with this role.
     #[track_caller]
     pub fn tcp(&self, role: &str) -> Address {
-        let log = self.log();
-        let lines = log.lines().filter(|line| line.contains("listening") && line.contains(role));
-        let words = lines.flat_map(|line| line.split([' ', '=', '"', ',']));
-        let address = words.filter_map(|word| word.parse::<SocketAddr>().ok()).next();
-        Address::Tcp(address.unwrap_or_else(|| panic!("no TCP address of role {role} in the log:\n{log}")))
+        let log = self.wait_for_log(|line| {
+            line.contains("listening") && line.contains(role) && !line.contains("unix:")
+        });
+        let address = log.split_whitespace().find_map(|word| word.parse::<SocketAddr>().ok());
+        Address::Tcp(address.unwrap_or_else(|| panic!("no TCP address in: {log}")))
     }
 
     #[track_caller]
@@ -233,6 +238,20 @@ impl Daemon {
     /// All that it wrote to stderr so far.
     pub fn log(&self) -> String {
         self.log.lock().unwrap().clone()
+    }
+
+    /// The first line of its log that is wanted; the log is read beside the test and may lag a moment behind.
+    #[track_caller]
+    pub fn wait_for_log(&self, is_wanted: impl Fn(&str) -> bool) -> String {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            if let Some(line) = log.lines().find(|line| is_wanted(line)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "not in the log:\n{log}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     /// All that it told its supervisor so far, one assignment a line.

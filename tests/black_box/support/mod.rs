@@ -7,6 +7,8 @@ mod samples;
 mod vectors;
 
 pub use client::{Address, Answer, Connection, Request};
+#[allow(unused_imports, reason = "only the benchmark asks")]
+pub use daemon::binary;
 pub use daemon::{Daemon, Setup};
 pub use keys::Key;
 pub use samples::{aggregation_slot, attestation, block_header, randao_reveal, sync_committee_message};
