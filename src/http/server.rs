@@ -15,7 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Notify, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -86,14 +86,11 @@ struct Shared {
 
 async fn accept(endpoint: Endpoint, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
     loop {
-        if shared.places.available_permits() == 0 {
-            shared.crowded.notify_waiters();
-        }
         let place = tokio::select! {
-            place = Arc::clone(&shared.places).acquire_owned() => place,
+            place = shared.place() => place,
             () = stopped(&mut stop) => return,
         };
-        let Ok(place) = place else { return };
+        let Some(place) = place else { return };
         let accepted = tokio::select! {
             accepted = endpoint.accept() => accepted,
             () = stopped(&mut stop) => return,
@@ -155,6 +152,19 @@ impl Endpoint {
 }
 
 impl Shared {
+    /// A place for one more connection. While there is none, idle connections are asked for theirs, again and again,
+    /// since one that is too young to go now will be old enough in a moment.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            if self.places.available_permits() == 0 {
+                self.crowded.notify_waiters();
+            }
+            if let Ok(place) = timeout(IDLE_IN_A_CROWD, Arc::clone(&self.places).acquire_owned()).await {
+                return place.ok();
+            }
+        }
+    }
+
     /// Serves one connection to its end: its own, its idle limit, a crowd waiting, or the server's stop.
     async fn converse<S>(&self, stream: S, caller: Caller, mut stop: watch::Receiver<bool>)
     where
