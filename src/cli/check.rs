@@ -7,6 +7,7 @@ use std::path::Path;
 
 use super::{Error, chain, serve};
 use crate::config::{self, Address, Environment, ListenSpec, Role, Settings};
+use crate::http::tls::Tls;
 use crate::ledger::{self, Ledger, Missing, OpenError};
 use crate::network::Network;
 
@@ -74,6 +75,7 @@ fn findings(settings: &Settings) -> Vec<Finding> {
         findings.push(Finding::fine("sockets", "systemd's, if it hands any over; else as follows"));
     }
     findings.extend(settings.listen.iter().map(|spec| listener(settings, spec)));
+    findings.extend(settings.tls.as_ref().map(tls));
     findings.push(ledger(settings));
     findings.extend(key_sources(settings));
     findings
@@ -117,6 +119,13 @@ fn callers(settings: &Settings, spec: &ListenSpec) -> String {
             };
             format!("{who}{certificate}{token}")
         }
+    }
+}
+
+fn tls(files: &config::Tls) -> Finding {
+    match Tls::load(files) {
+        Ok(_) => Finding::fine("tls", format!("with {}", files.certificate.display())),
+        Err(error) => Finding::wrong("tls", &error),
     }
 }
 
@@ -236,6 +245,17 @@ mod tests {
             directory.path(),
         );
         assert_eq!(wrong(&findings), ["network", "listen", "ledger", "keys"]);
+    }
+
+    #[test]
+    fn a_certificate_that_is_none_is_wrong() {
+        let directory = tempfile::tempdir().unwrap();
+        let pem = directory.path().join("pem");
+        fs::write(&pem, "no PEM").unwrap();
+        fs::set_permissions(&pem, fs::Permissions::from_mode(0o600)).unwrap();
+        let findings =
+            findings_of(&format!("tls_cert = '{0}'\ntls_key = '{0}'", pem.display()), directory.path());
+        assert_eq!(wrong(&findings), ["tls"]);
     }
 
     #[test]

@@ -38,7 +38,6 @@ impl Tls {
         };
         readable("the TLS certificate", &certificate)?;
         readable("the TLS key", &key)?;
-        refuse_exposed("the TLS key", &key)?;
         if let Some(client_ca) = &client_ca {
             readable("the client certificate authority", client_ca)?;
         }

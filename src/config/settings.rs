@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::access::readable;
+use super::access::{readable, refuse_exposed};
 use super::listen::ip_address;
 use super::{
     Address, AuthToken, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawRoots, RawSettings,
@@ -88,10 +88,15 @@ impl Settings {
         if auth_token.as_ref().is_some_and(AuthToken::is_short) {
             warnings.push("the auth token is shorter than 16 characters and may be guessed".to_owned());
         }
+        let tls = Tls::validate(raw.tls_cert, raw.tls_key, raw.tls_client_ca)?;
+        // Others' servers take such a key, so it is no reason to stay down.
+        if let Some(Err(exposed)) = tls.as_ref().map(|tls| refuse_exposed("the TLS key", &tls.key)) {
+            warnings.push(exposed.to_string());
+        }
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
-            tls: Tls::validate(raw.tls_cert, raw.tls_key, raw.tls_client_ca)?,
+            tls,
             auth_token,
             allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
             network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
@@ -200,7 +205,7 @@ fn ledger(
 fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {
     let Some(file) = given.or_else(|| environment.credential("seal")) else { return Ok(None) };
     readable("the seal file", &file)?;
-    super::access::refuse_exposed("the seal file", &file)?;
+    refuse_exposed("the seal file", &file)?;
     Ok(Some(file))
 }
 
@@ -357,7 +362,17 @@ mod tests {
         let file = file.display();
         let tls = format!("host = '0.0.0.0'\ntls_cert = '{file}'\ntls_key = '{file}'");
         assert!(matches!(error(&tls), Error::OpenKeymanager(_)));
-        assert!(validate(&format!("{tls}\ntls_client_ca = '{file}'")).is_ok());
+        let guarded = validate(&format!("{tls}\ntls_client_ca = '{file}'")).ok().unwrap();
+        assert_eq!(guarded.warnings, Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_tls_key_that_everybody_can_read_is_warned_about() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = secret_file(&directory, "pem");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+        let settings = validate(&format!("tls_cert = '{0}'\ntls_key = '{0}'", file.display())).ok().unwrap();
+        assert!(settings.warnings[0].contains("the TLS key"), "{:?}", settings.warnings);
     }
 
     #[test]

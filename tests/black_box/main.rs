@@ -12,6 +12,7 @@
 )]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod command_line;
 mod guards;
 mod hostile_protocol;
 mod hostile_requests;
