@@ -19,7 +19,7 @@ use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
 use crate::keys::{Importer, KdfLimits, KdfPool};
-use crate::ledger::{self, Ledger, Missing};
+use crate::ledger::{self, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::permit::Permits;
 use crate::supervisor::activation::{self, Inherited};
@@ -35,10 +35,10 @@ pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Envir
     // Before anything else, so that a signal during a long start ends it in good order too.
     let terminated = terminated()?;
     let daemon = Daemon::start(settings, inherited, environment)?;
-    runtime.block_on(daemon.serve(terminated));
+    let outcome = runtime.block_on(daemon.serve(terminated));
     // Key derivations that nobody waits for any more are not waited for either.
     runtime.shutdown_background();
-    Ok(())
+    outcome
 }
 
 /// A daemon that has started: it listens, its ledger is read and its keys are loaded. Callers can connect and wait.
@@ -101,24 +101,40 @@ impl Daemon {
     }
 
     /// Tells the supervisor that we are ready, serves until `stop`, and drains.
-    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) {
+    ///
+    /// # Errors
+    /// The ledger broke and there is a supervisor to start the process again. Without one the daemon goes on with what
+    /// needs no ledger, its health red.
+    pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         let (keys, network) = (self.signer.ring.len(), self.signer.network.name());
         tracing::info!(keys, network, "ready");
         tell(self.notifier.ready(&format!("{keys} keys on {network}")));
 
+        let supervised = self.notifier.is_supervised();
+        let broken = self.signer.ledger.broken();
+        let broken = async {
+            let cause = broken.await;
+            tracing::error!(%cause, "the slashing protection ledger broke: blocks and attestations are not signed");
+            if !supervised {
+                std::future::pending::<()>().await;
+            }
+            tokio::time::sleep(LAST_LOOK).await;
+            cause
+        };
         let (stopping, stopped) = watch::channel(false);
         let serving = server::serve(self.endpoints, self.service, self.limits, stopped, GRACE);
         tokio::pin!(serving);
-        tokio::select! {
-            () = &mut serving => {}
-            () = stop => {
-                tracing::info!("stopping: answering what is in hand");
-                tell(self.notifier.stopping("answering what is in hand"));
-                stopping.send_replace(true);
-                serving.await;
-            }
-        }
+        let outcome = tokio::select! {
+            () = &mut serving => return Ok(()),
+            () = stop => Ok(()),
+            cause = broken => Err(Error::LedgerBroke(cause)),
+        };
+        tracing::info!("stopping: answering what is in hand");
+        tell(self.notifier.stopping("answering what is in hand"));
+        stopping.send_replace(true);
+        serving.await;
         tracing::info!("stopped");
+        outcome
     }
 }
 
@@ -205,12 +221,17 @@ pub(crate) enum Error {
     Notify(#[from] notify::Error),
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
+    #[error("the slashing protection ledger broke")]
+    LedgerBroke(#[source] Arc<StoreError>),
     #[error("signals cannot be waited for")]
     Signals(#[source] io::Error),
 }
 
 /// For a body to arrive.
 const BODY_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a broken ledger is there to be seen, in health and in answers, before the process ends.
+const LAST_LOOK: Duration = Duration::from_secs(5);
 
 /// For the requests in hand when we are told to stop; systemd and `tests` expect the end within 5 s.
 const GRACE: Duration = Duration::from_secs(4);

@@ -6,6 +6,7 @@
 //! - Delete: forbid signing, durably, and only then hand out the history that another signer may go on from.
 
 use std::collections::HashSet;
+use std::vec;
 
 use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,7 @@ use crate::bls::PublicKey;
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::keys::{EncryptedKey, Importer, Key};
+use crate::ledger::{Arrival, Arrived, Departed, Departure, Farewell, Fault, Interchange};
 
 /// `GET`: `{data: [{validating_pubkey, derivation_path, readonly}]}`, sorted by key.
 pub(crate) fn list(signer: &Signer) -> Answer {
@@ -37,8 +39,8 @@ pub(crate) fn list(signer: &Signer) -> Answer {
 
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
 ///
-/// 400 only for a request that cannot be read; what is wrong with one keystore is that keystore's `error` and never
-/// touches the ones beside it.
+/// 400 only for a request that cannot be read or whose history is of another chain; what is wrong with one keystore is
+/// that keystore's `error` and never touches the ones beside it.
 pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Problem> {
     let request = ImportRequest::parse(body)?;
     let opened = open_all(signer.importer.clone(), request.items).await?;
@@ -46,49 +48,136 @@ pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Probl
     let _turn = signer.key_changes.lock().await;
     let mut seen = HashSet::new();
     let mut fresh = Vec::new();
-    let mut statuses = Vec::with_capacity(opened.len());
+    let mut outcomes = Vec::with_capacity(opened.len());
     for outcome in opened {
-        statuses.push(match outcome {
-            Err(error) => Status::error(error),
+        outcomes.push(match outcome {
+            Err(reason) => Outcome::Known(Status::error(reason)),
             Ok(key) if !seen.insert(key.public_key()) || signer.ring.key(&key.public_key()).is_some() => {
-                Status::of("duplicate")
+                Outcome::Known(Status::of("duplicate"))
             }
-            Ok(_) if request.slashing_protection => Status::error(
-                "slashing_protection cannot be imported yet, and the key is not used without it: leave it out if the \
-                 key has signed nothing",
-            ),
             Ok(key) => {
                 fresh.push(key);
-                Status::of("imported")
+                Outcome::Fresh
             }
         });
     }
-    signer.ring.insert(fresh);
-    Ok(Answer::json(&Data { data: statuses }))
+    let mut entered = enter(signer, fresh, request.history).await?.into_iter();
+    let data = outcomes.into_iter().map(|outcome| match outcome {
+        Outcome::Known(status) => status,
+        Outcome::Fresh => {
+            entered.next().unwrap_or_else(|| Status::error("the ledger gave no answer for this key"))
+        }
+    });
+    Ok(Answer::json(&Data { data: data.collect::<Vec<_>>() }))
+}
+
+enum Outcome {
+    Known(Status),
+    /// The ledger decides, in the order of the fresh keys.
+    Fresh,
+}
+
+/// Makes keys and their history durable, then lets them sign. One status for each, in their order.
+async fn enter(
+    signer: &Signer,
+    keys: Vec<Key>,
+    history: Option<Interchange>,
+) -> Result<Vec<Status>, Problem> {
+    let arrivals = keys.iter().map(|key| Arrival { public_key: key.public_key(), keystore: None }).collect();
+    let with_history = history.is_some();
+    let arrived = match signer.ledger.activate(arrivals, history).await {
+        Ok(Ok(arrived)) => arrived,
+        Ok(Err(refusal)) => return Err(refusal.into()),
+        Err(Fault::Off) if with_history => {
+            let refused =
+                "slashing protection is off, so the history cannot be kept: leave slashing_protection out";
+            return Ok(keys.iter().map(|_| Status::error(refused)).collect());
+        }
+        Err(Fault::Off) => keys.iter().map(|_| Arrived::Active { deleted_before: false }).collect(),
+        Err(fault) => {
+            tracing::error!(%fault, "keys could not be imported");
+            let refused =
+                "the slashing protection ledger failed, so the key is not used: see the signer's log";
+            return Ok(keys.iter().map(|_| Status::error(refused)).collect());
+        }
+    };
+    let mut entering = Vec::new();
+    let mut statuses = Vec::new();
+    for (key, arrived) in keys.into_iter().zip(arrived) {
+        statuses.push(match arrived {
+            Arrived::Unmergeable { reason } => Status::error(reason),
+            Arrived::Active { deleted_before } => {
+                tracing::info!(public_key = %key.public_key(), "key imported");
+                entering.push(key);
+                Status { status: "imported", message: deleted_before.then(|| DELETED_BEFORE.to_owned()) }
+            }
+        });
+    }
+    signer.ring.insert(entering);
+    Ok(statuses)
 }
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
 pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
     let request: DeleteRequest = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
     let _turn = signer.key_changes.lock().await;
-    let statuses = request.pubkeys.iter().map(|text| {
+
+    let mut seen = HashSet::new();
+    let mut departures = Vec::new();
+    let mut outcomes = Vec::with_capacity(request.pubkeys.len());
+    for text in &request.pubkeys {
         let Ok(public_key) = text.parse::<PublicKey>() else {
-            return Status::error("this is no BLS public key: 96 hexadecimal digits are expected");
+            outcomes.push(Outcome::Known(Status::error(NO_PUBLIC_KEY)));
+            continue;
         };
-        match signer.ring.key(&public_key) {
-            None => Status::of("not_found"),
-            Some(key) if key.is_readonly() => Status::error(
-                "the key comes from a file of this host: take the file away and reload the signer",
-            ),
-            Some(_) => {
-                signer.ring.remove(&[public_key]);
-                Status::of("deleted")
-            }
+        let key = signer.ring.key(&public_key);
+        if key.as_ref().is_some_and(|key| key.is_readonly()) {
+            outcomes.push(Outcome::Known(Status::error(READONLY)));
+            continue;
+        }
+        // A second mention in one request finds the key gone.
+        let active = key.is_some() && seen.insert(public_key);
+        departures.push(Departure { public_key, active });
+        outcomes.push(Outcome::Fresh);
+    }
+    let (mut departed, slashing_protection) = take_out(signer, departures).await;
+    let data = outcomes.into_iter().map(|outcome| match outcome {
+        Outcome::Known(status) => status,
+        Outcome::Fresh => {
+            departed.next().unwrap_or_else(|| Status::error("the ledger gave no answer for this key"))
         }
     });
-    let data = statuses.collect();
-    let slashing_protection = r#"{"metadata":{"interchange_format_version":"5"},"data":[]}"#.to_owned();
-    Ok(Answer::json(&DeleteReply { data, slashing_protection }))
+    Ok(Answer::json(&DeleteReply { data: data.collect(), slashing_protection }))
+}
+
+/// Forbids signing durably, then takes the keys out of the ring. When the ledger fails they are taken out all the same:
+/// a key that somebody wanted gone must not sign on.
+async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (vec::IntoIter<Status>, String) {
+    let leaving: Vec<PublicKey> = departures
+        .iter()
+        .filter(|departure| departure.active)
+        .map(|departure| departure.public_key)
+        .collect();
+    let farewell = signer.ledger.delete(departures.clone()).await;
+    signer.ring.remove(&leaving);
+    for public_key in &leaving {
+        tracing::info!(%public_key, "key deleted");
+    }
+    let (statuses, interchange) = match farewell {
+        Ok(Farewell { keys, interchange }) => (keys.into_iter().map(Status::departed).collect(), interchange),
+        Err(Fault::Off) => {
+            let statuses = departures
+                .iter()
+                .map(|departure| Status::of(if departure.active { "deleted" } else { "not_found" }));
+            (statuses.collect(), EMPTY_INTERCHANGE.to_owned())
+        }
+        Err(fault) => {
+            tracing::error!(%fault, "deleted keys could not be recorded: they do not sign any more in this process");
+            let statuses = departures.iter().map(|_| Status::error(NOT_RECORDED));
+            (statuses.collect::<Vec<_>>(), EMPTY_INTERCHANGE.to_owned())
+        }
+    };
+    (statuses.into_iter(), interchange)
 }
 
 /// Opens keystores away from the threads that sign.
@@ -100,7 +189,7 @@ async fn open_all(importer: Importer, items: Vec<EncryptedKey>) -> Result<Vec<Re
 
 struct ImportRequest {
     items: Vec<EncryptedKey>,
-    slashing_protection: bool,
+    history: Option<Interchange>,
 }
 
 impl ImportRequest {
@@ -123,7 +212,8 @@ impl ImportRequest {
         }
         let pairs = wire.keystores.into_iter().zip(wire.passwords);
         let items = pairs.map(|(keystore, password)| EncryptedKey { keystore, password }).collect();
-        Ok(Self { items, slashing_protection: wire.slashing_protection.is_some() })
+        let history = wire.slashing_protection.map(|json| Interchange::parse(json.as_bytes())).transpose()?;
+        Ok(Self { items, history })
     }
 }
 
@@ -166,7 +256,24 @@ impl Status {
         Self { status, message: None }
     }
 
+    fn departed(departed: Departed) -> Self {
+        Self::of(match departed {
+            Departed::Deleted => "deleted",
+            Departed::NotActive => "not_active",
+            Departed::NotFound => "not_found",
+        })
+    }
+
     fn error(message: impl Into<String>) -> Self {
         Self { status: "error", message: Some(message.into()) }
     }
 }
+
+const DELETED_BEFORE: &str = "the key was deleted here before; what it signed then still binds it";
+const NO_PUBLIC_KEY: &str = "this is no BLS public key: 96 hexadecimal digits are expected";
+const READONLY: &str = "the key comes from a file of this host: take the file away and reload the signer";
+const NOT_RECORDED: &str = "the deletion could not be recorded: the key does not sign any more, but may come back with \
+                            a restart; see the signer's log";
+
+/// EIP-3076 without history; without `genesis_validators_root` no reader takes it for a chain's.
+const EMPTY_INTERCHANGE: &str = r#"{"metadata":{"interchange_format_version":"5"},"data":[]}"#;

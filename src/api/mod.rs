@@ -1,6 +1,7 @@
 //! What the routes do: one file a family of endpoints.
 
 pub(crate) mod health;
+pub(crate) mod high_watermark;
 pub(crate) mod keystores;
 pub(crate) mod public_keys;
 pub(crate) mod sign;

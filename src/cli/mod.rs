@@ -169,6 +169,7 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
         | daemon::Error::Socket { .. }
         | daemon::Error::Memory(_)
         | daemon::Error::Notify(_)
+        | daemon::Error::LedgerBroke(_)
         | daemon::Error::Runtime(_)
         | daemon::Error::Signals(_) => ExitStatus::Fault,
     }

@@ -4,6 +4,7 @@
 //! its details stay in the log. On the sign route no other status than 200, 400, 401, 403, 404, 405, 406, 412, 413,
 //! 415 and 500 is ever sent: Prysm parses any status that it does not know as a signature.
 
+use std::error::Error as _;
 use std::time::Duration;
 
 use hyper::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -74,6 +75,10 @@ impl Problem {
             }
         };
         Self::refusal(StatusCode::NOT_FOUND, message)
+    }
+
+    pub(crate) fn protection_off() -> Self {
+        Self::refusal(StatusCode::NOT_FOUND, "slashing protection is off, so there are no watermarks")
     }
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
@@ -185,6 +190,19 @@ impl From<ledger::Refusal> for Problem {
 impl From<ledger::Fault> for Problem {
     fn from(fault: ledger::Fault) -> Self {
         Self::fault("slashing protection is not available, so nothing is signed: see the signer's log", fault)
+    }
+}
+
+impl From<ledger::InterchangeError> for Problem {
+    fn from(error: ledger::InterchangeError) -> Self {
+        let reason = error.source().map(|source| format!(": {source}")).unwrap_or_default();
+        Self::bad_request(format!("{error}{reason}"))
+    }
+}
+
+impl From<ledger::ImportRefusal> for Problem {
+    fn from(refusal: ledger::ImportRefusal) -> Self {
+        Self::bad_request(refusal.to_string())
     }
 }
 

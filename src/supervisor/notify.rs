@@ -36,6 +36,11 @@ impl Notifier {
         Ok(Self { socket: Some((socket, address)), watchdog: watchdog(environment, std::process::id()) })
     }
 
+    /// Whether somebody supervises the process and would start it again.
+    pub(crate) fn is_supervised(&self) -> bool {
+        self.socket.is_some()
+    }
+
     /// The longest that may pass between two calls of [`Notifier::watchdog`]; `None` if nobody watches.
     pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog

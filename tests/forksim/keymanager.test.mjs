@@ -13,7 +13,7 @@ const GENESIS_VALIDATORS_ROOT = "0x" + "04".repeat(32);
 const PASSWORDS = ["plain", "p\u00e4ssw\u00f6rd \u{1f511}", "with\ttab", "x".repeat(100)];
 
 test("imports, lists and deletes keys, and their history goes in and comes out", async (t) => {
-  const daemon = await startDaemon();
+  const daemon = await startDaemon(() => ["--network", "minimal"]); // whose chain is not known in advance
   t.after(() => daemon.stop());
   const config = createChainForkConfig(minimalChainConfig);
   const client = (bearerToken) => getClient({urls: [{baseUrl: daemon.keymanager, bearerToken}]}, {config});

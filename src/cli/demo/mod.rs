@@ -46,7 +46,7 @@ pub(crate) fn run(once: bool) -> Result<(), DemoError> {
             }
             result
         };
-        let (result, ()) = tokio::join!(
+        let (result, served) = tokio::join!(
             async {
                 let result = steps.await;
                 stop.notify_one();
@@ -54,7 +54,8 @@ pub(crate) fn run(once: bool) -> Result<(), DemoError> {
             },
             daemon.serve(stop.notified())
         );
-        result
+        result?;
+        served.map_err(DemoError::from)
     })
 }
 

@@ -165,7 +165,14 @@ impl Connection {
 
     fn receive(&mut self) -> io::Result<()> {
         let mut piece = [0; 16 * 1024];
-        match self.stream.read(&mut piece)? {
+        // A socket with a timeout is interrupted when the process is stopped and goes on, as debuggers do; signal(7).
+        let length = loop {
+            match self.stream.read(&mut piece) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                length => break length?,
+            }
+        };
+        match length {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
             length => {
                 self.received.extend(&piece[..length]);
