@@ -126,23 +126,21 @@ impl Reader<'_> {
 
     /// The fork of an aggregate that came without a version: the network's schedule says it.
     ///
-    /// Where the schedule has no committee bits yet but the aggregate has, the schedule is not this chain's (the
-    /// built-in `minimal` schedules nothing, for one). Then the fork version of the message may still name the fork.
+    /// A fork that the network knows without a date (every fork of the built-in `minimal`, and the next one of all
+    /// others) is not in the schedule. That one the message's fork version names.
     fn aggregate_fork(&self, aggregate: &At<'_>, slot: Slot) -> Result<Fork, Refusal> {
-        let scheduled = self.network.fork_at(slot);
-        let Some(committee_bits) = aggregate.optional("committee_bits")? else { return Ok(scheduled) };
-        if scheduled >= Fork::Electra {
-            return Ok(scheduled);
-        }
+        let forks = self.network.forks();
         let version = ForkInfo::read(self.request)?.version_at(self.network.epoch_at(slot));
-        let named = self.network.forks().by_version(version).filter(|fork| *fork >= Fork::Electra);
-        named.ok_or_else(|| {
-            let network = self.network.name();
-            committee_bits.invalid(format!(
-                "belongs to ELECTRA and later, but the network {network} has {scheduled} at slot {slot}: give the \
-                 aggregate's version, or run the signer with the chain's own config.yaml"
-            ))
-        })
+        let undated = forks.by_version(version).filter(|fork| forks.epoch(*fork).is_none());
+        let fork = undated.unwrap_or_else(|| self.network.fork_at(slot));
+        match aggregate.optional("committee_bits")? {
+            Some(committee_bits) if fork < Fork::Electra => Err(committee_bits.invalid(format!(
+                "belongs to ELECTRA and later, but the network {} has {fork} at slot {slot}: give the aggregate's \
+                 version, or run the signer with the chain's own config.yaml",
+                self.network.name()
+            ))),
+            Some(_) | None => Ok(fork),
+        }
     }
 
     /// From the Deneb fork on, exits are signed under Capella's version for ever (EIP-7044).
@@ -242,7 +240,9 @@ impl Reader<'_> {
     /// Authentication towards a builder: without a chain, like registrations.
     fn builder_request_auth(&self) -> Result<Message, Refusal> {
         let payload = self.request.member_of(&REQUEST_AUTH_NAMES)?;
-        let auth = gloas_message(&payload)?;
+        // The message itself has a member `data`, too, but that one is a text.
+        let wrapped = payload.optional("data")?.is_some_and(|data| data.is_object());
+        let auth = if wrapped { gloas_message(&payload)? } else { payload };
         let data = auth.member("data")?;
         if data.byte_list()?.is_empty() {
             return Err(data.invalid("must not be empty".to_owned()));
@@ -296,9 +296,7 @@ impl Reader<'_> {
 
 /// The message inside `{version, data}`, or the value itself when it is not wrapped; and the version, if any.
 fn unwrapped<'s>(payload: &'s At<'s>) -> Result<(Option<At<'s>>, At<'s>), Refusal> {
-    let version = payload.optional("version")?;
-    let data = payload.optional("data")?.filter(At::is_object);
-    Ok((version, data.unwrap_or(*payload)))
+    Ok((payload.optional("version")?, payload.optional("data")?.unwrap_or(*payload)))
 }
 
 /// The message of a type that exists in Gloas only.

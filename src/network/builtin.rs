@@ -90,6 +90,7 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Deneb, 0x90000073, Some(132_608)),
             (Fork::Electra, 0x90000074, Some(222_464)),
             (Fork::Fulu, 0x90000075, Some(272_640)),
+            (Fork::Gloas, 0x90000076, None),
         ],
     },
     Builtin {
@@ -108,6 +109,7 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Deneb, 0x50000910, Some(0)),
             (Fork::Electra, 0x60000910, Some(2_048)),
             (Fork::Fulu, 0x70000910, Some(50_688)),
+            (Fork::Gloas, 0x80000910, None),
         ],
     },
     Builtin {

@@ -1,4 +1,4 @@
-//! Signing roots and signatures against vectors made by other implementations.
+//! Signing roots and signatures against vectors made by other implementations, and what is refused on the way.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -9,4 +9,12 @@
     missing_docs
 )]
 
+mod clients;
+mod forms;
+mod hostile;
+mod lodestar;
+mod raw_roots;
+mod refusals;
 mod requests;
+mod spelling;
+mod vectors;

@@ -77,3 +77,64 @@ static ZERO_TREES: LazyLock<[Chunk; 65]> = LazyLock::new(|| {
         this
     })
 });
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Every leaf and every node written out.
+    fn written_out(chunks: &[Chunk], limit: usize) -> Chunk {
+        let mut level = chunks.to_vec();
+        level.resize(limit.next_power_of_two(), [0; 32]);
+        while level.len() > 1 {
+            level = level.chunks(2).map(|pair| hash(&pair[0], &pair[1])).collect();
+        }
+        level[0]
+    }
+
+    /// As EIP-7916 says it.
+    fn progressive_by_recursion(chunks: &[Chunk], size: usize) -> Chunk {
+        if chunks.is_empty() {
+            return [0; 32];
+        }
+        let (subtree, rest) = chunks.split_at(size.min(chunks.len()));
+        hash(&written_out(subtree, size), &progressive_by_recursion(rest, size * 4))
+    }
+
+    proptest! {
+        #[test]
+        fn a_tree_is_the_one_written_out(chunks in vec(any::<Chunk>(), 0..70), room in 0_usize..200) {
+            let limit = chunks.len() + room;
+            prop_assert_eq!(merkleize(chunks.clone(), limit), written_out(&chunks, limit));
+        }
+
+        #[test]
+        fn a_progressive_tree_is_the_one_of_the_standard(chunks in vec(any::<Chunk>(), 0..100)) {
+            prop_assert_eq!(merkleize_progressive(&chunks), progressive_by_recursion(&chunks, 1));
+        }
+
+        #[test]
+        fn packed_bytes_are_the_bytes_and_zeros(bytes in vec(any::<u8>(), 0..100)) {
+            let mut padded = bytes.clone();
+            padded.resize(bytes.len().div_ceil(32) * 32, 0);
+            prop_assert_eq!(pack(&bytes).concat(), padded);
+        }
+    }
+
+    #[test]
+    fn a_node_is_the_sha256_of_its_children() {
+        // SHA-256 of 64 zero bytes.
+        let known = "f5a5fd42d16a20302798ef6ed309979b43003d2320d9f0e8ea9831a92759fb4b";
+        assert_eq!(const_hex::encode(hash(&[0; 32], &[0; 32])), known);
+    }
+
+    #[test]
+    fn an_empty_tree_of_the_largest_limit_has_a_root() {
+        assert_eq!(merkleize(Vec::new(), 0), [0; 32]);
+        assert_eq!(merkleize(Vec::new(), 1 << 20), written_out(&[], 1 << 20));
+        assert_ne!(merkleize(Vec::new(), 1 << 62), [0; 32]);
+    }
+}

@@ -179,3 +179,118 @@ fn within(value: &At<'_>, length: usize, limit: usize, unit: &str) -> Result<(),
 fn all_active(fields: usize) -> Chunk {
     padded(&(0..fields).fold(0_u64, |bits, _| (bits << 1) | 1).to_le_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::duty::json;
+
+    fn root_of(schema: Schema, value: &serde_json::Value, preset: Preset) -> Result<Chunk, Refusal> {
+        let body = json!({ "value": value }).to_string();
+        let tree = json::parse(body.as_bytes()).unwrap();
+        let top = At::top(&tree);
+        hash_tree_root(&schema, &top.member("value").unwrap(), preset)
+    }
+
+    /// Bits as JSON has them, with (for lists) or without the bit that ends them.
+    fn hex_of(bits: &[bool]) -> String {
+        let mut bytes = vec![0_u8; bits.len().div_ceil(8)];
+        for (index, _) in bits.iter().enumerate().filter(|(_, bit)| **bit) {
+            bytes[index / 8] |= 1 << (index % 8);
+        }
+        const_hex::encode_prefixed(bytes)
+    }
+
+    /// One chunk for each 256 bits, written out bit by bit.
+    fn chunks_of(bits: &[bool]) -> Vec<Chunk> {
+        let chunk = |bits: &[bool]| {
+            let mut chunk = [0; 32];
+            for (index, bit) in bits.iter().enumerate() {
+                chunk[index / 8] += u8::from(*bit) * 2_u8.pow((index % 8) as u32);
+            }
+            chunk
+        };
+        bits.chunks(256).map(chunk).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn bit_lists_are_hashed_without_the_bit_that_ends_them(bits in vec(any::<bool>(), 0..700)) {
+            let mut ended = bits.clone();
+            ended.push(true);
+            let value = json!(hex_of(&ended));
+            let limit = 2048;
+            let expected = mix_in_length(&merkleize(chunks_of(&bits), 8), bits.len());
+            prop_assert_eq!(root_of(Schema::Bitlist(Length::Fixed(limit)), &value, Preset::Mainnet).unwrap(), expected);
+            let expected = mix_in_length(&merkleize_progressive(&chunks_of(&bits)), bits.len());
+            prop_assert_eq!(root_of(Schema::ProgressiveBitlist, &value, Preset::Mainnet).unwrap(), expected);
+            let short = root_of(Schema::Bitlist(Length::Fixed(bits.len().saturating_sub(1))), &value, Preset::Mainnet);
+            prop_assert_eq!(short.is_err(), !bits.is_empty());
+        }
+
+        #[test]
+        fn bit_vectors_have_exactly_their_bits(bits in vec(any::<bool>(), 1..600)) {
+            let schema = Schema::Bitvector(Length::Fixed(bits.len()));
+            let value = json!(hex_of(&bits));
+            let expected = merkleize(chunks_of(&bits), bits.len().div_ceil(256));
+            prop_assert_eq!(root_of(schema, &value, Preset::Mainnet).unwrap(), expected);
+            let mut more = bits.clone();
+            more.push(true);
+            prop_assert!(root_of(schema, &json!(hex_of(&more)), Preset::Mainnet).is_err());
+        }
+
+        #[test]
+        fn lists_of_numbers_are_packed_four_to_a_chunk(numbers in vec(any::<u64>(), 0..40)) {
+            let bytes: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
+            let expected = mix_in_length(&merkleize(pack(&bytes), 16), numbers.len());
+            prop_assert_eq!(root_of(Schema::Uint64List(64), &json!(numbers), Preset::Minimal).unwrap(), expected);
+        }
+
+        #[test]
+        fn byte_lists_carry_their_length(bytes in vec(any::<u8>(), 0..100)) {
+            let value = json!(const_hex::encode_prefixed(&bytes));
+            let expected = mix_in_length(&merkleize(pack(&bytes), 4), bytes.len());
+            prop_assert_eq!(root_of(Schema::ByteList(100), &value, Preset::Minimal).unwrap(), expected);
+            let expected = mix_in_length(&merkleize_progressive(&pack(&bytes)), bytes.len());
+            prop_assert_eq!(root_of(Schema::ProgressiveByteList, &value, Preset::Minimal).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn uint256_reaches_to_its_end() {
+        let most = "115792089237316195423570985008687907853269984665640564039457584007913129639935";
+        for (text, bytes) in [("0", [0; 32]), ("256", padded(&[0, 1])), (most, [0xff; 32])] {
+            assert_eq!(root_of(Schema::Uint256, &json!(text), Preset::Mainnet).unwrap(), bytes);
+        }
+        assert_eq!(root_of(Schema::Uint256, &json!(7), Preset::Mainnet).unwrap(), padded(&[7]));
+        let too_much = "115792089237316195423570985008687907853269984665640564039457584007913129639936";
+        assert!(root_of(Schema::Uint256, &json!(too_much), Preset::Mainnet).is_err());
+    }
+
+    #[test]
+    fn a_vector_needs_all_its_items() {
+        let root = json!(format!("0x{}", "11".repeat(32)));
+        let schema = Schema::Vector(&Schema::Root, 3);
+        assert!(root_of(schema, &json!([root, root, root]), Preset::Mainnet).is_ok());
+        for items in [json!([root, root]), json!([root, root, root, root]), json!([])] {
+            assert!(root_of(schema, &items, Preset::Mainnet).is_err());
+        }
+    }
+
+    #[test]
+    fn a_container_of_one_field_has_that_fields_root() {
+        let schema = Schema::Container(&[("only", Schema::Uint64)]);
+        assert_eq!(root_of(schema, &json!({"only": "5"}), Preset::Mainnet).unwrap(), padded(&[5]));
+    }
+
+    #[test]
+    fn active_fields_are_ones_from_the_left() {
+        assert_eq!(all_active(4), padded(&[0b1111]));
+        assert_eq!(all_active(12), padded(&[0xff, 0b1111]));
+        assert_eq!(all_active(19), padded(&[0xff, 0xff, 0b111]));
+    }
+}
