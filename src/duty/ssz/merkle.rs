@@ -79,6 +79,7 @@ static ZERO_TREES: LazyLock<[Chunk; 65]> = LazyLock::new(|| {
 });
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;

@@ -181,6 +181,7 @@ fn all_active(fields: usize) -> Chunk {
 }
 
 #[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
 mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
@@ -210,7 +211,7 @@ mod tests {
         let chunk = |bits: &[bool]| {
             let mut chunk = [0; 32];
             for (index, bit) in bits.iter().enumerate() {
-                chunk[index / 8] += u8::from(*bit) * 2_u8.pow((index % 8) as u32);
+                chunk[index / 8] += u8::from(*bit) * [1, 2, 4, 8, 16, 32, 64, 128][index % 8];
             }
             chunk
         };
