@@ -19,7 +19,7 @@ mod ssz;
 use crate::network::Network;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 
-pub use kind::Kind;
+pub use kind::{Kind, UnknownKind};
 pub use refusal::Refusal;
 
 /// One request to sign, understood: its signing root is computed from its content, never taken from the caller
@@ -59,18 +59,6 @@ impl Duty {
     /// The chain that the request names in `fork_info`; none for duties that are signed without one.
     pub fn genesis_validators_root(&self) -> Option<Root> {
         self.genesis_validators_root
-    }
-
-    /// A duty made up for the tests of other modules.
-    #[cfg(test)]
-    #[allow(dead_code)] // until those modules are there
-    pub(crate) fn made_up(
-        kind: Kind,
-        signing_root: SigningRoot,
-        claim: Claim,
-        genesis_validators_root: Option<Root>,
-    ) -> Self {
-        Self { kind, signing_root, claim, genesis_validators_root }
     }
 }
 
