@@ -71,7 +71,7 @@ impl Daemon {
 
 /// Why a daemon gave no answer that can be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     #[error(transparent)]
     Client(#[from] ClientError),
     #[error("the daemon answered {status}: {message}")]

@@ -42,7 +42,7 @@ fn line(mut terminal: &File) -> io::Result<Zeroizing<String>> {
         }
         line.extend(byte);
     }
-    match str::from_utf8(&line) {
+    match std::str::from_utf8(&line) {
         Ok(text) => Ok(Zeroizing::new(text.trim_end_matches('\r').to_owned())),
         Err(error) => Err(io::Error::new(io::ErrorKind::InvalidData, error)),
     }

@@ -21,8 +21,6 @@ use crate::config::{Address, ListenSpec, OpenKeymanager, Role, Settings};
 pub(crate) struct Opened {
     pub(crate) listeners: Vec<Listener>,
     pub(crate) stored: Vec<StoredFd>,
-    /// Whether the sockets are systemd's, so that they outlive the process.
-    pub(crate) activated: bool,
 }
 
 /// A socket that listens, non-blocking, with the role that it serves.
@@ -47,7 +45,7 @@ pub(crate) fn open(settings: &Settings, inherited: Inherited) -> Result<Opened, 
     } else {
         settings.listen.iter().map(bind_to).collect::<Result<Vec<_>, _>>()
     }?;
-    Ok(Opened { listeners, stored: inherited.stored, activated })
+    Ok(Opened { listeners, stored: inherited.stored })
 }
 
 fn adopt(settings: &Settings, role: Role, socket: Socket) -> Result<Listener, Error> {

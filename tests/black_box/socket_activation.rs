@@ -60,9 +60,12 @@ fn sockets_from_systemd_take_the_place_of_configured_ones() {
     let setup = Setup::new().args(&["--network", "minimal"]);
     let path = setup.directory().join("given.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    let daemon = setup.listen("all", "unix:signer.sock").hand_over("signing", vec![listener.into()]).start();
+    let mut daemon =
+        setup.listen("all", "unix:signer.sock").hand_over("signing", vec![listener.into()]).start();
     assert_eq!(roles(&Address::Unix(path)), [true, false]);
     assert!(Connection::try_open(&daemon.socket()).is_err());
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait();
     assert!(daemon.log().contains("--listen"), "{}", daemon.log());
 }
 

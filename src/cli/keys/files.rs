@@ -140,7 +140,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
 
 /// Why a file is of no use.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::cli) enum Error {
+pub(crate) enum Error {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("{} is larger than {LARGEST} bytes: that is no keystore, password or history", path.display())]

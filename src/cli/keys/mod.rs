@@ -205,7 +205,7 @@ fn say(text: &str) {
 
 /// Why keys could not be listed, imported or deleted.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Error {
+pub(crate) enum Error {
     #[error(transparent)]
     Configuration(#[from] config::Error),
     #[error(transparent)]

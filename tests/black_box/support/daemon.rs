@@ -193,11 +193,18 @@ impl Daemon {
     /// The TCP address that it says it listens on with this role.
     #[track_caller]
     pub fn tcp(&self, role: &str) -> Address {
-        let log = self.wait_for_log(|line| {
-            line.contains("listening") && line.contains(role) && !line.contains("unix:")
-        });
-        let address = log.split_whitespace().find_map(|word| word.parse::<SocketAddr>().ok());
-        Address::Tcp(address.unwrap_or_else(|| panic!("no TCP address in: {log}")))
+        // What it said before it was ready may still be on its way through the pipe.
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let log = self.log();
+            let lines = log.lines().filter(|line| line.contains("listening") && line.contains(role));
+            let mut words = lines.flat_map(|line| line.split([' ', '=', '"', ',']));
+            if let Some(address) = words.find_map(|word| word.parse::<SocketAddr>().ok()) {
+                return Address::Tcp(address);
+            }
+            assert!(Instant::now() < deadline, "no TCP address of role {role} in the log:\n{log}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
     #[track_caller]
@@ -306,6 +313,7 @@ impl Daemon {
                         return;
                     }
                 }
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return,
                 Err(error) => panic!("the notify socket: {error}"),
             }
