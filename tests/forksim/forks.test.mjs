@@ -6,7 +6,7 @@ import {test} from "node:test";
 process.env.LODESTAR_PRESET = "minimal";
 const {SLOTS_PER_EPOCH} = await import("@lodestar/params");
 const {Chain} = await import("./chain.mjs");
-const {startDaemon} = await import("./daemon.mjs");
+const {Daemon} = await import("../support/daemon.mjs");
 const {digest, interopKeys, keystore} = await import("./keys.mjs");
 const {FINAL_FORK_EPOCH, FORKS, chainConfig, writeConfigYaml} = await import("./network.mjs");
 const {RemoteSigner} = await import("./remote.mjs");
@@ -26,7 +26,7 @@ test("every fork's signatures carry a chain to finality: roots sent along, fork_
 async function runChain(t, options) {
   const config = chainConfig(VALIDATORS);
   const keys = interopKeys(0, VALIDATORS);
-  const daemon = await startDaemon((directory) => {
+  const daemon = await Daemon.start((directory) => {
     const file = path.join(directory, "config.yaml");
     writeConfigYaml(file, config);
     return ["--network", file];
@@ -36,7 +36,8 @@ async function runChain(t, options) {
     signer.close();
     await daemon.stop();
   });
-  await importKeys(daemon, keys);
+  const keystores = await Promise.all(keys.map((key) => keystore(key, PASSWORD)));
+  assert.deepEqual(await daemon.importKeys(keystores, keys.map(() => PASSWORD)), keys.map(() => "imported"));
 
   const chain = await Chain.fromDeposits(config, keys, signer);
   assert.equal(chain.activeValidators, VALIDATORS, "deposits accepted at genesis");
@@ -48,18 +49,6 @@ async function runChain(t, options) {
   t.diagnostic(`blocks: ${JSON.stringify(chain.blocksPerFork)}`);
   t.diagnostic(`signatures: ${JSON.stringify(Object.fromEntries(signer.signed))}`);
   return chain;
-}
-
-async function importKeys(daemon, keys) {
-  const keystores = await Promise.all(keys.map((key) => keystore(key, PASSWORD)));
-  const response = await fetch(`${daemon.keymanager}/eth/v1/keystores`, {
-    method: "POST",
-    headers: {...daemon.headers, "content-type": "application/json"},
-    body: JSON.stringify({keystores, passwords: keys.map(() => PASSWORD)}),
-  });
-  const text = await response.text();
-  assert.equal(response.status, 200, text);
-  assert.deepEqual(JSON.parse(text).data.map((result) => result.status), keys.map(() => "imported"), text);
 }
 
 async function refusesWhatIsSlashable({keys, lastBlock, lastVote, messages, signer}) {

@@ -6,14 +6,14 @@ process.env.LODESTAR_PRESET = "minimal"; // only so that a configuration can be 
 const {getClient} = await import("@lodestar/api/keymanager");
 const {createChainForkConfig} = await import("@lodestar/config");
 const {minimalChainConfig} = await import("@lodestar/config/configs");
-const {TOKEN, startDaemon} = await import("./daemon.mjs");
+const {Daemon, TOKEN} = await import("../support/daemon.mjs");
 const {interopKeys, keystore, pbkdf2, scrypt} = await import("./keys.mjs");
 
 const GENESIS_VALIDATORS_ROOT = "0x" + "04".repeat(32);
 const PASSWORDS = ["plain", "p\u00e4ssw\u00f6rd \u{1f511}", "with\ttab", "x".repeat(100)];
 
 test("imports, lists and deletes keys, and their history goes in and comes out", async (t) => {
-  const daemon = await startDaemon(() => ["--network", "minimal"]); // whose chain is not known in advance
+  const daemon = await Daemon.start(() => ["--network", "minimal"]); // whose chain is not known in advance
   t.after(() => daemon.stop());
   const config = createChainForkConfig(minimalChainConfig);
   const client = (bearerToken) => getClient({urls: [{baseUrl: daemon.keymanager, bearerToken}]}, {config});

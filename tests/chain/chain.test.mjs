@@ -1,0 +1,71 @@
+// A real validator client on a real beacon node, with the daemon as its only signer, through four forks to finality. In the
+// middle of an epoch the daemon is killed and started again.
+import assert from "node:assert/strict";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import {test} from "node:test";
+import {Daemon} from "../support/daemon.mjs";
+import {ExecutionLayer} from "./execution.mjs";
+import {interopKeys, keystore} from "./interop.mjs";
+import {FORK_EPOCHS, Lodestar, SECONDS_PER_SLOT, SLOTS_PER_EPOCH, configYaml, sleep} from "./lodestar.mjs";
+import {Recorder} from "./recorder.mjs";
+
+const VALIDATORS = 8;
+const PASSWORD = "interop";
+const FINAL_EPOCH = FORK_EPOCHS.CAPELLA + 1;
+const LAST_SLOT = (FINAL_EPOCH + 4) * SLOTS_PER_EPOCH;
+const KILL_SLOT = 2 * SLOTS_PER_EPOCH + 3;
+
+test("a validator client finalizes a chain with this signer, which is killed and restarted on the way", async (t) => {
+  const keys = interopKeys(VALIDATORS);
+  const keystores = await Promise.all(keys.map((key) => keystore(key, PASSWORD)));
+  const daemon = await Daemon.start((directory) => {
+    const network = path.join(directory, "config.yaml");
+    fs.writeFileSync(network, configYaml());
+    return ["--network", network];
+  });
+  const importKeys = async () => {
+    assert.deepEqual(await daemon.importKeys(keystores, keys.map(() => PASSWORD)), keys.map(() => "imported"));
+  };
+  const directory = fs.mkdtempSync(path.join(os.tmpdir(), "bls-signer-chain-"));
+  const execution = await ExecutionLayer.start();
+  const recorder = await Recorder.start(daemon);
+  const lodestar = new Lodestar(directory);
+  t.after(async () => {
+    await lodestar.stop();
+    recorder.close();
+    execution.close();
+    await daemon.stop();
+    fs.rmSync(directory, {recursive: true, force: true});
+  });
+
+  await importKeys();
+  await lodestar.startBeaconNode(VALIDATORS, execution);
+  lodestar.startValidatorClient(recorder.url);
+
+  await lodestar.until(() => lodestar.slot >= KILL_SLOT, LAST_SLOT);
+  await sleep(SECONDS_PER_SLOT * 500); // into the slot: duties are on their way
+  const killed = Date.now();
+  await daemon.killAndRestart();
+  await importKeys();
+  const restarted = Date.now();
+
+  await lodestar.until(async () => {
+    const {finalized} = await lodestar.get("/eth/v1/beacon/states/head/finality_checkpoints");
+    return Number(finalized.epoch) >= FINAL_EPOCH;
+  }, LAST_SLOT);
+
+  const {head, empty} = await lodestar.emptySlots();
+  t.diagnostic(`head ${head}, empty slots ${JSON.stringify(empty)}, signer away for ${restarted - killed} ms`);
+  t.diagnostic(`answers: ${JSON.stringify(recorder.types)}`);
+  assert.deepEqual(recorder.unverified, []);
+  const unanswered = recorder.answers.filter(({status}) => status !== 200);
+  const outside = unanswered.filter(({at}) => at < killed || at > restarted + 1000);
+  assert.deepEqual(outside, [], "requests failed that the restart does not explain");
+  const unexplained = empty.filter((slot) => Math.abs(slot - KILL_SLOT) > 1);
+  assert.deepEqual(unexplained, [], "slots without a block that the restart does not explain");
+  for (const type of ["ATTESTATION", "AGGREGATION_SLOT", "RANDAO_REVEAL", "SYNC_COMMITTEE_MESSAGE", "BLOCK_V2 PHASE0", "BLOCK_V2 CAPELLA"]) {
+    assert.ok(recorder.types[type] > 0, `no ${type} was asked for`);
+  }
+});
