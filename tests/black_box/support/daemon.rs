@@ -109,6 +109,7 @@ impl Setup {
     pub fn spawn(self) -> Daemon {
         let mut this = if self.listens { self } else { self.listen("all", "unix:signer.sock") };
         let notify_path = this.directory().join("notify.sock");
+        let _ = fs::remove_file(&notify_path);
         let notify = UnixDatagram::bind(&notify_path).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let binary = binary();
@@ -141,7 +142,7 @@ impl Setup {
         });
         Daemon {
             child,
-            directory: this.directory,
+            setup: Some(this),
             notify,
             notified: String::new(),
             log,
@@ -158,7 +159,8 @@ pub fn binary() -> String {
 /// A running daemon; killed by its pid when dropped.
 pub struct Daemon {
     child: Child,
-    directory: TempDir,
+    /// There until it is used for a restart.
+    setup: Option<Setup>,
     notify: UnixDatagram,
     notified: String,
     log: Arc<Mutex<String>>,
@@ -177,7 +179,7 @@ impl Daemon {
     }
 
     pub fn directory(&self) -> &Path {
-        self.directory.path()
+        self.setup.as_ref().expect("the daemon is running").directory()
     }
 
     /// The Unix socket that it listens on when nothing else was asked for.
@@ -269,6 +271,16 @@ impl Daemon {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Kills it without a word and starts it again: same arguments, same sockets, same state.
+    #[track_caller]
+    pub fn kill_and_restart(mut self) -> Self {
+        self.signal(Signal::SIGKILL);
+        self.wait();
+        let setup = self.setup.take().expect("the daemon is running");
+        drop(self);
+        setup.start()
     }
 
     /// Waits for its end.
