@@ -7,22 +7,27 @@
     clippy::indexing_slicing,
     clippy::string_slice,
     clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
     clippy::print_stderr,
     reason = "a test that meets the unexpected has to stop and say so"
 )]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod command_line;
+#[path = "../support/full_history.rs"]
+mod full_history;
 mod guards;
 mod hostile_protocol;
 mod hostile_requests;
 mod keymanager;
+mod kill;
 mod lifecycle;
 mod negotiation;
 mod raw_roots;
 mod roles;
 mod sign_status;
 mod sign_vectors;
+mod slashing;
 mod socket_activation;
 mod support;
 mod tls;

@@ -140,14 +140,7 @@ impl Setup {
                 }
             }
         });
-        Daemon {
-            child,
-            setup: Some(this),
-            notify,
-            notified: String::new(),
-            log,
-            reader: Some(reader),
-        }
+        Daemon { child, setup: Some(this), notify, notified: String::new(), log, reader: Some(reader) }
     }
 }
 
