@@ -25,6 +25,7 @@ use crate::permit::Permits;
 use crate::supervisor::activation::{self, Inherited};
 use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier};
+use crate::supervisor::watchdog::{self, Probe};
 use crate::sys::hardening::{self, HardeningError};
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
 
@@ -121,6 +122,7 @@ impl Daemon {
             tokio::time::sleep(LAST_LOOK).await;
             cause
         };
+        let probes = probes(&self.signer);
         let (stopping, stopped) = watch::channel(false);
         let serving = server::serve(self.endpoints, self.service, self.limits, stopped, GRACE);
         tokio::pin!(serving);
@@ -128,6 +130,7 @@ impl Daemon {
             () = &mut serving => return Ok(()),
             () = stop => Ok(()),
             cause = broken => Err(Error::LedgerBroke(cause)),
+            never = watchdog::feed(&self.notifier, &probes) => match never {},
         };
         tracing::info!("stopping: answering what is in hand");
         tell(self.notifier.stopping("answering what is in hand"));
@@ -153,6 +156,19 @@ pub(crate) fn terminated() -> Result<impl Future<Output = ()>, Error> {
             _ = interrupt.recv() => {}
         }
     })
+}
+
+/// What must work for duties to be signed: a worker that computes a signature, and the thread that records.
+fn probes(signer: &Signer) -> [Probe<'_>; 2] {
+    [
+        Probe::new("signing", || async {
+            match tokio::spawn(async { bls::self_test() }).await {
+                Ok(tested) => tested.map_err(io::Error::other),
+                Err(gone) => Err(gone.into()),
+            }
+        }),
+        Probe::new("the slashing protection ledger", || signer.ledger.ping()),
+    ]
 }
 
 fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger::OpenError> {

@@ -6,3 +6,4 @@ pub(crate) mod activation;
 pub(crate) mod listeners;
 pub(crate) mod logging;
 pub(crate) mod notify;
+pub(crate) mod watchdog;

@@ -7,7 +7,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Key, Setup, randao_reveal};
+use crate::support::{Daemon, Key, Setup, attestation, randao_reveal};
 
 #[test]
 fn keys_are_imported_from_a_directory_listed_and_deleted() {
@@ -66,7 +66,7 @@ fn a_wrong_password_is_told_for_its_keystore_and_stops_no_other() {
 }
 
 #[test]
-fn a_history_of_other_keys_stops_the_import() {
+fn a_history_goes_with_its_keys_and_a_foreign_one_stops_the_import() {
     let daemon = Daemon::start(&["--network", "minimal"]);
     let key = Key::number(1);
     fs::write(daemon.directory().join("k.json"), key.keystore("p")).unwrap();
@@ -85,6 +85,13 @@ fn a_history_of_other_keys_stops_the_import() {
     assert_eq!(refused.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&refused.stderr).contains(&key.name()), "{refused:?}");
     assert_eq!(daemon.public_keys(), Vec::<String>::new());
+
+    fs::write(&file, history(&key.name()).to_string()).unwrap();
+    let imported = on(&daemon, &import);
+    assert!(imported.status.success(), "{imported:?}");
+    let mut old = attestation(72, 5, 9, 1);
+    old["fork_info"]["genesis_validators_root"] = json!(root);
+    assert_eq!(daemon.sign(&key, &old).status, 412);
 }
 
 #[test]

@@ -29,5 +29,6 @@ mod sign_status;
 mod sign_vectors;
 mod slashing;
 mod socket_activation;
+mod supervision;
 mod support;
 mod tls;
