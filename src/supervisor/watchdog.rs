@@ -40,7 +40,7 @@ impl<'daemon> Probe<'daemon> {
 pub(crate) async fn feed(notifier: &Notifier, probes: &[Probe<'_>]) -> Infallible {
     let Some(interval) = notifier.watchdog_interval() else { return std::future::pending().await };
     // Twice as often as systemd recommends, so that a probe that hangs is in the log well before the end.
-    let pause = interval / 4;
+    let pause = interval.checked_div(4).unwrap_or(interval);
     loop {
         if all_succeed(probes, pause).await {
             if let Err(error) = notifier.watchdog() {
