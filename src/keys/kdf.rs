@@ -32,12 +32,12 @@ pub(crate) enum Urgency {
 }
 
 impl Default for KdfLimits {
-    /// 1 GiB, one thread for each processor, far behind signing.
+    /// 1 GiB, one thread for each processor, behind signing, but not so far that a busy host never gets to it.
     fn default() -> Self {
         Self {
             memory: 1 << 30,
             threads: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
-            nice: 19,
+            nice: 10,
         }
     }
 }

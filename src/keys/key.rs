@@ -109,3 +109,70 @@ pub(crate) enum ReleaseError {
         cleared: SigningRoot,
     },
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::bls::verify;
+    use crate::duty::Duty;
+    use crate::ledger::{Ledger, Verdict};
+    use crate::network::Network;
+    use crate::permit::Permits;
+    use crate::sys::locked_memory::LockedMemory;
+
+    #[test]
+    fn a_signature_comes_out_against_its_own_clearance() {
+        let key = key(1, &LockedMemory::new().unwrap());
+        let (judged, root) = judged(&key, 7);
+        let held = key.presign(&HashedRoot::new(&root), &judged);
+        let signature = held.release(cleared(judged)).unwrap();
+        assert!(verify(&key.public_key(), &root, &signature));
+    }
+
+    #[test]
+    fn a_signature_over_another_root_than_the_cleared_one_is_withheld() {
+        let key = key(1, &LockedMemory::new().unwrap());
+        let (judged, _) = judged(&key, 7);
+        let held = key.presign(&HashedRoot::new(&SigningRoot([8; 32])), &judged);
+        let error = held.release(cleared(judged)).unwrap_err();
+        assert!(matches!(error, ReleaseError::Root { .. }), "{error}");
+    }
+
+    #[test]
+    fn a_signature_by_another_key_than_the_cleared_one_is_withheld() {
+        let memory = LockedMemory::new().unwrap();
+        let (one, two) = (key(1, &memory), key(2, &memory));
+        let (judged, root) = judged(&one, 7);
+        let held = two.presign(&HashedRoot::new(&root), &judged);
+        let error = held.release(cleared(judged)).unwrap_err();
+        assert!(matches!(error, ReleaseError::Key { .. }), "{error}");
+    }
+
+    /// A raw root judged by a ledger that is off: the whole chain, as a request walks it.
+    fn judged(key: &Key, byte: u8) -> (Judged, SigningRoot) {
+        let root = SigningRoot([byte; 32]);
+        let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
+        let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
+        let permitted = Permits::default().permit(key.public_key(), duty).unwrap();
+        match wait(Ledger::off().submit(&permitted)).unwrap() {
+            Verdict::Allowed(judged) => (judged, root),
+            Verdict::Refused(refusal) => panic!("{refusal}"),
+        }
+    }
+
+    fn cleared(judged: Judged) -> Cleared {
+        wait(judged.cleared()).unwrap()
+    }
+
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+
+    fn key(number: u8, memory: &Arc<LockedMemory>) -> Key {
+        let mut bytes = [0; 32];
+        bytes[31] = number;
+        Key::new(SecretKey::new(&bytes, memory).unwrap(), Origin::Imported, None)
+    }
+}
