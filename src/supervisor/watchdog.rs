@@ -93,12 +93,12 @@ mod tests {
         let probes = [Probe::new("a fine one", || async { Ok::<_, io::Error>(()) }), probe];
         let fed = Cell::new(0);
         let count = async {
-            for _ in 0..intervals * 10 {
+            for _ in 0..intervals.saturating_mul(10) {
                 sleep(Duration::from_millis(100)).await;
                 let mut message = [0; 64];
                 while let Ok(length) = manager.recv(&mut message) {
                     assert_eq!(&message[..length], b"WATCHDOG=1");
-                    fed.set(fed.get() + 1);
+                    fed.set(fed.get().saturating_add(1));
                 }
             }
         };
