@@ -91,7 +91,7 @@ mod tests {
             [("NOTIFY_SOCKET", path.to_str().unwrap()), ("WATCHDOG_USEC", "1000000")].into_iter().collect();
         let notifier = Notifier::new(&environment).unwrap();
         let probes = [Probe::new("a fine one", || async { Ok::<_, io::Error>(()) }), probe];
-        let fed = Cell::new(0);
+        let fed = Cell::new(0_usize);
         let count = async {
             for _ in 0..intervals.saturating_mul(10) {
                 sleep(Duration::from_millis(100)).await;
