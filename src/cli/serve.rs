@@ -7,7 +7,7 @@ use tracing::warn;
 use super::Error;
 use crate::config::{self, Environment, RawSettings};
 use crate::daemon;
-use crate::supervisor::{activation, logging};
+use crate::supervisor::{activation, logging, open_files};
 
 /// The options of the daemon.
 #[derive(clap::Args)]
@@ -27,6 +27,9 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     logging::start(settings.log_level, environment);
     for warning in &settings.warnings {
         warn!("{warning}");
+    }
+    if let Err(error) = open_files::make_room(settings.limits.connections) {
+        warn!("{}", super::chain(&error));
     }
     daemon::run(&settings, inherited, environment)?;
     Ok(())

@@ -163,6 +163,8 @@ const LONGEST_UNIX_PATH: usize = 107;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{prop_assert_eq, proptest};
+
     use super::*;
 
     #[test]
@@ -206,6 +208,20 @@ mod tests {
         }
         let long = format!("signing=unix:/{}", "a".repeat(107));
         assert!(matches!(long.parse::<ListenSpec>(), Err(ListenError::LongPath { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_stops_the_parser(text in "(signing|all|x)?=?(unix:)?[/\\[\\]:.0-9a-z]{0,24}") {
+            let _ = text.parse::<ListenSpec>();
+        }
+
+        #[test]
+        fn an_address_reads_back_from_what_is_shown(ip: IpAddr, port: u16, path in "/[a-z./]{0,40}") {
+            for address in [Address::Tcp(SocketAddr::new(ip, port)), Address::Unix(path.clone().into())] {
+                prop_assert_eq!(address.to_string().parse::<Address>(), Ok(address));
+            }
+        }
     }
 
     #[test]

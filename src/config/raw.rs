@@ -194,6 +194,8 @@ const LOGGING: &str = "Logging";
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
+    use proptest::prelude::{prop_assert, proptest};
+
     use super::*;
 
     const EXAMPLE: &str = include_str!("../../packaging/config.toml");
@@ -244,6 +246,15 @@ mod tests {
         ] {
             let (_, reason) = RawSettings::from_toml(text).err().unwrap();
             assert!(!reason.contains("hush") && !reason.contains("4711"), "{text}: {reason}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_error_in_the_file_quotes_its_values(before in "[a-z_=\\[\\]\"'\\n ]{0,30}", after in "[a-z_=\\[\\]\"'\\n ]{0,30}") {
+            if let Err((_, reason)) = RawSettings::from_toml(&format!("{before}\nauth_token = \"4711hush\"{after}")) {
+                prop_assert!(!reason.contains("4711hush"), "{}", reason);
+            }
         }
     }
 

@@ -6,4 +6,5 @@ pub(crate) mod activation;
 pub(crate) mod listeners;
 pub(crate) mod logging;
 pub(crate) mod notify;
+pub(crate) mod open_files;
 pub(crate) mod watchdog;
