@@ -62,6 +62,8 @@ pub(crate) struct Settings {
     pub(crate) queue: usize,
     /// A request that has waited longer before its judgement is turned away and not recorded.
     pub(crate) longest_wait: Duration,
+    /// The write-ahead log is moved into the database when it is longer than this (in bytes) and nobody waits.
+    pub(crate) log_limit: u64,
 }
 
 impl Settings {
@@ -75,6 +77,7 @@ impl Settings {
             clock: None,
             queue: 8_192,
             longest_wait: Duration::from_secs(4),
+            log_limit: 1 << 20,
         }
     }
 }
@@ -192,6 +195,7 @@ impl Ledger {
             store,
             raw_roots: settings.raw_roots,
             longest_wait: settings.longest_wait,
+            log_limit: settings.log_limit,
             clock: settings.clock,
             broken: broken_sender,
         };

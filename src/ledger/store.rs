@@ -8,16 +8,18 @@
 //! - `psow=0`: a commit is padded to whole sectors, so that a torn sector cannot damage an earlier commit.
 //! - No checkpoint by SQLite itself: the automatic one swallows its errors, and the one on closing would copy from a
 //!   log whose fsync may have failed. Ours ([`Store::tidy`], [`Store::close`]) does neither.
-//! - A checkpoint at the start writes and syncs again whatever the log holds. After a failed fsync the kernel may show
-//!   pages as clean that are not on disk; a record counts only when it has been synced without an error.
+//! - At the start the log that a predecessor left is replaced by a synced copy, and then moved into the database. After
+//!   a failed fsync the kernel may show pages as clean that are not on disk; a record counts only when it has been
+//!   synced without an error.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use rusqlite::config::DbConfig;
+use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use self::place::Files;
+use self::place::{Files, Lock};
 use super::book::Book;
 
 mod place;
@@ -42,6 +44,8 @@ pub(crate) enum Missing {
 pub(super) struct Store {
     connection: Connection,
     files: Files,
+    /// Held as long as the file is open, and before anything in the directory is touched.
+    _lock: Lock,
 }
 
 impl Store {
@@ -57,15 +61,17 @@ impl Store {
             return Err(OpenError::Missing { path: directory.to_owned() });
         }
         let path = place::find(directory)?;
+        let lock = Lock::take(&path)?;
         if !place::exists(&path)? {
             match missing {
                 Missing::Refuse => return Err(OpenError::Missing { path }),
-                Missing::Create => place::create(&path, |draft| schema::create(&connect(draft, vfs)?))?,
+                Missing::Create => place::create(&path, |draft| fill(draft, vfs))?,
             }
         }
+        place::renew_log(&path)?;
         let sqlite = |source| OpenError::from_sqlite(&path, source);
         let connection = connect(&path, vfs).map_err(sqlite)?;
-        connection.execute_batch(LOG_SETTINGS).map_err(sqlite)?;
+        write_ahead(&connection).map_err(sqlite)?;
         if connection.is_readonly("main").map_err(sqlite)? {
             return Err(OpenError::ReadOnly { path });
         }
@@ -73,7 +79,7 @@ impl Store {
         checkpoint(&connection).map_err(sqlite)?;
         let book = Book::saved(rows::read_head(&connection, &path)?, rows::read_entries(&connection, &path)?);
         let files = Files::watch(&path)?;
-        Ok((Self { connection, files }, book))
+        Ok((Self { connection, files, _lock: lock }, book))
     }
 
     /// Writes all that is unsaved in the book, and changes to the kept keystores, in one transaction with one fsync.
@@ -109,9 +115,9 @@ impl Store {
         sealed::contains(&self.connection, position).map_err(StoreError::Read)
     }
 
-    /// Moves the log into the database if it has grown beyond its limit. To be called when nobody waits.
-    pub(super) fn tidy(&mut self) -> Result<(), StoreError> {
-        if self.files.log_length() < LOG_LIMIT { Ok(()) } else { self.empty_log() }
+    /// Moves the log into the database if it has grown beyond its limit (bytes). To be called when nobody waits.
+    pub(super) fn tidy(&mut self, limit: u64) -> Result<(), StoreError> {
+        if self.files.log_length() < limit { Ok(()) } else { self.empty_log() }
     }
 
     /// Moves the log into the database and empties it, so that what was deleted does not live on in the log.
@@ -213,6 +219,13 @@ impl StoreError {
     }
 }
 
+/// Makes an empty file a ledger, up to the mode of its log.
+fn fill(draft: &Path, vfs: Option<&str>) -> rusqlite::Result<()> {
+    let connection = connect(draft, vfs)?;
+    schema::create(&connection)?;
+    write_ahead(&connection)
+}
+
 /// A connection with the settings that do not touch the file yet.
 fn connect(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Connection> {
     let flags =
@@ -229,16 +242,35 @@ fn connect(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// Sets the write-ahead log up, and sees to it that it is: a failed change of mode is no error to SQLite.
+fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
+    if answer::<String>(connection, "PRAGMA journal_mode = WAL")? != "wal" {
+        return Err(failure(rusqlite::ffi::SQLITE_IOERR, "the write-ahead log could not be set up"));
+    }
+    connection.execute_batch("PRAGMA wal_autocheckpoint = 0")
+}
+
 /// Moves all of the log into the database, with fsync before and after. An incomplete one is an error.
 fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |row| row.get(0))?;
-    if busy != 0 {
-        return Err(rusqlite::Error::SqliteFailure(
-            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_BUSY),
-            Some("the checkpoint was not completed".to_owned()),
-        ));
+    if answer::<i64>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")? != 0 {
+        return Err(failure(rusqlite::ffi::SQLITE_BUSY, "the log could not be moved into the database"));
     }
     Ok(())
+}
+
+/// The first column of a pragma's only row, once the pragma has come to its end: it may fail after its row.
+fn answer<T: FromSql>(connection: &Connection, pragma: &str) -> rusqlite::Result<T> {
+    let mut statement = connection.prepare(pragma)?;
+    let mut rows = statement.query(())?;
+    let answer = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?.get(0)?;
+    match rows.next()? {
+        None => Ok(answer),
+        Some(_) => Err(rusqlite::Error::QueryReturnedMoreThanOneRow),
+    }
+}
+
+fn failure(code: std::ffi::c_int, message: &str) -> rusqlite::Error {
+    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(code), Some(message.to_owned()))
 }
 
 /// Order matters: the locking mode has to be set before the first access in WAL mode, which then needs no shared
@@ -251,11 +283,3 @@ const CONNECTION_SETTINGS: &str = "
     PRAGMA temp_store = MEMORY;
     PRAGMA secure_delete = ON;
 ";
-
-const LOG_SETTINGS: &str = "
-    PRAGMA journal_mode = WAL;
-    PRAGMA wal_autocheckpoint = 0;
-";
-
-/// Beyond this many bytes the log is moved into the database when nobody waits.
-const LOG_LIMIT: u64 = 1 << 20;

@@ -75,6 +75,7 @@ pub(super) struct Writer {
     pub(super) store: Store,
     pub(super) raw_roots: RawRoots,
     pub(super) longest_wait: Duration,
+    pub(super) log_limit: u64,
     pub(super) clock: Option<GenesisClock>,
     pub(super) broken: watch::Sender<Option<Arc<StoreError>>>,
 }
@@ -86,7 +87,7 @@ impl Writer {
         while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
             self.serve(waiting.drain(..));
             if queue.is_empty() && self.cause().is_none() {
-                let tidied = self.store.tidy();
+                let tidied = self.store.tidy(self.log_limit);
                 self.note(tidied);
             }
         }

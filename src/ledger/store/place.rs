@@ -1,14 +1,18 @@
 //! Where the ledger's files are: finding, creating and watching them.
 //!
-//! No file of an open ledger is ever opened here: closing any descriptor of it would drop SQLite's lock (POSIX).
+//! Once the ledger is open, none of its files is opened here again: closing any descriptor of the database would drop
+//! SQLite's lock (POSIX).
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io;
+use std::io::{self, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 
 use super::{OpenError, StoreError};
 
@@ -22,6 +26,48 @@ pub(super) fn find(directory: &Path) -> Result<PathBuf, OpenError> {
         return Err(OpenError::Exposed { path: directory, mode });
     }
     Ok(directory.join(FILE_NAME))
+}
+
+/// The state directory, locked for one process. SQLite's own lock is the second line, against other programs.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _directory: Flock<File>,
+}
+
+impl Lock {
+    pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { path: path.to_owned(), action: "locked", source };
+        let directory = File::open(directory_of(path)).map_err(failed)?;
+        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
+            Ok(directory) => Ok(Self { _directory: directory }),
+            Err((_, Errno::EWOULDBLOCK)) => Err(OpenError::InUse { path: path.to_owned() }),
+            Err((_, error)) => Err(failed(error.into())),
+        }
+    }
+}
+
+/// Replaces the log that a predecessor left by a copy that is synced, so that what is read from it is on the disk.
+pub(super) fn renew_log(path: &Path) -> Result<(), OpenError> {
+    let log = log_path(path);
+    let failed = |action| {
+        let path = log.clone();
+        move |source| OpenError::Io { path, action, source }
+    };
+    let content = match fs::read(&log) {
+        Ok(content) if content.is_empty() => return Ok(()),
+        Ok(content) => content,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(failed("read")(error)),
+    };
+    let copy = path.with_extension("sqlite-wal.new");
+    let written = private(&copy).and_then(|mut file| {
+        file.write_all(&content)?;
+        file.sync_all()
+    });
+    written.map_err(failed("copied"))?;
+    own_as_directory(&copy).map_err(failed("handed to the directory's owner"))?;
+    fs::rename(&copy, &log).map_err(failed("replaced"))?;
+    sync_directory(path).map_err(failed("synced"))
 }
 
 /// Whether there is a ledger. It must be a regular file that nobody else may write; others lose the right to read it.
@@ -57,6 +103,7 @@ pub(super) fn create(path: &Path, fill: impl FnOnce(&Path) -> rusqlite::Result<(
     let draft = path.with_extension(format!("new.{}", std::process::id()));
     let result = create_by_way_of(&draft, path, fill);
     // A draft that cannot be removed is only litter.
+    let _ = fs::remove_file(log_path(&draft));
     let _ = fs::remove_file(&draft);
     result
 }
@@ -67,24 +114,30 @@ fn create_by_way_of(
     fill: impl FnOnce(&Path) -> rusqlite::Result<()>,
 ) -> Result<(), OpenError> {
     let failed = |action| move |source| OpenError::Io { path: path.to_owned(), action, source };
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(draft)
-        .map_err(failed("created"))?;
+    private(draft).map_err(failed("created"))?;
     fill(draft).map_err(|source| OpenError::from_sqlite(path, source))?;
     File::open(draft).and_then(|file| file.sync_all()).map_err(failed("synced"))?;
     own_as_directory(draft).map_err(failed("handed to the directory's owner"))?;
     fs::hard_link(draft, path).map_err(failed("created"))?;
-    let directory = path.parent().unwrap_or(Path::new("/"));
-    File::open(directory).and_then(|directory| directory.sync_all()).map_err(failed("synced"))
+    sync_directory(path).map_err(failed("synced"))
+}
+
+/// An empty file that only its owner can read and write.
+fn private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
 }
 
 /// A ledger that root creates belongs to whom the directory belongs to: the daemon's user.
 fn own_as_directory(draft: &Path) -> io::Result<()> {
-    let directory = fs::metadata(draft.parent().unwrap_or(Path::new("/")))?;
+    let directory = fs::metadata(directory_of(draft))?;
     if fs::metadata(draft)?.uid() == directory.uid() {
         return Ok(());
     }

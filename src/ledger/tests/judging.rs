@@ -196,3 +196,24 @@ fn a_ping_comes_back_after_all_before_it() {
     let ledger = open(directory.path());
     assert_eq!(refuse(&ledger, block(1, 10, 2)), Refusal::OtherBlockAtSlot { slot: Slot(10) });
 }
+
+#[test]
+fn ten_thousand_keys_stay_below_four_megabytes() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    for epoch in 1..=8u8 {
+        let votes = (0..10_000u64).map(|key| {
+            let mut vote = attestation(0, u64::from(epoch) - 1, u64::from(epoch), epoch);
+            vote.public_key.0[..8].copy_from_slice(&key.to_be_bytes());
+            vote
+        });
+        for verdict in wait(ledger.submit_requests(votes.collect())).unwrap() {
+            let Verdict::Allowed(judged) = verdict else { panic!("{verdict:?}") };
+            wait(judged.cleared()).unwrap();
+        }
+        wait(ledger.ping()).unwrap();
+        let size = |name| std::fs::metadata(directory.path().join("state").join(name)).unwrap().len();
+        let (database, log) = (size("ledger.sqlite"), size("ledger.sqlite-wal"));
+        assert!(database + log < 4_000_000, "epoch {epoch}: {database} + {log} bytes");
+    }
+}

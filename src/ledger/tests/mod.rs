@@ -8,10 +8,15 @@ use crate::bls::PublicKey;
 use crate::duty::Claim;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 
+mod faults;
 mod judging;
 mod opening;
 mod orders;
+mod power_loss;
+mod promises;
 mod public_suite;
+mod tape;
+mod throughput;
 mod watching;
 
 /// Settings for a directory that may still be empty.

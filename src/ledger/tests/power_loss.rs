@@ -1,0 +1,289 @@
+//! The power fails at every single operation on the files, and the disk keeps what it was never asked to keep, or not.
+//!
+//! A twin of the disk follows the recorded operations: what was synced is kept, of the rest any part may be. From each
+//! such disk a new process must start and keep every promise given so far.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+
+use rusqlite::ffi;
+
+use super::promises::{Promises, clear, live};
+use super::tape::{Event, Kind, Plan, Tape};
+use super::*;
+
+#[test]
+fn no_power_loss_breaks_a_promise() {
+    let directory = scratch();
+    let tape = Tape::new(None);
+    let before = prepare(directory.path());
+    let ledger = open_on(directory.path(), tape);
+    live(&ledger, tape, 1..30).unwrap();
+    drop(ledger);
+    let disks = power_loss_everywhere(before, &tape.events(), Syncs::Work).unwrap();
+    println!("{disks} disks, from each of which a new process kept all promises");
+    assert!(disks > 1_000, "only {disks} disks were tried");
+}
+
+/// The twin itself is put to the test: on a disk that acknowledges and forgets, promises must be seen to break.
+#[test]
+fn the_twin_notices_a_disk_that_lies() {
+    let directory = scratch();
+    let tape = Tape::new(None);
+    let before = prepare(directory.path());
+    let ledger = open_on(directory.path(), tape);
+    live(&ledger, tape, 1..4).unwrap();
+    drop(ledger);
+    let broken = power_loss_everywhere(before, &tape.events(), Syncs::Lie).unwrap_err();
+    assert!(broken.contains("forgot"), "{broken}");
+}
+
+/// After a failed fsync Linux shows the pages as clean that never reached the disk. A new process reads them as if they
+/// were recorded; before it counts them so, they must really be.
+#[test]
+fn what_a_failed_fsync_left_in_memory_is_not_taken_for_durable() {
+    let mut failures = 0;
+    for number in 1.. {
+        let directory = scratch();
+        let tape = Tape::new(Some(Plan { kind: Kind::Sync, number, code: ffi::SQLITE_IOERR_FSYNC }));
+        let before = prepare(directory.path());
+        let first = Ledger::open_on(settings(directory.path()), Some(tape.name()));
+        let interrupted = first.is_err() || live(&first.unwrap(), tape, 1..5).is_err();
+        if !tape.has_failed() {
+            break;
+        }
+        failures += 1;
+        // The restart; the same duties are asked for again, and the rest of the story follows.
+        let ledger = reopen_on(directory.path(), tape);
+        for epoch in if interrupted { 1..5 } else { 5..6 } {
+            let vote = attestation(1, epoch - 1, epoch, u8::try_from(epoch).unwrap());
+            if let verdict @ Verdict::Allowed(_) = wait(ledger.submit_request(vote)).unwrap() {
+                clear(tape, vote, verdict).unwrap();
+            }
+        }
+        live(&ledger, tape, 8..10).unwrap();
+        drop(ledger);
+        power_loss_everywhere(before, &tape.events(), Syncs::Work)
+            .unwrap_or_else(|broken| panic!("after failing fsync {number}: {broken}"));
+    }
+    assert!(failures > 10, "only {failures} fsyncs were made to fail");
+}
+
+/// Whether the disk keeps what it says it keeps.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Syncs {
+    Work,
+    Lie,
+}
+
+type Image = BTreeMap<String, Vec<u8>>;
+
+/// Checks every disk that a power loss could leave; says how many, or which promise broke.
+fn power_loss_everywhere(before: Image, events: &[Event], syncs: Syncs) -> Result<usize, String> {
+    let mut disk = Disk { durable: before, pending: Vec::new(), syncs };
+    let mut promises = Promises::default();
+    let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
+    let mut disks = 0;
+    let place = scratch();
+    for (at, event) in events.iter().enumerate() {
+        if let Event::Mark(mark) = event {
+            promises.note(*mark);
+        } else {
+            disk.follow(event);
+        }
+        for image in disk.after_power_loss(&mut chance) {
+            disks += 1;
+            lay_out(place.path(), &image);
+            promises.check(place.path()).map_err(|broken| {
+                let files = image.iter().map(|(name, bytes)| format!("{name}: {} bytes", bytes.len()));
+                format!("{broken} (event {at}: {}; {:?})", brief(event), files.collect::<Vec<_>>())
+            })?;
+        }
+    }
+    Ok(disks)
+}
+
+/// What is on the disk for certain, and what only may be.
+struct Disk {
+    durable: Image,
+    pending: Vec<Event>,
+    syncs: Syncs,
+}
+
+impl Disk {
+    fn follow(&mut self, event: &Event) {
+        match event {
+            Event::Create { .. } | Event::Write { .. } | Event::Truncate { .. } => {
+                self.pending.push(event.clone());
+            }
+            Event::Sync { file } if self.syncs == Syncs::Work => {
+                let (synced, rest) = self.pending.drain(..).partition(|event| concerns(event, file));
+                self.pending = rest;
+                synced.iter().for_each(|event: &Event| apply(&mut self.durable, event));
+            }
+            Event::Replace { file, bytes } => {
+                self.pending.retain(|event| !concerns(event, file));
+                self.durable.insert(file.clone(), bytes.clone());
+            }
+            Event::Delete { file, synced: true } => {
+                self.pending.retain(|event| !concerns(event, file));
+                self.durable.remove(file);
+            }
+            Event::Delete { synced: false, .. } => self.pending.push(event.clone()),
+            // The kernel gives up on these pages: no later sync will bring them to the disk.
+            Event::Fault { kind: Kind::Sync, file } => self.pending.retain(|event| !concerns(event, file)),
+            Event::Sync { .. } | Event::Fault { .. } | Event::Mark(_) => {}
+        }
+    }
+
+    /// Some of the disks that a power loss could leave now: nothing of the pending, all of it, and random parts, with
+    /// torn writes and damaged sectors.
+    fn after_power_loss(&self, chance: &mut Chance) -> Vec<Image> {
+        let mut images = vec![self.durable.clone()];
+        if self.pending.is_empty() {
+            return images;
+        }
+        images.push(self.with(self.pending.iter().cloned()));
+        for _ in 0..2 {
+            let kept = self.pending.iter().filter(|_| chance.one_in(2)).cloned().collect::<Vec<_>>();
+            images.push(self.with(kept.into_iter().map(|event| chance.tear(event))));
+        }
+        images.push(self.with_a_damaged_sector());
+        images
+    }
+
+    fn with(&self, events: impl Iterator<Item = Event>) -> Image {
+        let mut image = self.durable.clone();
+        events.for_each(|event| apply(&mut image, &event));
+        image
+    }
+
+    /// The last pending write was under way: every sector that it touches holds garbage.
+    fn with_a_damaged_sector(&self) -> Image {
+        let mut image = self.with(self.pending.iter().cloned());
+        if let Some(Event::Write { file, offset, bytes }) = self.pending.last() {
+            let start = offset / SECTOR * SECTOR;
+            let end = (offset + bytes.len()).div_ceil(SECTOR) * SECTOR;
+            let content = image.entry(file.clone()).or_default();
+            content.resize(content.len().max(end), 0);
+            content[start..end].fill(0xA5);
+        }
+        image
+    }
+}
+
+/// Chance that comes out the same every time (xorshift).
+struct Chance(u64);
+
+impl Chance {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    fn one_in(&mut self, number: u64) -> bool {
+        self.next() % number == 0
+    }
+
+    /// Cuts some writes off within.
+    fn tear(&mut self, event: Event) -> Event {
+        match event {
+            Event::Write { file, offset, mut bytes } if self.one_in(4) => {
+                let kept = usize::try_from(self.next()).unwrap() % (bytes.len() + 1);
+                bytes.truncate(kept);
+                Event::Write { file, offset, bytes }
+            }
+            other => other,
+        }
+    }
+}
+
+fn concerns(event: &Event, name: &str) -> bool {
+    match event {
+        Event::Create { file }
+        | Event::Write { file, .. }
+        | Event::Truncate { file, .. }
+        | Event::Sync { file }
+        | Event::Delete { file, .. }
+        | Event::Replace { file, .. }
+        | Event::Fault { file, .. } => file == name,
+        Event::Mark(_) => false,
+    }
+}
+
+fn apply(image: &mut Image, event: &Event) {
+    match event {
+        Event::Create { file } => drop(image.entry(file.clone()).or_default()),
+        Event::Write { file, offset, bytes } => {
+            let content = image.entry(file.clone()).or_default();
+            let end = offset + bytes.len();
+            content.resize(content.len().max(end), 0);
+            content[*offset..end].copy_from_slice(bytes);
+        }
+        Event::Truncate { file, length } => image.entry(file.clone()).or_default().truncate(*length),
+        Event::Replace { file, bytes } => drop(image.insert(file.clone(), bytes.clone())),
+        Event::Delete { file, .. } => drop(image.remove(file)),
+        Event::Sync { .. } | Event::Fault { .. } | Event::Mark(_) => {}
+    }
+}
+
+/// Makes an empty ledger and takes its files as what is on the disk before anything happens.
+fn prepare(directory: &Path) -> Image {
+    drop(open(directory));
+    let files = fs::read_dir(directory.join("state")).unwrap().map(Result::unwrap);
+    files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
+}
+
+fn lay_out(directory: &Path, image: &Image) {
+    let state = directory.join("state");
+    let _ = fs::remove_dir_all(&state);
+    fs::create_dir(&state).unwrap();
+    fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();
+    for (name, bytes) in image {
+        fs::write(state.join(name), bytes).unwrap();
+        fs::set_permissions(state.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+}
+
+fn open_on(directory: &Path, tape: &Tape) -> Ledger {
+    Ledger::open_on(small_log(directory), Some(tape.name())).unwrap()
+}
+
+/// Settings for a log that is emptied several times on the way.
+pub(super) fn small_log(directory: &Path) -> Settings {
+    Settings { log_limit: 64 << 10, ..settings(directory) }
+}
+
+/// As the next process does, noting on the tape if the log is replaced.
+fn reopen_on(directory: &Path, tape: &Tape) -> Ledger {
+    let log = directory.join("state/ledger.sqlite-wal");
+    let look = || fs::read(&log).ok().zip(fs::metadata(&log).ok().map(|log| log.ino()));
+    let (before, at) = (look(), tape.events().len());
+    let ledger = open_on(directory, tape);
+    // By its inode only: the descriptors of an open ledger are left alone.
+    let inode = fs::metadata(&log).unwrap().ino();
+    if let Some((bytes, _)) = before.filter(|(_, old)| *old != inode) {
+        tape.insert(at, Event::Replace { file: "ledger.sqlite-wal".to_owned(), bytes });
+    }
+    ledger
+}
+
+/// In memory where there is such a place: these tests lose power by themselves.
+pub(super) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    if memory.is_dir() { tempfile::tempdir_in(memory).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+pub(super) fn brief(event: &Event) -> String {
+    match event {
+        Event::Write { file, offset, bytes } => format!("write {} bytes at {offset} of {file}", bytes.len()),
+        Event::Replace { file, bytes } => format!("replace {file} by {} bytes", bytes.len()),
+        other => format!("{other:?}"),
+    }
+}
+
+/// The largest piece that a disk can damage in a write that it does not finish.
+const SECTOR: usize = 4_096;
