@@ -66,10 +66,6 @@ impl KdfPool {
         Self { limits, free: Mutex::new(free), changed: Condvar::new() }
     }
 
-    pub(crate) fn limits(&self) -> &KdfLimits {
-        &self.limits
-    }
-
     /// Applies `work` to all items on threads of this call's own. Results come in the order of the items.
     ///
     /// The threads only become as many as the pool allows at one time; what is expensive inside `work` goes through

@@ -8,7 +8,8 @@ mod file;
 mod key_config;
 mod listing;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::hash_map::Entry as MapEntry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -54,12 +55,10 @@ pub(crate) struct Loader {
 /// What a load found out. Nothing has changed in the ring yet: the caller first tells the ledger, then [`Loaded::apply`].
 #[derive(Default)]
 pub(crate) struct Loaded {
-    /// Keys that are not in the ring yet.
+    /// Keys of files that are new or have changed. None that was imported: such a key stays the imported one.
     pub(crate) entering: Vec<FileKey>,
-    /// Keys of files that are gone.
+    /// Keys of files that are gone. None that was imported.
     pub(crate) leaving: Vec<PublicKey>,
-    /// Keys that stay as they are.
-    pub(crate) staying: usize,
     /// Files that gave no key this time. Their keys, if they had any, are still served.
     pub(crate) problems: Vec<Problem>,
     /// Files whose key another file has already given.
@@ -211,38 +210,42 @@ impl Loader {
                 }
             };
             served.insert(place.clone(), Served { content, public_key });
-            match given_by.get(&public_key) {
-                Some(first) => {
-                    let duplicate = Duplicate { public_key, first: first.clone(), second: place };
-                    loaded.duplicates.push(duplicate);
+            match given_by.entry(public_key) {
+                MapEntry::Occupied(first) => {
+                    let first = first.get().clone();
+                    loaded.duplicates.push(Duplicate { public_key, first, second: place });
                 }
-                None => {
-                    given_by.insert(public_key, place);
-                    loaded.entering.extend(opened);
+                MapEntry::Vacant(first) => {
+                    first.insert(place);
+                    let imported = origin(snapshot, &public_key) == Some(Origin::Imported);
+                    loaded.entering.extend(opened.filter(|_| !imported));
                 }
             }
         }
         for problem in &loaded.problems {
-            self.keep_below(problem.place.path(), &problem.place, &mut served);
+            self.keep_below(&problem.place, &mut served);
         }
-        let still: HashSet<PublicKey> = served.values().map(|served| served.public_key).collect();
-        let before: HashSet<PublicKey> = self.served.values().map(|served| served.public_key).collect();
-        loaded.leaving = before.difference(&still).copied().collect();
-        loaded.leaving.sort_unstable();
-        let entering: HashSet<PublicKey> =
-            loaded.entering.iter().map(|entry| entry.key.public_key()).collect();
-        loaded.staying =
-            still.iter().filter(|key| snapshot.contains_key(*key) && !entering.contains(*key)).count();
+        loaded.leaving = self.vanished(&served, snapshot);
         (served, loaded)
+    }
+
+    /// Keys that no file gives any more.
+    fn vanished(&self, served: &BTreeMap<Place, Served>, snapshot: &Snapshot) -> Vec<PublicKey> {
+        let keys = |served: &BTreeMap<Place, Served>| -> BTreeSet<PublicKey> {
+            served.values().map(|served| served.public_key).collect()
+        };
+        let gone = &keys(&self.served) - &keys(served);
+        gone.into_iter().filter(|key| origin(snapshot, key) == Some(Origin::File)).collect()
     }
 
     /// Goes on serving what came from a file that failed now: from that document of it, or from all of it, or from the
     /// whole directory when that is what failed.
-    fn keep_below(&self, path: &Path, place: &Place, served: &mut BTreeMap<Place, Served>) {
-        let failed = |candidate: &Place| {
-            candidate.path.starts_with(path) && (place.document == 0 || candidate.document == place.document)
+    fn keep_below(&self, failed: &Place, served: &mut BTreeMap<Place, Served>) {
+        let is_below = |place: &Place| {
+            place.path.starts_with(&failed.path)
+                && (failed.document == 0 || place.document == failed.document)
         };
-        for (place, before) in self.served.iter().filter(|(place, _)| failed(place)) {
+        for (place, before) in self.served.iter().filter(|(place, _)| is_below(place)) {
             let kept = Served { content: before.content, public_key: before.public_key };
             served.entry(place.clone()).or_insert(kept);
         }
@@ -257,7 +260,7 @@ impl Loaded {
         }
         ring.change(|snapshot| {
             for public_key in &self.leaving {
-                if snapshot.get(public_key).is_some_and(|key| key.origin() == Origin::File) {
+                if origin(snapshot, public_key) == Some(Origin::File) {
                     snapshot.remove(public_key);
                 }
             }
@@ -368,6 +371,10 @@ impl Password {
             }
         }
     }
+}
+
+fn origin(snapshot: &Snapshot, public_key: &PublicKey) -> Option<Origin> {
+    snapshot.get(public_key).map(|key| key.origin())
 }
 
 fn read_password(path: &Path) -> Result<Zeroizing<String>, Reason> {

@@ -18,7 +18,7 @@ fn a_reload_takes_in_new_and_changed_files_and_lets_vanished_ones_go() {
     bench.add_keystore("b", 5, "password");
     fs::remove_file(bench.path("keys/c.json")).unwrap();
     let loaded = bench.reload(&mut loader);
-    assert_eq!((loaded.entering.len(), loaded.leaving.len(), loaded.staying), (0, 2, 1));
+    assert_eq!(loaded.leaving.len(), 2);
     assert_eq!(bench.signing(), [1, 4, 5]);
 }
 
@@ -36,7 +36,7 @@ fn a_reload_opens_nothing_that_has_not_changed() {
     for _ in 0..3 {
         let loaded = bench.reload(&mut loader);
         assert_problems(&loaded, &[]);
-        assert_eq!((loaded.leaving.len(), loaded.staying), (0, 2));
+        assert!(loaded.leaving.is_empty());
     }
     assert_eq!(bench.signing(), [1, 2]);
 }
@@ -97,12 +97,15 @@ fn an_imported_key_stays_imported_when_a_file_has_it_too() {
     bench.ring.insert([Key::new(bench.secret(1), Origin::Imported, None)]);
     bench.add_keystore("a", 1, "password");
     let mut loader = bench.keystore_loader();
-    bench.reload(&mut loader);
+    // It does not even enter: what is kept of an imported key on disk must not become a copy of the file.
+    let loaded = loader.load(&bench.ring, Urgency::Start, &nothing_sealed, &|_| {});
+    assert!(loaded.entering.is_empty());
     let public_key = bench.secret(1).public_key();
     assert!(!bench.ring.key(&public_key).unwrap().is_readonly());
     // The file goes: the imported key does not.
     fs::remove_file(bench.path("keys/a.json")).unwrap();
-    bench.reload(&mut loader);
+    let loaded = bench.reload(&mut loader);
+    assert!(loaded.leaving.is_empty());
     assert_eq!(bench.signing(), [1]);
     // The imported key goes while the file is back: the next reload serves the file's.
     bench.add_keystore("a", 1, "password");
