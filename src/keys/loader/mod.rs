@@ -234,8 +234,10 @@ impl Loader {
         let keys = |served: &BTreeMap<Place, Served>| -> BTreeSet<PublicKey> {
             served.values().map(|served| served.public_key).collect()
         };
-        let gone = &keys(&self.served) - &keys(served);
-        gone.into_iter().filter(|key| origin(snapshot, key) == Some(Origin::File)).collect()
+        let still = keys(served);
+        let mut gone = keys(&self.served);
+        gone.retain(|key| !still.contains(key) && origin(snapshot, key) == Some(Origin::File));
+        gone.into_iter().collect()
     }
 
     /// Goes on serving what came from a file that failed now: from that document of it, or from all of it, or from the
