@@ -55,7 +55,7 @@ pub fn run() -> ExitCode {
 /// environment variable BLS_SIGNER_NAME or in the TOML file of --config (or BLS_SIGNER_CONFIG), in capitals or small
 /// letters and with _ for -. Flags win over the environment, and the environment over the file.
 #[derive(Parser)]
-#[command(name = "bls-signer", version, args_conflicts_with_subcommands = true)]
+#[command(name = "bls-signer", version, args_conflicts_with_subcommands = true, after_long_help = EXIT_STATUS)]
 struct Arguments {
     #[command(flatten)]
     serve: serve::Options,
@@ -232,6 +232,14 @@ fn chain(error: &dyn std::error::Error) -> String {
     }
     text.replace('\n', " ")
 }
+
+const EXIT_STATUS: &str = "\
+Exit status:
+  0   done
+  1   a fault: trying again may help
+  2   arguments that cannot be read
+  75  another process has the state directory
+  78  a configuration that cannot be used: trying again does not help";
 
 #[cfg(test)]
 mod tests {
