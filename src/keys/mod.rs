@@ -18,10 +18,10 @@ mod ring;
 mod seal;
 mod secret;
 
-pub(crate) use self::handover::{Handover, HandoverError, Inherited};
-pub(crate) use self::import::{EncryptedKey, ImportError, Importer};
-pub(crate) use self::kdf::{KdfLimits, KdfPool, OverBudget, Urgency};
-pub(crate) use self::key::{HeldSignature, Key, Origin, ReleaseError};
-pub(crate) use self::ring::{Inserted, Ring, Snapshot};
+pub(crate) use self::handover::{Handover, Inherited};
+pub(crate) use self::import::{EncryptedKey, Importer};
+pub(crate) use self::kdf::{KdfLimits, KdfPool, Urgency};
+pub(crate) use self::key::{Key, Origin, ReleaseError};
+pub(crate) use self::ring::Ring;
 pub(crate) use self::seal::{Seal, SealError};
 pub(crate) use self::secret::{SecretKey, SecretKeyError};

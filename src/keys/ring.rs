@@ -42,10 +42,6 @@ impl Ring {
         self.keys.load().len()
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.keys.load().is_empty()
-    }
-
     /// All keys of this moment, sorted by public key.
     pub(crate) fn snapshot(&self) -> Arc<Snapshot> {
         self.keys.load_full()
@@ -94,7 +90,7 @@ mod tests {
     #[test]
     fn finds_what_was_inserted_and_lists_it_sorted() {
         let (ring, memory) = (Ring::new(), LockedMemory::new().unwrap());
-        assert!(ring.is_empty());
+        assert_eq!(ring.len(), 0);
         assert_eq!(ring.insert((1..=20).map(|i| key(i, &memory))), vec![Inserted::New; 20]);
         assert_eq!(ring.len(), 20);
         let listed: Vec<PublicKey> = ring.snapshot().keys().copied().collect();

@@ -43,6 +43,7 @@ impl Seal {
     }
 
     /// The text of a new secret, without a line end.
+    #[cfg(test)]
     pub(crate) fn generate() -> Result<Zeroizing<String>, SealError> {
         let mut bytes = Zeroizing::new([0; 32]);
         getrandom::fill(&mut *bytes).map_err(|error| SealError::Keystore(KeystoreError::Random(error)))?;

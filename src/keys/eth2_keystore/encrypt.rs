@@ -13,6 +13,13 @@ use crate::keys::SecretKey;
 
 /// How expensive guessing the password is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        reason = "the daemon makes light keystores only; those of the standard's cost are for tests"
+    )
+)]
 pub(crate) enum KdfCost {
     /// scrypt with the standard's parameters: 256 MiB and most of a second.
     Scrypt,

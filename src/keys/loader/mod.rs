@@ -288,11 +288,6 @@ impl Place {
         Self { path, document: 0 }
     }
 
-    /// The whole path: for the log, not for callers.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The name without the directory.
     pub(crate) fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();

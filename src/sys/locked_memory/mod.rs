@@ -119,6 +119,7 @@ impl LockedMemory {
     }
 
     /// How many secrets it holds.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         let slots = self.slots();
         (slots.next as usize).saturating_sub(slots.free.len())
