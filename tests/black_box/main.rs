@@ -14,11 +14,13 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod command_line;
+mod demonstration;
 #[path = "../support/full_history.rs"]
 mod full_history;
 mod guards;
 mod hostile_protocol;
 mod hostile_requests;
+mod http_2;
 mod keymanager;
 mod kill;
 mod lifecycle;

@@ -152,6 +152,14 @@ impl Connection {
         Ok(answer)
     }
 
+    /// The next bytes, whatever they are.
+    pub fn take(&mut self, length: usize) -> Vec<u8> {
+        while self.received.len() < length {
+            self.receive().unwrap_or_else(|error| panic!("no more bytes: {error}"));
+        }
+        self.received.drain(..length).collect()
+    }
+
     /// Whether the daemon closes the connection without a further byte.
     pub fn is_closed(&mut self) -> bool {
         if !self.received.is_empty() {

@@ -1,0 +1,145 @@
+//! HTTP/2 without TLS and with prior knowledge, in frames of our own making: what it must do and what it must survive.
+
+use std::collections::BTreeMap;
+
+use crate::support::{Connection, Daemon, Key, Request, randao_reveal};
+
+#[test]
+fn answers_over_http_2_as_over_http_1() {
+    let daemon = signer();
+    let mut connection = open(&daemon);
+    connection.send(&frame(HEADERS, END_HEADERS | END_STREAM, 1, UPCHECK_HEADERS));
+    assert_eq!(connection.body_of(1), b"OK");
+
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    let expected = daemon.sign(&key, &randao_reveal(1)).body;
+    let path = format!("/api/v1/eth2/sign/{}", key.name());
+    // Several at once, as that is what HTTP/2 is for.
+    for stream in [3, 5, 7] {
+        connection.send(&frame(HEADERS, END_HEADERS, stream, &post_headers(&path)));
+        connection.send(&frame(DATA, END_STREAM, stream, randao_reveal(1).to_string().as_bytes()));
+    }
+    for stream in [7, 3, 5] {
+        assert_eq!(connection.body_of(stream), expected, "stream {stream}");
+    }
+}
+
+#[test]
+fn rapid_resets_of_http_2_streams_cost_the_connection_and_no_memory() {
+    let daemon = signer();
+    let before = resident_kib(&daemon);
+    for _ in 0..20 {
+        let mut connection = open(&daemon);
+        for stream in (1..20_000).step_by(2) {
+            let mut burst = frame(HEADERS, END_HEADERS | END_STREAM, stream, UPCHECK_HEADERS);
+            burst.extend(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+            if connection.connection.try_send(&burst).is_err() {
+                break;
+            }
+        }
+    }
+    assert_stays_small(&daemon, before);
+}
+
+#[test]
+fn endless_http_2_continuations_cost_the_connection_and_no_memory() {
+    let daemon = signer();
+    let before = resident_kib(&daemon);
+    for _ in 0..4 {
+        let mut connection = open(&daemon);
+        connection.send(&frame(HEADERS, END_STREAM, 1, UPCHECK_HEADERS));
+        // A header field of 16 KB without indexing, over and over, and never an END_HEADERS.
+        let mut field = vec![0, 1, b'x', 0x7f, 0x81, 0x7c];
+        field.resize(16_000, b'a');
+        let taken = (0..10_000)
+            .take_while(|_| connection.connection.try_send(&frame(CONTINUATION, 0, 1, &field)).is_ok())
+            .count();
+        assert!(taken < 10_000, "160 MB of headers were taken");
+    }
+    assert_stays_small(&daemon, before);
+}
+
+fn signer() -> Daemon {
+    Daemon::start(&["--network", "minimal"])
+}
+
+fn open(daemon: &Daemon) -> Http2 {
+    let mut connection = Connection::open(&daemon.socket());
+    connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
+    connection.send(&frame(SETTINGS, 0, 0, &[]));
+    Http2 { connection, bodies: BTreeMap::new() }
+}
+
+/// A connection, and what has come over it.
+struct Http2 {
+    connection: Connection,
+    /// By stream: what its answer's body has so far, and whether that is all.
+    bodies: BTreeMap<u32, (Vec<u8>, bool)>,
+}
+
+impl Http2 {
+    fn send(&mut self, bytes: &[u8]) {
+        self.connection.send(bytes);
+    }
+
+    /// Takes frames until the stream's answer is whole.
+    fn body_of(&mut self, stream: u32) -> &[u8] {
+        while !self.bodies.get(&stream).is_some_and(|(_, whole)| *whole) {
+            let head = self.connection.take(9);
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let (kind, flags) = (head[3], head[4]);
+            let of = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            let payload = self.connection.take(length as usize);
+            assert!(![RST_STREAM, GOAWAY].contains(&kind), "frame {kind} on stream {of}: {payload:?}");
+            let (body, whole) = self.bodies.entry(of).or_default();
+            if kind == DATA {
+                body.extend(payload);
+            }
+            *whole |= [DATA, HEADERS].contains(&kind) && flags & END_STREAM != 0;
+        }
+        &self.bodies[&stream].0
+    }
+}
+
+/// HPACK: `:method POST`, `:scheme http`, `:authority localhost`, and the path with its length in front.
+fn post_headers(path: &str) -> Vec<u8> {
+    let mut headers = b"\x83\x86\x01\x09localhost\x04".to_vec();
+    // A length below 127 is a byte; a path here has 116.
+    headers.push(u8::try_from(path.len()).unwrap());
+    headers.extend(path.bytes());
+    headers
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+    let mut frame = vec![length[1], length[2], length[3], kind, flags];
+    frame.extend(stream.to_be_bytes());
+    frame.extend(payload);
+    frame
+}
+
+#[track_caller]
+fn assert_stays_small(daemon: &Daemon, before_kib: u64) {
+    let grown = resident_kib(daemon).saturating_sub(before_kib);
+    assert!(grown < 32 * 1024, "grew by {grown} KiB");
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+}
+
+fn resident_kib(daemon: &Daemon) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const GOAWAY: u8 = 7;
+const CONTINUATION: u8 = 9;
+const END_STREAM: u8 = 1;
+const END_HEADERS: u8 = 4;
+
+/// HPACK: `:method GET`, `:scheme http`, `:path /upcheck`, `:authority localhost`.
+const UPCHECK_HEADERS: &[u8] = b"\x82\x86\x04\x08/upcheck\x01\x09localhost";
