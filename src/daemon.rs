@@ -8,35 +8,41 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{self, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
-use crate::api::Signer;
-use crate::bls;
+use crate::api::status_line::{keep_telling, status_line};
+use crate::api::{LastDuty, Signer};
+use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
+use crate::custody::{self, StartError};
 use crate::http::guard::{AllowedHosts, Guard, TokenDigest};
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
-use crate::keys::{Importer, KdfLimits, KdfPool};
 use crate::ledger::{self, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::permit::Permits;
 use crate::supervisor::activation::{self, Inherited};
 use crate::supervisor::listeners::{self, Listener, SocketFile};
-use crate::supervisor::notify::{self, Notifier};
+use crate::supervisor::notify::{self, Notifier, tell};
 use crate::supervisor::watchdog::{self, Probe};
 use crate::sys::hardening::{self, HardeningError};
-use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Environment) -> Result<(), Error> {
     let runtime = runtime()?;
-    let _context = runtime.enter();
-    // Before anything else, so that a signal during a long start ends it in good order too.
-    let terminated = terminated()?;
-    let daemon = Daemon::start(settings, inherited, environment)?;
-    let outcome = runtime.block_on(daemon.serve(terminated));
+    let outcome = runtime.block_on(async {
+        let terminated = terminated()?;
+        tokio::pin!(terminated);
+        let daemon = tokio::select! {
+            daemon = Daemon::start(settings, inherited, environment) => daemon?,
+            // Loading keys may take minutes; nothing is lost by breaking it off.
+            () = &mut terminated => return Ok(()),
+        };
+        daemon.serve(terminated).await
+    });
     // Key derivations that nobody waits for any more are not waited for either.
     runtime.shutdown_background();
     outcome
@@ -48,27 +54,35 @@ pub(crate) struct Daemon {
     service: Arc<Service>,
     endpoints: Vec<Endpoint>,
     limits: Limits,
-    notifier: Notifier,
+    notifier: Arc<Notifier>,
     /// Removed when the daemon goes.
     _socket_files: Vec<SocketFile>,
 }
 
 impl Daemon {
-    /// Starts in the order that leaves nothing half done. Within a runtime, for its sockets.
-    pub(crate) fn start(
+    /// Starts in the order that leaves nothing half done.
+    pub(crate) async fn start(
         settings: &Settings,
         inherited: Inherited,
         environment: &Environment,
     ) -> Result<Self, Error> {
         hardening::harden_process()?;
         bls::self_test()?;
-        let notifier = Notifier::new(environment)?;
+        let notifier = Arc::new(Notifier::new(environment)?);
         let opened = listeners::open(settings, inherited)?;
         let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
         let network = Network::load(&settings.network)?;
         let ledger = open_ledger(settings, &network)?;
+        let custody = Arc::new(custody::start(&settings.keys, opened.stored, &ledger, &notifier).await?);
         let permits = Permits { refuse_raw_roots: settings.raw_roots == RawRoots::Refuse };
-        let signer = Arc::new(Signer::new(network, ledger, permits, importer(settings)?));
+        let signer = Arc::new(Signer {
+            network,
+            ledger,
+            custody,
+            permits,
+            hashes: HashCache::new(),
+            last_duty: LastDuty::default(),
+        });
 
         let guard = Guard::new(
             AllowedHosts::new(&settings.allowed_hosts),
@@ -107,9 +121,14 @@ impl Daemon {
     /// The ledger broke and there is a supervisor to start the process again. Without one the daemon goes on with what
     /// needs no ledger, its health red.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        let (keys, network) = (self.signer.ring.len(), self.signer.network.name());
-        tracing::info!(keys, network, "ready");
-        tell(self.notifier.ready(&format!("{keys} keys on {network}")));
+        let hangups = signal(SignalKind::hangup()).map_err(Error::Signals)?;
+        let status = status_line(&self.signer);
+        tracing::info!("ready: {status}");
+        tell(self.notifier.ready(&status));
+        let _companions = AbortOnDrop::all([
+            tokio::spawn(keep_telling(Arc::clone(&self.signer), Arc::clone(&self.notifier))),
+            tokio::spawn(reload_on(hangups, Arc::clone(&self.signer), Arc::clone(&self.notifier))),
+        ]);
 
         let supervised = self.notifier.is_supervised();
         let broken = self.signer.ledger.broken();
@@ -138,6 +157,35 @@ impl Daemon {
         serving.await;
         tracing::info!("stopped");
         outcome
+    }
+}
+
+/// Reloads the key files at each SIGHUP, between `RELOADING=1` and `READY=1` (systemd.service(5), `Type=notify-reload`).
+async fn reload_on(mut hangups: Signal, signer: Arc<Signer>, notifier: Arc<Notifier>) {
+    while hangups.recv().await.is_some() {
+        tell(notifier.reloading());
+        match signer.custody.begin_reload() {
+            Some(reload) => reload.run(&signer.ledger).await,
+            None => tracing::warn!("SIGHUP while a reload runs: it is not done twice"),
+        }
+        tell(notifier.ready(&status_line(&signer)));
+    }
+}
+
+/// Tasks that end with the daemon.
+struct AbortOnDrop(Vec<JoinHandle<()>>);
+
+impl AbortOnDrop {
+    fn all(tasks: impl IntoIterator<Item = JoinHandle<()>>) -> Self {
+        Self(tasks.into_iter().collect())
+    }
+}
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        for task in &self.0 {
+            task.abort();
+        }
     }
 }
 
@@ -190,14 +238,6 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
     })
 }
 
-fn importer(settings: &Settings) -> Result<Importer, LockedMemoryError> {
-    let memory = LockedMemory::new()?;
-    tracing::debug!(kind = memory.kind(), "keys are held in locked memory");
-    let limits =
-        KdfLimits { memory: u64::from(settings.keys.kdf_memory_mib.get()) << 20, ..KdfLimits::default() };
-    Ok(Importer::new(memory, Arc::new(KdfPool::new(limits))))
-}
-
 fn endpoint_socket(socket: activation::Socket, tls: Option<&Tls>) -> io::Result<server::Socket> {
     Ok(match socket {
         activation::Socket::Unix(listener) => server::Socket::Unix(UnixListener::from_std(listener)?),
@@ -205,13 +245,6 @@ fn endpoint_socket(socket: activation::Socket, tls: Option<&Tls>) -> io::Result<
             server::Socket::Tcp(TcpListener::from_std(listener)?, tls.cloned())
         }
     })
-}
-
-/// A supervisor that cannot be told is no reason to stop signing.
-fn tell(told: Result<(), notify::Error>) {
-    if let Err(error) = told {
-        tracing::warn!(%error, "the service manager could not be told");
-    }
 }
 
 /// Why the daemon could not start.
@@ -232,7 +265,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Ledger(#[from] ledger::OpenError),
     #[error(transparent)]
-    Memory(#[from] LockedMemoryError),
+    Keys(#[from] StartError),
     #[error(transparent)]
     Notify(#[from] notify::Error),
     #[error("the runtime cannot be started")]

@@ -20,6 +20,7 @@ pub mod primitives;
 
 mod api;
 mod config;
+mod custody;
 mod daemon;
 mod http;
 mod keys;

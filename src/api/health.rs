@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Signer;
+use crate::custody::Endurance;
 use crate::http::answer::Answer;
 use crate::ledger;
 
@@ -26,7 +27,7 @@ pub(crate) fn health(signer: &Signer) -> Answer {
     let healthy = checks(signer).iter().all(|check| check.status == Status::Up);
     let (status, code) =
         if healthy { ("healthy", StatusCode::OK) } else { ("unhealthy", StatusCode::SERVICE_UNAVAILABLE) };
-    Answer::json(&Health { status, keys_loaded: signer.ring.len() }).with_status(code)
+    Answer::json(&Health { status, keys_loaded: signer.custody.ring().len() }).with_status(code)
 }
 
 #[derive(Serialize)]
@@ -73,13 +74,21 @@ fn checks(signer: &Signer) -> Vec<Check> {
         ledger::Health::Off => ("off", Status::Up),
         ledger::Health::Broken(_) => ("broken", Status::Down),
     };
+    // A file that gives no key stops nobody else, so it is told and turns nothing red.
+    let problems = signer.custody.problems();
+    let keys = json!({
+        "keys-loaded": signer.custody.ring().len(),
+        "error-count": problems.len(),
+        "files-not-loaded": *problems,
+        "imported-keys": match signer.custody.endurance() {
+            Endurance::Sealed => "sealed on disk",
+            Endurance::HandedOver => "in memory, kept by the service manager over a restart",
+            Endurance::MemoryOnly => "in memory only",
+        },
+    });
     vec![
         Check { id: "default-check", status: Status::Up, data: None },
         Check { id: "slashing-protection", status, data: Some(json!({ "slashing-protection": protection })) },
-        Check {
-            id: "keys-check",
-            status: Status::Up,
-            data: Some(json!({ "keys-loaded": signer.ring.len() })),
-        },
+        Check { id: "keys-check", status: Status::Up, data: Some(keys) },
     ]
 }

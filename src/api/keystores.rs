@@ -15,9 +15,10 @@ use zeroize::Zeroizing;
 
 use super::Signer;
 use crate::bls::PublicKey;
+use crate::custody::Endurance;
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
-use crate::keys::{EncryptedKey, Importer, Key};
+use crate::keys::{EncryptedKey, Importer, Key, SealError};
 use crate::ledger::{Arrival, Arrived, Departed, Departure, Farewell, Fault, Interchange};
 
 /// `GET`: `{data: [{validating_pubkey, derivation_path, readonly}]}`, sorted by key.
@@ -28,7 +29,7 @@ pub(crate) fn list(signer: &Signer) -> Answer {
         derivation_path: Option<&'a str>,
         readonly: bool,
     }
-    let keys = signer.ring.snapshot();
+    let keys = signer.custody.ring().snapshot();
     let data = keys.values().map(|key| Listed {
         validating_pubkey: key.public_key().to_string(),
         derivation_path: key.derivation_path(),
@@ -43,16 +44,19 @@ pub(crate) fn list(signer: &Signer) -> Answer {
 /// that keystore's `error` and never touches the ones beside it.
 pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Problem> {
     let request = ImportRequest::parse(body)?;
-    let opened = open_all(signer.importer.clone(), request.items).await?;
+    let opened = open_all(signer.custody.importer().clone(), request.items).await?;
 
-    let _turn = signer.key_changes.lock().await;
+    let _turn = signer.custody.turn().await;
     let mut seen = HashSet::new();
     let mut fresh = Vec::new();
     let mut outcomes = Vec::with_capacity(opened.len());
     for outcome in opened {
         outcomes.push(match outcome {
             Err(reason) => Outcome::Known(Status::error(reason)),
-            Ok(key) if !seen.insert(key.public_key()) || signer.ring.key(&key.public_key()).is_some() => {
+            Ok(key)
+                if !seen.insert(key.public_key())
+                    || signer.custody.ring().key(&key.public_key()).is_some() =>
+            {
                 Outcome::Known(Status::of("duplicate"))
             }
             Ok(key) => {
@@ -83,7 +87,13 @@ async fn enter(
     keys: Vec<Key>,
     history: Option<Interchange>,
 ) -> Result<Vec<Status>, Problem> {
-    let arrivals = keys.iter().map(|key| Arrival { public_key: key.public_key(), keystore: None }).collect();
+    let arrivals = keys.iter().map(|key| {
+        let keystore = signer.custody.sealed(key)?;
+        Ok(Arrival { public_key: key.public_key(), keystore })
+    });
+    let arrivals = arrivals.collect::<Result<Vec<_>, SealError>>().map_err(|error| {
+        Problem::fault("the keys cannot be sealed, so none was imported: see the signer's log", error)
+    })?;
     let with_history = history.is_some();
     let arrived = match signer.ledger.activate(arrivals, history).await {
         Ok(Ok(arrived)) => arrived,
@@ -109,18 +119,18 @@ async fn enter(
             Arrived::Active { deleted_before } => {
                 tracing::info!(public_key = %key.public_key(), "key imported");
                 entering.push(key);
-                Status { status: "imported", message: deleted_before.then(|| DELETED_BEFORE.to_owned()) }
+                Status::imported(deleted_before, signer.custody.endurance())
             }
         });
     }
-    signer.ring.insert(entering);
+    signer.custody.admit(entering);
     Ok(statuses)
 }
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
 pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
     let request: DeleteRequest = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
-    let _turn = signer.key_changes.lock().await;
+    let _turn = signer.custody.turn().await;
 
     let mut seen = HashSet::new();
     let mut departures = Vec::new();
@@ -130,7 +140,7 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Probl
             outcomes.push(Outcome::Known(Status::error(NO_PUBLIC_KEY)));
             continue;
         };
-        let key = signer.ring.key(&public_key);
+        let key = signer.custody.ring().key(&public_key);
         if key.as_ref().is_some_and(|key| key.is_readonly()) {
             outcomes.push(Outcome::Known(Status::error(READONLY)));
             continue;
@@ -159,7 +169,7 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (vec::IntoIter
         .map(|departure| departure.public_key)
         .collect();
     let farewell = signer.ledger.delete(departures.clone()).await;
-    signer.ring.remove(&leaving);
+    signer.custody.dismiss(&leaving);
     for public_key in &leaving {
         tracing::info!(%public_key, "key deleted");
     }
@@ -256,6 +266,18 @@ impl Status {
         Self { status, message: None }
     }
 
+    fn imported(deleted_before: bool, endurance: Endurance) -> Self {
+        let endurance = match endurance {
+            Endurance::Sealed => None,
+            Endurance::HandedOver => Some(HANDED_OVER),
+            Endurance::MemoryOnly => Some(MEMORY_ONLY),
+        };
+        let notes: Vec<&str> =
+            deleted_before.then_some(DELETED_BEFORE).into_iter().chain(endurance).collect();
+        let message = (!notes.is_empty()).then(|| notes.join("; "));
+        Self { status: "imported", message }
+    }
+
     fn departed(departed: Departed) -> Self {
         Self::of(match departed {
             Departed::Deleted => "deleted",
@@ -270,6 +292,9 @@ impl Status {
 }
 
 const DELETED_BEFORE: &str = "the key was deleted here before; what it signed then still binds it";
+const HANDED_OVER: &str = "the key is kept in memory: it survives a restart of the service, but not its stop";
+const MEMORY_ONLY: &str =
+    "the key is kept in memory only: it is gone when the signer ends (give --seal-file to keep keys)";
 const NO_PUBLIC_KEY: &str = "this is no BLS public key: 96 hexadecimal digits are expected";
 const READONLY: &str = "the key comes from a file of this host: take the file away and reload the signer";
 const NOT_RECORDED: &str = "the deletion could not be recorded: the key does not sign any more, but may come back with \

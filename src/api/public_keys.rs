@@ -5,6 +5,6 @@ use crate::http::answer::Answer;
 
 /// Answers a JSON array of public keys, `0x` and lower case, sorted.
 pub(crate) fn list(signer: &Signer) -> Answer {
-    let keys: Vec<String> = signer.ring.snapshot().keys().map(ToString::to_string).collect();
+    let keys: Vec<String> = signer.custody.ring().snapshot().keys().map(ToString::to_string).collect();
     Answer::json(&keys)
 }

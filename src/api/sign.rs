@@ -29,7 +29,7 @@ pub(crate) async fn sign(
     let key = identifier
         .parse::<PublicKey>()
         .ok()
-        .and_then(|public_key| signer.ring.key(&public_key))
+        .and_then(|public_key| signer.custody.ring().key(&public_key))
         .ok_or_else(|| Problem::unknown_key(identifier))?;
     let (kind, signing_root) = (duty.kind(), duty.signing_root());
 
@@ -43,6 +43,7 @@ pub(crate) async fn sign(
     let cleared = judged.cleared().await?;
     let signature = held.release(cleared)?;
 
+    signer.last_duty.now();
     match kind {
         // What was signed cannot be said for a raw root, so that it was is on record.
         Kind::RawRoot => {

@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Environment};
+use crate::custody::StartError;
 use crate::daemon;
 use crate::ledger::OpenError;
 use crate::supervisor::{activation, listeners, logging};
@@ -163,11 +164,17 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
             | listeners::Error::Stale { .. } => ExitStatus::Fault,
         },
         daemon::Error::Tls(_) | daemon::Error::Network(_) => ExitStatus::Configuration,
+        daemon::Error::Keys(error) => match error {
+            StartError::SealFile { .. }
+            | StartError::Seal { .. }
+            | StartError::SealMissing { .. }
+            | StartError::Unseal(_) => ExitStatus::Configuration,
+            StartError::Memory(_) | StartError::Ledger(_) | StartError::Files(_) => ExitStatus::Fault,
+        },
         daemon::Error::Ledger(error) => ledger_status(error),
         daemon::Error::Hardening(_)
         | daemon::Error::SelfTest(_)
         | daemon::Error::Socket { .. }
-        | daemon::Error::Memory(_)
         | daemon::Error::Notify(_)
         | daemon::Error::LedgerBroke(_)
         | daemon::Error::Runtime(_)

@@ -31,6 +31,7 @@ impl RawSettings {
             keystores_path: self.keystores_path.or(weaker.keystores_path),
             keystores_passwords_path: self.keystores_passwords_path.or(weaker.keystores_passwords_path),
             key_config_path: self.key_config_path.or(weaker.key_config_path),
+            fd_store: self.fd_store.or(weaker.fd_store),
             kdf_memory: self.kdf_memory.or(weaker.kdf_memory),
             max_connections: self.max_connections.or(weaker.max_connections),
             max_requests: self.max_requests.or(weaker.max_requests),

@@ -20,7 +20,7 @@ pub(crate) use access::{AuthToken, Tls};
 pub(crate) use environment::Environment;
 pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
-pub(crate) use settings::Settings;
+pub(crate) use settings::{KeySources, Settings};
 pub(crate) use values::{LogLevel, RawRoots, Switch};
 
 /// Reads the file (`--config`, else `BLS_SIGNER_CONFIG`, else none) and the environment, lays the flags over them and

@@ -76,6 +76,10 @@ pub(crate) struct RawSettings {
     /// Directory of Web3Signer key configuration files (YAML)
     #[arg(long, value_name = "DIRECTORY", help_heading = KEYS)]
     pub(crate) key_config_path: Option<PathBuf>,
+    /// Hand keys in memory to systemd's file descriptor store, so that they survive a restart [default: on without a
+    /// seal secret]
+    #[arg(long, value_name = "on|off", help_heading = KEYS)]
+    pub(crate) fd_store: Option<Switch>,
     /// Memory for decrypting keystores, in MiB [default: 512]
     #[arg(long, value_name = "MIB", help_heading = KEYS)]
     pub(crate) kdf_memory: Option<NonZeroU32>,

@@ -52,6 +52,8 @@ pub(crate) struct KeySources {
     pub(crate) keystores: Option<KeystoreDirectory>,
     /// A directory of Web3Signer's key configuration files.
     pub(crate) key_config: Option<PathBuf>,
+    /// Whether keys in memory are handed to the service manager, to survive a restart.
+    pub(crate) fd_store: bool,
     /// What decryption may allocate at one time, in MiB.
     pub(crate) kdf_memory_mib: NonZeroU32,
 }
@@ -93,6 +95,7 @@ impl Settings {
         if let Some(Err(exposed)) = tls.as_ref().map(|tls| refuse_exposed("the TLS key", &tls.key)) {
             warnings.push(exposed.to_string());
         }
+        let seal = seal_file(raw.seal_file, environment)?;
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
@@ -103,7 +106,9 @@ impl Settings {
             ledger: ledger(raw.slashing_protection, raw.require_ledger, raw.state_dir, environment)?,
             raw_roots: raw.raw_roots.unwrap_or_default(),
             keys: KeySources {
-                seal_file: seal_file(raw.seal_file, environment)?,
+                // Sealed keys are on disk: nothing is gained by a second place that knows them.
+                fd_store: raw.fd_store.map_or(seal.is_none(), Switch::is_on),
+                seal_file: seal,
                 keystores: keystores(raw.keystores_path, raw.keystores_passwords_path)?,
                 key_config: raw.key_config_path,
                 kdf_memory_mib: raw.kdf_memory.unwrap_or(KDF_MEMORY_MIB),

@@ -43,8 +43,7 @@ impl Guard {
         if credentials.next().is_some() {
             return Err(wrong);
         }
-        let (scheme, given) =
-            value.to_str().map(|text| text.split_once(' ').unwrap_or((text, ""))).unwrap_or_default();
+        let (scheme, given) = value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(GuardRefusal::Token);
         }

@@ -15,6 +15,8 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: Method::GET,    path: "/api/v1/eth2/publicKeys",           role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::PublicKeys },
     Route { method: Method::POST,   path: "/api/v1/eth2/sign/{identifier}",    role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 32*MIB, produces: Produces::JsonOrText, endpoint: Endpoint::Sign },
     Route { method: Method::GET,    path: "/api/v1/eth2/highWatermark",        role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::HighWatermark },
+    Route { method: Method::GET,    path: "/reload",                           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::ReloadStatus },
+    Route { method: Method::POST,   path: "/reload",                           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::Reload },
     Route { method: Method::GET,    path: "/eth/v1/keystores",                 role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::ListKeystores },
     Route { method: Method::POST,   path: "/eth/v1/keystores",                 role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 128*MIB,produces: Produces::JsonAlways, endpoint: Endpoint::ImportKeystores },
     Route { method: Method::DELETE, path: "/eth/v1/keystores",                 role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 4*MIB,  produces: Produces::JsonAlways, endpoint: Endpoint::DeleteKeystores },
@@ -58,6 +60,8 @@ pub(crate) enum Endpoint {
     ListKeystores,
     ImportKeystores,
     DeleteKeystores,
+    ReloadStatus,
+    Reload,
 }
 
 /// A request's route and the path segment that stood for `{identifier}`, empty where the path has none.

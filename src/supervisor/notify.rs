@@ -36,6 +36,15 @@ impl Notifier {
         Ok(Self { socket: Some((socket, address)), watchdog: watchdog(environment, std::process::id()) })
     }
 
+    /// A start that takes long: how far it is, and how much longer it may take until the next word.
+    pub(crate) fn starting(&self, status: &str, extend_by: Duration) -> Result<(), Error> {
+        let microseconds = extend_by.as_micros();
+        self.send(
+            "tell how far the start is",
+            &format!("STATUS={}\nEXTEND_TIMEOUT_USEC={microseconds}", one_line(status)),
+        )
+    }
+
     /// Whether somebody supervises the process and would start it again.
     pub(crate) fn is_supervised(&self) -> bool {
         self.socket.is_some()
@@ -101,6 +110,13 @@ impl Notifier {
         sendmsg(socket.as_raw_fd(), &text, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, Some(address))
             .map(drop)
             .map_err(|errno| Error { what, source: errno.into() })
+    }
+}
+
+/// A supervisor that cannot be told is no reason to stop signing: the log hears of it.
+pub(crate) fn tell(told: Result<(), Error>) {
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager could not be told");
     }
 }
 

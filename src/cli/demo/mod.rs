@@ -32,7 +32,7 @@ pub(crate) fn run(once: bool) -> Result<(), DemoError> {
     let runtime = daemon::runtime()?;
     runtime.block_on(async {
         let interrupted = daemon::terminated()?;
-        let daemon = Daemon::start(&settings, Inherited::default(), &environment)?;
+        let daemon = Daemon::start(&settings, Inherited::default(), &environment).await?;
         let url = format!("http://{}", daemon.tcp_address().ok_or(DemoError::NoAddress)?);
         let stop = Notify::new();
         let steps = async {

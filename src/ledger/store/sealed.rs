@@ -43,8 +43,12 @@ pub(super) fn apply(connection: &Connection, changes: &[SealedChange]) -> rusqli
             SealedChange::Put(position, SealedKeystore { json, derivation_path, copy_of, .. }) => {
                 connection
                     .prepare_cached(
-                        "INSERT OR REPLACE INTO sealed_keystores (key, keystore, derivation_path, copy_of) \
-                         VALUES (?1, ?2, ?3, ?4)",
+                        // A copy of a file never takes the place of an imported key, which has no other.
+                        "INSERT INTO sealed_keystores (key, keystore, derivation_path, copy_of) \
+                         VALUES (?1, ?2, ?3, ?4) \
+                         ON CONFLICT (key) DO UPDATE SET keystore = excluded.keystore, \
+                         derivation_path = excluded.derivation_path, copy_of = excluded.copy_of \
+                         WHERE excluded.copy_of IS NULL OR sealed_keystores.copy_of IS NOT NULL",
                     )?
                     .execute(params![row_id(*position), json, derivation_path, copy_of])?;
             }

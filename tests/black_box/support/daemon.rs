@@ -308,13 +308,14 @@ impl Daemon {
 
     /// Takes what has come over the notify socket; returns after a moment when nothing comes.
     fn hear(&mut self) {
+        let was_ready = self.notified.contains("READY=1");
         let mut message = [0; 4096];
         loop {
             match self.notify.recv(&mut message) {
                 Ok(length) => {
                     self.notified.push_str(&String::from_utf8_lossy(&message[..length]));
                     self.notified.push('\n');
-                    if self.notified.contains("READY=1") {
+                    if !was_ready && self.notified.contains("READY=1") {
                         return;
                     }
                 }

@@ -1,0 +1,49 @@
+//! `POST /reload` and `GET /reload`: read the key files again, as Web3Signer has it.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde::Serialize;
+
+use super::Signer;
+use crate::custody::{Operation, ReloadStatus};
+use crate::http::answer::Answer;
+
+/// `POST`: 202 when a reload has begun, 409 while another one runs.
+pub(crate) fn start(signer: &Arc<Signer>) -> Answer {
+    #[derive(Serialize)]
+    struct Started {
+        code: u16,
+        message: &'static str,
+    }
+    let Some(reload) = signer.custody.begin_reload() else {
+        let message = "a reload is running: ask again when GET /reload says that it has ended";
+        return Answer::json(&Started { code: 409, message }).with_status(StatusCode::CONFLICT);
+    };
+    let signer = Arc::clone(signer);
+    tokio::spawn(async move { reload.run(&signer.ledger).await });
+    Answer::json(&Started { code: 202, message: "the reload has begun" }).with_status(StatusCode::ACCEPTED)
+}
+
+/// `GET`: `{status, lastOperationTime?, lastError?}`, the time as RFC 3339.
+pub(crate) fn status(signer: &Signer) -> Answer {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Status {
+        status: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_operation_time: Option<String>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        last_error: Option<String>,
+    }
+    let ReloadStatus { operation, last_operation, last_error } = signer.custody.reload_status();
+    let status = match operation {
+        Operation::Idle => "idle",
+        Operation::Running => "running",
+        Operation::Completed => "completed",
+        Operation::CompletedWithErrors => "completed_with_errors",
+        Operation::Failed => "failed",
+    };
+    let last_operation_time = last_operation.map(|time| humantime::format_rfc3339_seconds(time).to_string());
+    Answer::json(&Status { status, last_operation_time, last_error })
+}

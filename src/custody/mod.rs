@@ -1,0 +1,114 @@
+//! Where the keys in use come from, and what keeps them when the process ends.
+//!
+//! | source | survives a restart by | deleted by |
+//! | --- | --- | --- |
+//! | the Keymanager API, with a seal secret | a sealed keystore in the ledger's file | the Keymanager API |
+//! | the Keymanager API, without one | systemd's file descriptor store, if there is one | the Keymanager API |
+//! | the operator's files | the files | taking the file away and a reload |
+//!
+//! `start` fills the ring before anything is served; `reload` reads the files again.
+
+mod reload;
+mod start;
+
+use std::sync::Mutex;
+
+use arc_swap::ArcSwap;
+
+pub(crate) use self::reload::{Operation, ReloadStatus};
+pub(crate) use self::start::{STORED_FDS, StartError, start};
+
+use crate::bls::PublicKey;
+use crate::keys::loader::Loader;
+use crate::keys::{Handover, Importer, Key, Ring, Seal, SealError};
+use crate::ledger::SealedKeystore;
+
+/// The keys in use and their keepers.
+pub(crate) struct Custody {
+    ring: Ring,
+    importer: Importer,
+    seal: Option<Seal>,
+    handover: Option<Handover>,
+    loader: Mutex<Loader>,
+    /// The names of files that gave no key at the last reading, for health; the log has the reasons.
+    problems: ArcSwap<Vec<String>>,
+    reload: reload::Progress,
+    /// Held while the set of keys changes, so that what was decided about a key still holds when it is done.
+    changes: tokio::sync::Mutex<()>,
+}
+
+impl Custody {
+    /// The keys that can sign.
+    pub(crate) fn ring(&self) -> &Ring {
+        &self.ring
+    }
+
+    /// Opens keystores; blocks.
+    pub(crate) fn importer(&self) -> &Importer {
+        &self.importer
+    }
+
+    /// Waits for the turn to change the set of keys; it lasts until the guard is dropped.
+    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.changes.lock().await
+    }
+
+    /// What to keep of an imported key on disk; `None` without a seal secret.
+    pub(crate) fn sealed(&self, key: &Key) -> Result<Option<SealedKeystore>, SealError> {
+        let Some(seal) = &self.seal else { return Ok(None) };
+        Ok(Some(SealedKeystore {
+            public_key: key.public_key(),
+            json: seal.seal(key.secret(), key.derivation_path())?,
+            derivation_path: key.derivation_path().map(str::to_owned),
+            copy_of: None,
+        }))
+    }
+
+    /// What happens to keys imported now when the process ends.
+    pub(crate) fn endurance(&self) -> Endurance {
+        match (&self.seal, &self.handover) {
+            (Some(_), _) => Endurance::Sealed,
+            (None, Some(_)) => Endurance::HandedOver,
+            (None, None) => Endurance::MemoryOnly,
+        }
+    }
+
+    /// Lets imported keys sign from now on. What the ledger has to know of them is durable by now.
+    pub(crate) fn admit(&self, keys: Vec<Key>) {
+        if let Some(handover) = &self.handover {
+            for key in &keys {
+                if let Err(error) = handover.remember(key) {
+                    let public_key = key.public_key();
+                    tracing::warn!(%public_key, %error, "the key will not survive a restart of the process");
+                }
+            }
+        }
+        self.ring.insert(keys);
+    }
+
+    /// Takes keys out of use.
+    pub(crate) fn dismiss(&self, public_keys: &[PublicKey]) {
+        for key in self.ring.remove(public_keys).into_iter().flatten() {
+            let Some(handover) = &self.handover else { continue };
+            if let Err(error) = handover.forget(&key) {
+                tracing::error!(public_key = %key.public_key(), %error, "the key may come back with a restart");
+            }
+        }
+    }
+
+    /// The names of files that gave no key when they were last read.
+    pub(crate) fn problems(&self) -> std::sync::Arc<Vec<String>> {
+        self.problems.load_full()
+    }
+}
+
+/// What becomes of imported keys when the process ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Endurance {
+    /// They are on disk, sealed.
+    Sealed,
+    /// They survive a restart of the service, not its stop.
+    HandedOver,
+    /// They are gone.
+    MemoryOnly,
+}

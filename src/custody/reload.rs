@@ -1,0 +1,178 @@
+//! Reading the operator's files again: new and changed keys enter, vanished ones leave, in one snapshot. A key that
+//! merely fails to load this time goes on being served, and is reported.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::SystemTime;
+
+use tokio::task::spawn_blocking;
+
+use super::Custody;
+use crate::bls::PublicKey;
+use crate::keys::loader::{self, FileKey, Loaded, SealedKey};
+use crate::keys::{Origin, Urgency};
+use crate::ledger::{Fault, Ledger, SealedKeystore};
+
+/// How the last reload went, as `GET /reload` tells it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct ReloadStatus {
+    pub(crate) operation: Operation,
+    /// When it ended.
+    pub(crate) last_operation: Option<SystemTime>,
+    /// What went wrong with it; cleared by the next one without errors.
+    pub(crate) last_error: Option<String>,
+}
+
+/// Web3Signer's words for it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Operation {
+    #[default]
+    Idle,
+    Running,
+    Completed,
+    CompletedWithErrors,
+    Failed,
+}
+
+/// Where a reload stands.
+#[derive(Default)]
+pub(super) struct Progress(Mutex<ReloadStatus>);
+
+impl Progress {
+    fn status(&self) -> MutexGuard<'_, ReloadStatus> {
+        // Only whole values are ever stored.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Custody {
+    /// How the last reload went.
+    pub(crate) fn reload_status(&self) -> ReloadStatus {
+        self.reload.status().clone()
+    }
+
+    /// Claims the reload; `None` while another one runs. It runs with [`Reload::run`].
+    pub(crate) fn begin_reload(self: &Arc<Self>) -> Option<Reload> {
+        let mut status = self.reload.status();
+        if status.operation == Operation::Running {
+            return None;
+        }
+        status.operation = Operation::Running;
+        Some(Reload { custody: Arc::clone(self) })
+    }
+
+    /// Reads the files; blocks. Nothing changes before [`take`].
+    pub(super) fn read_files(
+        &self,
+        urgency: Urgency,
+        sealed: SealedKey<'_>,
+        progress: &(dyn Fn(loader::Progress) + Sync),
+    ) -> Loaded {
+        let mut loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
+        loader.load(&self.ring, urgency, sealed, progress)
+    }
+
+    /// Sealed copies of the keys that were derived from their passwords just now, for a faster start.
+    fn copies(&self, entering: &[FileKey]) -> Vec<SealedKeystore> {
+        let Some(seal) = &self.seal else { return Vec::new() };
+        // An imported key is on disk already, in its own right.
+        let is_imported = |entry: &FileKey| {
+            self.ring.key(&entry.key.public_key()).is_some_and(|key| key.origin() == Origin::Imported)
+        };
+        let derived = entering.iter().filter(|entry| entry.derived && !is_imported(entry));
+        derived
+            .filter_map(|FileKey { key, content, .. }| {
+                let json = seal.seal(key.secret(), key.derivation_path()).ok()?;
+                let derivation_path = key.derivation_path().map(str::to_owned);
+                Some(SealedKeystore {
+                    public_key: key.public_key(),
+                    json,
+                    derivation_path,
+                    copy_of: Some(content.0),
+                })
+            })
+            .collect()
+    }
+}
+
+/// A reload that has been claimed.
+pub(crate) struct Reload {
+    custody: Arc<Custody>,
+}
+
+impl Reload {
+    /// Reads the files and takes over what changed. Requests go on meanwhile and see the old set or the new one.
+    pub(crate) async fn run(self, ledger: &Ledger) {
+        let custody = Arc::clone(&self.custody);
+        let _turn = self.custody.turn().await;
+        let reading =
+            spawn_blocking(move || custody.read_files(Urgency::Background, &|_| None, &|_| {})).await;
+        let outcome = match reading {
+            Ok(loaded) => take(&self.custody, ledger, loaded).await.map_err(|fault| fault.to_string()),
+            Err(error) => Err(error.to_string()),
+        };
+        let (operation, last_error) = match outcome {
+            Err(error) => {
+                tracing::error!(error, "the reload failed");
+                (Operation::Failed, Some(error))
+            }
+            Ok(0) => (Operation::Completed, None),
+            Ok(errors) => {
+                (Operation::CompletedWithErrors, Some(format!("{errors} key files could not be loaded")))
+            }
+        };
+        let status = ReloadStatus { operation, last_operation: Some(SystemTime::now()), last_error };
+        *self.custody.reload.status() = status;
+    }
+}
+
+impl Drop for Reload {
+    /// A reload that is dropped half way must not block all further ones.
+    fn drop(&mut self) {
+        let mut status = self.custody.reload.status();
+        if status.operation == Operation::Running {
+            status.operation = Operation::Failed;
+            status.last_error = Some("the reload was broken off".to_owned());
+        }
+    }
+}
+
+/// Takes over what was read: tells the log and the ledger, then changes the ring in one step. Says how many files failed.
+pub(super) async fn take(custody: &Custody, ledger: &Ledger, loaded: Loaded) -> Result<usize, Fault> {
+    for problem in &loaded.problems {
+        tracing::error!("a key file was not loaded: {problem}");
+    }
+    for duplicate in &loaded.duplicates {
+        let (public_key, first, second) = (duplicate.public_key, &duplicate.first, &duplicate.second);
+        tracing::warn!(%public_key, "{second} holds the same key as {first} and is passed over");
+    }
+    let problems: Vec<String> = loaded.problems.iter().map(|problem| problem.place.name()).collect();
+    let errors = problems.len();
+    let (entering, leaving) = (loaded.entering.len(), loaded.leaving.len());
+
+    let copies = custody.copies(&loaded.entering);
+    // A key that is imported too stays, and so does what is kept of it.
+    let is_of_a_file =
+        |key: &&PublicKey| custody.ring.key(key).is_some_and(|key| key.origin() == Origin::File);
+    let gone: Vec<PublicKey> = loaded.leaving.iter().filter(is_of_a_file).copied().collect();
+    loaded.apply(&custody.ring);
+    custody.problems.store(Arc::new(problems));
+    if entering > 0 || leaving > 0 {
+        tracing::info!(entering, leaving, errors, keys = custody.ring.len(), "key files read");
+    }
+    remember(ledger, copies, gone).await.map(|()| errors)
+}
+
+/// The copies are only there for speed, so a signer without a ledger does without them.
+async fn remember(ledger: &Ledger, copies: Vec<SealedKeystore>, gone: Vec<PublicKey>) -> Result<(), Fault> {
+    if copies.is_empty() && gone.is_empty() {
+        return Ok(());
+    }
+    let kept = async {
+        ledger.forget(gone).await?;
+        ledger.keep(copies).await
+    };
+    match kept.await {
+        Ok(()) | Err(Fault::Off) => Ok(()),
+        Err(fault) => Err(fault),
+    }
+}

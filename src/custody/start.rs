@@ -1,0 +1,236 @@
+//! Filling the ring before anything is served: what the predecessor handed over, the sealed keys, the operator's files.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tokio::task::spawn_blocking;
+use zeroize::Zeroizing;
+
+use super::Custody;
+use super::reload::{self, Progress};
+use crate::config::KeySources;
+use crate::keys::loader::{ContentHash, Loaded, Loader, Source};
+use crate::keys::{
+    Handover, Importer, Inherited, KdfLimits, KdfPool, Key, Origin, Ring, Seal, SealError, Urgency,
+};
+use crate::ledger::{Fault, Ledger, SealedKeystore};
+use crate::supervisor::activation::StoredFd;
+use crate::supervisor::notify::{Notifier, tell};
+use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
+
+/// The names under which systemd keeps the region of keys and its index.
+pub(crate) const STORED_FDS: [&str; 2] = ["keys-region", "keys-index"];
+
+/// Loads every key that is to be served. Slow where passwords have to be derived; the service manager is told how far.
+pub(crate) async fn start(
+    sources: &KeySources,
+    stored: Vec<StoredFd>,
+    ledger: &Ledger,
+    notifier: &Arc<Notifier>,
+) -> Result<Custody, StartError> {
+    let predecessor = take_over(stored);
+    let memory = match &predecessor {
+        Some(inherited) => Arc::clone(inherited.handover.memory()),
+        None => LockedMemory::new()?,
+    };
+    tracing::debug!(kind = memory.kind(), "keys are held in locked memory");
+    let limits = KdfLimits { memory: u64::from(sources.kdf_memory_mib.get()) << 20, ..KdfLimits::default() };
+    let importer = Importer::new(memory, Arc::new(KdfPool::new(limits)));
+    let seal = read_seal(sources, &importer)?;
+    let ring = Ring::new();
+
+    let handover = match predecessor {
+        Some(Inherited { handover, keys, lost }) => {
+            tracing::info!(keys = keys.len(), lost, "took over the keys of the process before");
+            ring.insert(keys);
+            Some(handover)
+        }
+        None if sources.fd_store && notifier.is_supervised() => hand_over(&importer, notifier),
+        None => None,
+    };
+    let copies = Arc::new(unseal(seal.as_ref(), &importer, &ring, ledger).await?);
+
+    let loader = Loader::new(file_sources(sources), importer.clone());
+    let custody = Custody {
+        ring,
+        importer,
+        seal,
+        handover,
+        loader: Mutex::new(loader),
+        problems: arc_swap::ArcSwap::default(),
+        reload: Progress::default(),
+        changes: tokio::sync::Mutex::new(()),
+    };
+    load_files(custody, copies, ledger, Arc::clone(notifier)).await
+}
+
+/// Keys that a process before us left with the service manager. Whatever is wrong with them costs the keys, not the
+/// start.
+fn take_over(stored: Vec<StoredFd>) -> Option<Inherited> {
+    let mut fds: HashMap<String, OwnedFd> =
+        stored.into_iter().map(|stored| (stored.name, stored.fd)).collect();
+    let [region, index] = STORED_FDS.map(|name| fds.remove(name));
+    match (region, index) {
+        (Some(region), Some(index)) => match Handover::resume(region, index) {
+            Ok(inherited) => Some(inherited),
+            Err(error) => {
+                tracing::error!(%error, "the keys of the process before cannot be taken over");
+                None
+            }
+        },
+        (None, None) => None,
+        (Some(_), None) | (None, Some(_)) => {
+            tracing::error!("the service manager kept only a part of the keys: they cannot be taken over");
+            None
+        }
+    }
+}
+
+/// Gives the region of keys and its index to the service manager.
+fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<Handover> {
+    let handover = match Handover::begin(importer.memory()) {
+        Ok(handover) => handover?,
+        Err(error) => {
+            tracing::warn!(%error, "keys in memory will not survive a restart");
+            return None;
+        }
+    };
+    let (region, index) = handover.files()?;
+    for (name, fd) in STORED_FDS.into_iter().zip([region, index]) {
+        if let Err(error) = notifier.remove_stored(name).and_then(|()| notifier.store(name, fd)) {
+            tracing::warn!(%error, "keys in memory will not survive a restart");
+            return None;
+        }
+    }
+    Some(handover)
+}
+
+fn read_seal(sources: &KeySources, importer: &Importer) -> Result<Option<Seal>, StartError> {
+    let Some(path) = &sources.seal_file else { return Ok(None) };
+    let text =
+        fs::read_to_string(path).map_err(|source| StartError::SealFile { path: path.clone(), source })?;
+    let seal = Seal::parse(&Zeroizing::new(text), importer.memory());
+    seal.map(Some).map_err(|source| StartError::Seal { path: path.clone(), source })
+}
+
+/// Sealed copies of the operator's keystores, by the content of the file that each is a copy of.
+type Copies = HashMap<[u8; 32], SealedKeystore>;
+
+/// Opens the sealed keys into the ring, and hands back those that are copies of files.
+async fn unseal(
+    seal: Option<&Seal>,
+    importer: &Importer,
+    ring: &Ring,
+    ledger: &Ledger,
+) -> Result<Copies, StartError> {
+    let mut copies = Copies::new();
+    let mut imported = Vec::new();
+    let mut start = Some(0);
+    while let Some(from) = start {
+        let page = match ledger.keystores(from, PAGE).await {
+            Ok(page) => page,
+            Err(Fault::Off) => break,
+            Err(fault) => return Err(StartError::Ledger(fault)),
+        };
+        for sealed in page.keystores {
+            match sealed.copy_of {
+                Some(content) => drop(copies.insert(content, sealed)),
+                None => imported.push(sealed),
+            }
+        }
+        start = page.next;
+    }
+    let Some(seal) = seal else {
+        return if imported.is_empty() {
+            Ok(Copies::new())
+        } else {
+            Err(StartError::SealMissing { keys: imported.len() })
+        };
+    };
+    let opened = importer
+        .pool()
+        .map(&imported, Urgency::Start, |sealed| open(seal, importer, sealed, Origin::Imported));
+    let keys = opened.into_iter().collect::<Result<Vec<_>, _>>().map_err(StartError::Unseal)?;
+    ring.insert(keys);
+    Ok(copies)
+}
+
+fn open(seal: &Seal, importer: &Importer, sealed: &SealedKeystore, origin: Origin) -> Result<Key, SealError> {
+    let secret = seal.open(&sealed.public_key, &sealed.json, importer.memory())?;
+    Ok(Key::new(secret, origin, sealed.derivation_path.as_deref().map(Into::into)))
+}
+
+fn file_sources(sources: &KeySources) -> Vec<Source> {
+    let keystores = sources.keystores.iter().map(|directory| Source::Keystores {
+        directory: directory.keystores.clone(),
+        passwords: directory.passwords.clone(),
+    });
+    let configs =
+        sources.key_config.iter().map(|directory| Source::KeyConfigs { directory: directory.clone() });
+    keystores.chain(configs).collect()
+}
+
+async fn load_files(
+    custody: Custody,
+    copies: Arc<Copies>,
+    ledger: &Ledger,
+    notifier: Arc<Notifier>,
+) -> Result<Custody, StartError> {
+    let reading = spawn_blocking(move || {
+        let sealed = |content: &ContentHash| {
+            let (seal, copy) = (custody.seal.as_ref()?, copies.get(&content.0)?);
+            seal.open(&copy.public_key, &copy.json, custody.importer.memory()).ok()
+        };
+        let told = Mutex::new(Instant::now());
+        let loaded = custody.read_files(Urgency::Start, &sealed, &|progress| {
+            let Ok(mut told) = told.try_lock() else { return };
+            if told.elapsed() < TELL_EVERY {
+                return;
+            }
+            *told = Instant::now();
+            let status = format!("loading keys: {} of {} files", progress.done, progress.total);
+            tracing::info!("{status}");
+            // The start may take as long as it moves.
+            tell(notifier.starting(&status, EXTEND_BY));
+        });
+        (custody, loaded)
+    });
+    let (custody, loaded): (Custody, Loaded) =
+        reading.await.map_err(|error| StartError::Files(error.into()))?;
+    reload::take(&custody, ledger, loaded).await.map_err(StartError::Ledger)?;
+    Ok(custody)
+}
+
+/// Why keys could not be loaded at all. A single bad file is none of these: it is reported and passed over.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StartError {
+    #[error(transparent)]
+    Memory(#[from] LockedMemoryError),
+    #[error("the seal secret {} cannot be read", path.display())]
+    SealFile { path: PathBuf, source: io::Error },
+    #[error("the seal secret {} cannot be used", path.display())]
+    Seal { path: PathBuf, source: SealError },
+    #[error(
+        "{keys} imported keys are sealed and there is no seal secret: give --seal-file, or the credential 'seal'"
+    )]
+    SealMissing { keys: usize },
+    #[error(
+        "a sealed key cannot be opened: give the seal secret that it was sealed with; nothing was changed"
+    )]
+    Unseal(#[source] SealError),
+    #[error("the sealed keys cannot be read")]
+    Ledger(#[source] Fault),
+    #[error("the key files cannot be read")]
+    Files(#[source] io::Error),
+}
+
+/// Sealed keys that are read from the ledger at a time.
+const PAGE: usize = 2_000;
+const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How long the service manager waits for the next word.
+const EXTEND_BY: Duration = Duration::from_secs(60);
