@@ -12,6 +12,9 @@ use super::listing::{Material, Password};
 
 /// Reads the documents of one file. Relative paths in it start at `directory`.
 pub(super) fn read(text: &str, directory: &Path) -> Vec<Result<Material, ConfigError>> {
+    if nesting(text) > DEEPEST {
+        return vec![Err(ConfigError::Nesting)];
+    }
     let mut documents = Vec::new();
     for document in serde_yaml_ng::Deserializer::from_str(text) {
         let document = Option::<Document>::deserialize(document);
@@ -41,6 +44,9 @@ pub(crate) enum ConfigError {
         /// Column, from 1.
         column: usize,
     },
+    /// Nested deeper than any key configuration. The time that the parser takes grows with the square of the depth.
+    #[error("it is nested too deeply")]
+    Nesting,
     /// YAML, but not of the right form.
     #[error("it is no key configuration: {0}")]
     Form(String),
@@ -64,7 +70,7 @@ pub(crate) enum ConfigError {
 impl ConfigError {
     /// Whether nothing after this document can be read.
     pub(super) fn ends_the_file(&self) -> bool {
-        matches!(self, Self::Syntax { .. })
+        matches!(self, Self::Syntax { .. } | Self::Nesting)
     }
 }
 
@@ -135,3 +141,19 @@ fn within(directory: &Path, member: &'static str, path: Option<PathBuf>) -> Resu
     }
     Ok(directory.join(path))
 }
+
+/// How deep brackets are nested. Those in strings and comments count as well, which is more than enough for a bound.
+fn nesting(text: &str) -> usize {
+    let (mut depth, mut deepest) = (0usize, 0usize);
+    for byte in text.bytes() {
+        match byte {
+            b'[' | b'{' => depth = depth.saturating_add(1),
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
+}
+
+const DEEPEST: usize = 1_000;

@@ -200,6 +200,26 @@ fn names_the_document_that_is_wrong_and_shows_no_key() {
 }
 
 #[test]
+fn a_key_configuration_cannot_exhaust_the_loader() {
+    let bench = Bench::new();
+    let laughs: String = (1..30).fold("a0: &a0 [x, x]\n".to_owned(), |text, i| {
+        let before = i - 1;
+        format!("{text}a{i}: &a{i} [*a{before}, *a{before}, *a{before}, *a{before}]\n")
+    });
+    bench.write("configs/laughs.yaml", &format!("type: file-raw\n{laughs}privateKey: *a29\n"));
+    bench.write("configs/ignored.yaml", &format!("type: file-raw\nprivateKey: \"{:064x}\"\n{laughs}", 1));
+    bench.write("configs/deep.yaml", &format!("type: {}", "[".repeat(100_000)));
+    bench.write("configs/deeper.yaml", &"- ".repeat(100_000));
+    bench.write("configs/good.yaml", &format!("type: file-raw\nprivateKey: \"{:064x}\"\n", 2));
+    let loaded = bench.config_loader().load(&bench.ring, Urgency::Start, &nothing_sealed, &|_| {});
+    assert!(bench.numbers(&loaded).contains(&2));
+    let failed: Vec<String> = loaded.problems.iter().map(|problem| problem.place.name()).collect();
+    for name in ["laughs.yaml", "deep.yaml", "deeper.yaml"] {
+        assert!(failed.iter().any(|place| place.starts_with(name)), "{name}: {failed:?}");
+    }
+}
+
+#[test]
 fn a_blank_first_line_is_no_password() {
     let bench = Bench::new();
     bench.write("configs/one.json", &bench.keystore(1, "password"));
