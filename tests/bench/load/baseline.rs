@@ -1,6 +1,9 @@
-//! What the curve itself costs on this machine at this moment: plain `blst`, one thread.
+//! What the curve and the disk themselves cost on this machine at this moment: plain `blst` on one thread, plain `fdatasync`.
 
-use std::time::Duration;
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use bls_signer::bls::HashedRoot;
 use bls_signer::primitives::SigningRoot;
@@ -9,17 +12,20 @@ use crate::process::thread_cpu;
 use crate::statistics::median;
 use crate::support::Key;
 
-/// CPU time of one operation.
+/// The cost of one operation.
 #[derive(Clone, Copy)]
 pub struct Baseline {
-    /// A whole signature: hashing to the curve and multiplying.
+    /// CPU time of a whole signature: hashing to the curve and multiplying.
     pub sign: Duration,
-    /// Hashing to the curve alone.
+    /// CPU time of hashing to the curve alone.
     pub hash: Duration,
+    /// Until a page that was appended to a file is on the disk that the ledger is on.
+    pub sync: Duration,
 }
 
 impl Baseline {
-    pub fn measure() -> Self {
+    /// `directory` is on the disk of the ledger.
+    pub fn measure(directory: &Path) -> Self {
         let key = Key::number(0);
         Self {
             sign: per_operation(|root| {
@@ -28,6 +34,7 @@ impl Baseline {
             hash: per_operation(|root| {
                 std::hint::black_box(HashedRoot::new(&SigningRoot(root)));
             }),
+            sync: sync(directory),
         }
     }
 
@@ -38,7 +45,11 @@ impl Baseline {
 
     /// The mean of two measurements: before and after what they are compared with.
     pub fn and(&self, other: &Self) -> Self {
-        Self { sign: (self.sign + other.sign) / 2, hash: (self.hash + other.hash) / 2 }
+        Self {
+            sign: (self.sign + other.sign) / 2,
+            hash: (self.hash + other.hash) / 2,
+            sync: (self.sync + other.sync) / 2,
+        }
     }
 }
 
@@ -56,5 +67,21 @@ fn per_operation(operation: impl Fn([u8; 32])) -> Duration {
     median(&mut rounds)
 }
 
+fn sync(directory: &Path) -> Duration {
+    let path = directory.join("sync");
+    let mut file = File::create(&path).unwrap();
+    let mut syncs: Vec<_> = (0..SYNCS)
+        .map(|_| {
+            file.write_all(&[7; 4096]).unwrap();
+            let start = Instant::now();
+            file.sync_data().unwrap();
+            start.elapsed()
+        })
+        .collect();
+    std::fs::remove_file(path).unwrap();
+    median(&mut syncs)
+}
+
 const ROUNDS: u8 = 9;
 const OPERATIONS: u8 = 100;
+const SYNCS: usize = 51;

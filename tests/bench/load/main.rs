@@ -40,7 +40,7 @@ use clap::{Parser, ValueEnum};
 
 use baseline::Baseline;
 use report::Report;
-use support::{Daemon, Key};
+use support::{Daemon, Key, Setup};
 use workload::Workload;
 
 /// Measures the signer under the load of a slot
@@ -62,6 +62,9 @@ pub struct Options {
     /// Whether the daemon keeps its slashing-protection ledger
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Ledger::On])]
     ledger: Vec<Ledger>,
+    /// Delay every sync of the ledger by this many milliseconds, with strace; CPU figures mean nothing then
+    #[arg(long, value_name = "MS")]
+    sync_delay: Option<u32>,
     /// Write the figures as JSON to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -99,10 +102,10 @@ fn main() {
     let mut report = Report::new(&options);
     for &ledger in &options.ledger {
         for &workload in &options.workload {
-            let daemon = signer(&keys, ledger);
-            let before = Baseline::measure();
+            let daemon = signer(&keys, ledger, options.sync_delay);
+            let before = Baseline::measure(daemon.directory());
             let measured = workload::run(workload, &daemon, &keys, &options);
-            let baseline = before.and(&Baseline::measure());
+            let baseline = before.and(&Baseline::measure(daemon.directory()));
             report.add(workload, ledger, measured, baseline);
         }
     }
@@ -112,8 +115,8 @@ fn main() {
     }
 }
 
-fn signer(keys: &[Key], ledger: Ledger) -> Daemon {
-    let daemon = Daemon::start(&[
+fn signer(keys: &[Key], ledger: Ledger, sync_delay: Option<u32>) -> Daemon {
+    let setup = Setup::new().args(&[
         "--network",
         "minimal",
         "--slashing-protection",
@@ -121,6 +124,24 @@ fn signer(keys: &[Key], ledger: Ledger) -> Daemon {
         "--log-level",
         "warn",
     ]);
+    let daemon = match sync_delay {
+        None => setup.start(),
+        Some(milliseconds) => {
+            let inject = format!("inject=fdatasync,fsync:delay_exit={}", u64::from(milliseconds) * 1000);
+            // Should strace be killed, the daemon must not outlive it.
+            let trace = [
+                "/usr/bin/strace",
+                "-f",
+                "--seccomp-bpf",
+                "-o",
+                "/dev/null",
+                "-e",
+                "trace=fdatasync,fsync",
+                "-e",
+            ];
+            setup.under(&[&trace[..], &[&inject, "/usr/bin/setpriv", "--pdeathsig", "KILL"]].concat()).start()
+        }
+    };
     for some in keys.chunks(1000) {
         daemon.import(&some.iter().collect::<Vec<_>>());
     }

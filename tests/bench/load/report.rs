@@ -97,10 +97,20 @@ impl Report {
         if let Some(row) = self.rows.last() {
             let _ = writeln!(
                 table,
-                "\nblst on one core: sign {:.0} us, of which hash to curve {:.0} us and multiplication {:.0} us",
+                "\nblst on one core: sign {:.0} us, of which hash to curve {:.0} us and multiplication {:.0} us; fdatasync {:.0} us",
                 microseconds(row.baseline.sign),
                 microseconds(row.baseline.hash),
                 microseconds(row.baseline.multiplication()),
+                microseconds(row.baseline.sync),
+            );
+        }
+        for row in self.rows.iter().filter(|row| row.workload == Workload::OneAtATime.name()) {
+            let _ = writeln!(
+                table,
+                "{}, ledger {}: p50 is {:.0} us more than signing and, with the ledger, one fdatasync",
+                row.workload,
+                row.ledger,
+                microseconds(row.p50) - row.least_us(),
             );
         }
         table
@@ -114,6 +124,12 @@ impl Report {
 }
 
 impl Row {
+    /// What a request cannot do without.
+    fn least_us(&self) -> f64 {
+        let sync = if self.ledger == Ledger::On.name() { self.baseline.sync } else { Duration::ZERO };
+        microseconds(self.baseline.sign + sync)
+    }
+
     fn json(&self) -> Value {
         json!({
             "workload": self.workload,
@@ -121,6 +137,7 @@ impl Row {
             "connections": self.connections,
             "signatures_per_second": self.signatures_per_second,
             "latency_us": {"p50": microseconds(self.p50), "p99": microseconds(self.p99), "max": microseconds(self.max)},
+            "fdatasync_us": microseconds(self.baseline.sync),
             "cpu_us_per_signature": microseconds(self.cpu),
             "cpu_per_signature_over_blst_sign": self.cpu_ratio,
             "slot_over_multiplications_on_all_cores": self.slot_ratio,
