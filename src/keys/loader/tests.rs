@@ -343,14 +343,9 @@ impl Bench {
     }
 
     fn signing(&self) -> Vec<u8> {
-        self.ring
-            .snapshot()
-            .keys()
-            .copied()
-            .map(|key| self.number(key))
-            .collect::<std::collections::BTreeSet<_>>()
-            .into_iter()
-            .collect()
+        let mut numbers: Vec<u8> = self.ring.snapshot().keys().map(|key| self.number(*key)).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     fn numbers(&self, loaded: &Loaded) -> Vec<u8> {
