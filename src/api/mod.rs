@@ -6,6 +6,7 @@ pub(crate) mod keystores;
 pub(crate) mod public_keys;
 pub(crate) mod reload;
 pub(crate) mod sign;
+pub(crate) mod slashing_protection;
 pub(crate) mod status_line;
 
 use std::sync::Arc;

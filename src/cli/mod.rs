@@ -187,13 +187,13 @@ fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus 
     match error {
         Error::Configuration(_) | Error::Network(_) => ExitStatus::Configuration,
         Error::Open(error) => ledger_status(error),
-        Error::Fault(_)
+        Error::Order(_)
+        | Error::Daemon(_)
+        | Error::Wire(_)
+        | Error::OtherAnswer
         | Error::Read { .. }
         | Error::Write { .. }
-        | Error::Interchange(_)
-        | Error::Import(_)
         | Error::Partial { .. }
-        | Error::NoKeys
         | Error::Runtime(_)
         | Error::Output(_) => ExitStatus::Fault,
     }

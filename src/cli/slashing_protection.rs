@@ -1,23 +1,23 @@
 //! `bls-signer slashing-protection`: history in and out, watermarks by hand.
 //!
-//! The commands work on the ledger's file, which a running daemon holds for itself.
+//! While a daemon holds the ledger the commands go to its keymanager listener, otherwise straight to the file.
 
-use std::collections::HashSet;
+use std::fmt;
 use std::fs;
 use std::io::{self, Read as _, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use serde::Serialize;
+use hyper::Method;
 
+use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
+use crate::api::slashing_protection::{
+    self, Done, FailedKey, Order, OrderError, ShownHighWatermark, ShownKey, ShownStatus, carry_out,
+};
 use crate::bls::PublicKey;
 use crate::config::{self, Environment, RawSettings};
-use crate::ledger::{
-    self, Fault, HighWatermark, ImportRefusal, Interchange, InterchangeError, KeyStatus, Ledger, Missing,
-    OpenError, Selection,
-};
+use crate::ledger::{self, Ledger, Missing, OpenError};
 use crate::network::{Network, NetworkError};
-use crate::primitives::{Epoch, Slot};
 
 /// What to do with the ledger.
 #[derive(Subcommand)]
@@ -96,7 +96,7 @@ pub(super) enum Command {
     },
 }
 
-/// Where the ledger is and which chain it is for.
+/// Where the ledger is, which chain it is for, and whom to ask while it is in use.
 #[derive(Args)]
 pub(super) struct Place {
     /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else none]
@@ -108,6 +108,9 @@ pub(super) struct Place {
     /// Network of the validators: a name or the path of a consensus config.yaml [default: as for 'serve']
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
+    /// Where to ask when a daemon holds the ledger.
+    #[command(flatten)]
+    connect: connect::Options,
 }
 
 /// Which keys a command is about.
@@ -118,9 +121,9 @@ pub(super) struct Keys {
     keys: Vec<PublicKey>,
 }
 
-impl From<Keys> for Selection {
-    fn from(Keys { keys }: Keys) -> Self {
-        if keys.is_empty() { Self::All } else { Self::Only(keys.into_iter().collect::<HashSet<_>>()) }
+impl Keys {
+    fn texts(&self) -> Vec<String> {
+        self.keys.iter().map(ToString::to_string).collect()
     }
 }
 
@@ -128,72 +131,104 @@ impl From<Keys> for Selection {
 pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn Write) -> Result<(), Error> {
     match command {
         Command::Init { place } => {
-            let (_, directory) = place.open(Missing::Create, environment)?;
-            say(output, &format!("the ledger is in {}", directory.display()))
+            let office = place.open(Missing::Create, environment)?;
+            say(output, &format!("the ledger is {office}"))
         }
         Command::Import { place, keys, file } => {
-            let interchange = Interchange::parse(&read(&file)?)?;
-            let (ledger, directory) = place.open(Missing::Create, environment)?;
-            let imported = wait(ledger.import(interchange, keys.into()))???;
-            for (public_key, reason) in &imported.failed {
+            let interchange = String::from_utf8(read(&file)?)
+                .map_err(|source| Error::Read { path: file, source: io::Error::other(source) })?;
+            let office = place.open(Missing::Create, environment)?;
+            let done = office.carry_out(Order::Import { interchange, keys: keys.texts() })?;
+            let Done::Import { merged, failed } = done else { return Err(Error::OtherAnswer) };
+            for FailedKey { public_key, reason } in &failed {
                 say(output, &format!("{public_key} was NOT imported: {reason}"))?;
             }
-            let merged = imported.merged;
-            say(
-                output,
-                &format!("merged the history of {merged} keys into the ledger in {}", directory.display()),
-            )?;
-            match imported.failed.len() {
+            say(output, &format!("merged the history of {merged} keys into the ledger {office}"))?;
+            match failed.len() {
                 0 => Ok(()),
                 failed => Err(Error::Partial { failed, of: failed.saturating_add(merged) }),
             }
         }
-        Command::Export { place, keys, output: None } => {
-            let (ledger, _) = place.open(Missing::Refuse, environment)?;
-            say(output, &wait(ledger.export(keys.into()))??)
-        }
-        Command::Export { place, keys, output: Some(path) } => {
-            let (ledger, _) = place.open(Missing::Refuse, environment)?;
-            let json = wait(ledger.export(keys.into()))??;
-            write_new(&path, &json).map_err(|source| Error::Write { path, source })
+        Command::Export { place, keys, output: path } => {
+            let done =
+                place.open(Missing::Refuse, environment)?.carry_out(Order::Export { keys: keys.texts() })?;
+            let Done::Export { interchange } = done else { return Err(Error::OtherAnswer) };
+            match path {
+                None => say(output, &interchange),
+                Some(path) => write_new(&path, &interchange).map_err(|source| Error::Write { path, source }),
+            }
         }
         Command::Status { place, keys, json } => {
-            let (ledger, directory) = place.open(Missing::Refuse, environment)?;
-            let status = wait(ledger.status(keys.into()))??;
-            let shown = Shown::from(status);
-            let text = if json { shown.json() } else { shown.table(&directory) };
-            say(output, &text)
+            let office = place.open(Missing::Refuse, environment)?;
+            let done = office.carry_out(Order::Status { keys: keys.texts() })?;
+            let Done::Status(status) = done else { return Err(Error::OtherAnswer) };
+            say(output, &if json { as_json(&status) } else { table(&status, &office) })
         }
         Command::Raise { place, keys, slot, epoch } => {
-            let (ledger, _) = place.open(Missing::Refuse, environment)?;
-            let keys = Selection::from(keys);
-            if matches!(keys, Selection::All) && wait(ledger.status(Selection::All))??.keys.is_empty() {
-                return Err(Error::NoKeys);
-            }
-            let raised = wait(ledger.raise(slot.map(Slot), epoch.map(Epoch), keys))??;
+            let order = Order::Raise { slot, epoch, keys: keys.texts() };
+            let done = place.open(Missing::Refuse, environment)?.carry_out(order)?;
+            let Done::Raise { raised } = done else { return Err(Error::OtherAnswer) };
             say(output, &format!("raised the watermarks of {raised} keys"))
         }
         Command::HighWatermark { place, slot, epoch, remove: _ } => {
-            let (ledger, _) = place.open(Missing::Refuse, environment)?;
-            let high_watermark = HighWatermark { slot: slot.map(Slot), epoch: epoch.map(Epoch) };
-            wait(ledger.set_high_watermark(high_watermark))??;
-            say(output, &describe(&high_watermark))
+            let done =
+                place.open(Missing::Refuse, environment)?.carry_out(Order::HighWatermark { slot, epoch })?;
+            let Done::HighWatermark = done else { return Err(Error::OtherAnswer) };
+            say(output, &describe(slot, epoch))
         }
     }
 }
 
 impl Place {
-    fn open(self, missing: Missing, environment: &Environment) -> Result<(Ledger, PathBuf), Error> {
+    fn open(self, missing: Missing, environment: &Environment) -> Result<Office, Error> {
         let flags =
             RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
         let settings = config::load(self.config.as_deref(), flags, environment)?;
         let directory = settings.ledger.state_dir;
-        let ledger = Ledger::open(ledger::Settings {
+        let opened = Ledger::open(ledger::Settings {
             missing,
             genesis_validators_root: Network::load(&settings.network)?.genesis_validators_root(),
             ..ledger::Settings::new(directory.clone())
-        })?;
-        Ok((ledger, directory))
+        });
+        match opened {
+            Ok(ledger) => Ok(Office::File(ledger, directory)),
+            Err(OpenError::InUse { .. }) => {
+                Ok(Office::Daemon(self.connect.daemon(KEYMANAGER_SOCKET, environment)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Who carries orders out: we ourselves on the file, or the daemon that holds it.
+enum Office {
+    File(Ledger, PathBuf),
+    Daemon(Daemon),
+}
+
+impl Office {
+    fn carry_out(&self, order: Order) -> Result<Done, Error> {
+        match self {
+            Self::File(ledger, _) => {
+                let runtime =
+                    tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?;
+                Ok(runtime.block_on(carry_out(ledger, order))?)
+            }
+            Self::Daemon(daemon) => {
+                let order = serde_json::to_value(order).map_err(Error::Wire)?;
+                let answer = daemon.ask_for(Method::POST, slashing_protection::PATH, Some(&order))?;
+                serde_json::from_value(answer).map_err(Error::Wire)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Office {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(_, directory) => write!(f, "in {}", directory.display()),
+            Self::Daemon(_) => f.write_str("of the running daemon"),
+        }
     }
 }
 
@@ -207,121 +242,67 @@ pub(crate) enum Error {
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
-    Fault(#[from] Fault),
+    Order(#[from] OrderError),
+    #[error(
+        "a process holds the ledger and no daemon could be asked: name its keymanager listener with --connect"
+    )]
+    Daemon(#[from] connect::Error),
+    #[error("the daemon's answer cannot be read: is it of another version?")]
+    Wire(#[source] serde_json::Error),
+    #[error("the daemon answered another question: is it of another version?")]
+    OtherAnswer,
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
-    #[error(transparent)]
-    Interchange(#[from] InterchangeError),
-    #[error(transparent)]
-    Import(#[from] ImportRefusal),
     #[error("the history of {failed} of {of} keys was not imported: see above")]
     Partial { failed: usize, of: usize },
-    #[error(
-        "the ledger knows no key yet, so nothing was raised: name the keys with --key, or import their history"
-    )]
-    NoKeys,
     #[error("cannot wait for the ledger")]
     Runtime(#[source] io::Error),
     #[error("cannot write the output")]
     Output(#[source] io::Error),
 }
 
-/// The status as it is printed.
-#[derive(Serialize)]
-struct Shown {
-    genesis_validators_root: Option<String>,
-    high_watermark: ShownHighWatermark,
-    keys: Vec<ShownKey>,
+fn as_json(status: &ShownStatus) -> String {
+    // Strings and lists of strings always have a JSON form.
+    serde_json::to_string_pretty(status).unwrap_or_default()
 }
 
-#[derive(Serialize)]
-struct ShownHighWatermark {
-    slot: Option<String>,
-    epoch: Option<String>,
-}
-
-#[derive(Serialize)]
-struct ShownKey {
-    public_key: String,
-    state: &'static str,
-    block_slot: Option<String>,
-    source_epoch: Option<String>,
-    target_epoch: Option<String>,
-}
-
-impl Shown {
-    fn json(&self) -> String {
-        // Strings and lists of strings always have a JSON form.
-        serde_json::to_string_pretty(self).unwrap_or_default()
+fn table(status: &ShownStatus, office: &Office) -> String {
+    let deleted = status.keys.iter().filter(|key| key.deleted).count();
+    let chain = status.genesis_validators_root.as_deref().unwrap_or("not known yet");
+    let ShownHighWatermark { slot, epoch } = &status.high_watermark;
+    let mut lines = vec![
+        format!("ledger                   {office}"),
+        format!("genesis validators root  {chain}"),
+        format!("high watermark           slot {}, epoch {}", or_none(slot), or_none(epoch)),
+        format!("keys                     {} ({deleted} of them deleted)", status.keys.len()),
+    ];
+    if !status.keys.is_empty() {
+        lines.push(format!(
+            "{:98} {:>12} {:>10} {:>10}  state",
+            "public key", "block slot", "source", "target"
+        ));
     }
-
-    fn table(&self, directory: &Path) -> String {
-        let deleted = self.keys.iter().filter(|key| key.state == DELETED).count();
-        let chain = self.genesis_validators_root.as_deref().unwrap_or("not known yet");
-        let ShownHighWatermark { slot, epoch } = &self.high_watermark;
-        let mut lines = vec![
-            format!("ledger                   {}", directory.display()),
-            format!("genesis validators root  {chain}"),
-            format!("high watermark           slot {}, epoch {}", or_none(slot), or_none(epoch)),
-            format!("keys                     {} ({deleted} of them deleted)", self.keys.len()),
-        ];
-        if !self.keys.is_empty() {
-            lines.push(format!(
-                "{:98} {:>12} {:>10} {:>10}  state",
-                "public key", "block slot", "source", "target"
-            ));
-        }
-        lines.extend(self.keys.iter().map(|key| {
-            let ShownKey { public_key, state, block_slot, source_epoch, target_epoch } = key;
-            let (slot, source, target) = (or_none(block_slot), or_none(source_epoch), or_none(target_epoch));
-            format!("{public_key:98} {slot:>12} {source:>10} {target:>10}  {state}")
-        }));
-        lines.join("\n")
-    }
-}
-
-impl From<ledger::Status> for Shown {
-    fn from(status: ledger::Status) -> Self {
-        Self {
-            genesis_validators_root: status.genesis_validators_root.map(|root| root.to_string()),
-            high_watermark: ShownHighWatermark {
-                slot: status.high_watermark.slot.map(|slot| slot.to_string()),
-                epoch: status.high_watermark.epoch.map(|epoch| epoch.to_string()),
-            },
-            keys: status.keys.iter().map(ShownKey::from).collect(),
-        }
-    }
-}
-
-impl From<&KeyStatus> for ShownKey {
-    fn from(key: &KeyStatus) -> Self {
-        let attestation = key.watermark.attestation;
-        Self {
-            public_key: key.public_key.to_string(),
-            state: if key.deleted { DELETED } else { "active" },
-            block_slot: key.watermark.block.map(|block| block.slot.to_string()),
-            source_epoch: attestation.map(|attestation| attestation.source.to_string()),
-            target_epoch: attestation.map(|attestation| attestation.target.to_string()),
-        }
-    }
+    lines.extend(status.keys.iter().map(|key| {
+        let ShownKey { public_key, deleted, block_slot, source_epoch, target_epoch } = key;
+        let (slot, source, target) = (or_none(block_slot), or_none(source_epoch), or_none(target_epoch));
+        let state = if *deleted { "deleted" } else { "active" };
+        format!("{public_key:98} {slot:>12} {source:>10} {target:>10}  {state}")
+    }));
+    lines.join("\n")
 }
 
 fn or_none(number: &Option<String>) -> &str {
     number.as_deref().unwrap_or("none")
 }
 
-fn describe(high_watermark: &HighWatermark) -> String {
-    match high_watermark {
-        HighWatermark { slot: None, epoch: None } => "there is no high watermark any more".to_owned(),
-        HighWatermark { slot: Some(slot), epoch: None } => {
-            format!("no block is signed at or beyond slot {slot}")
-        }
-        HighWatermark { slot: None, epoch: Some(epoch) } => {
-            format!("no attestation is signed for a target at or beyond epoch {epoch}")
-        }
-        HighWatermark { slot: Some(slot), epoch: Some(epoch) } => format!(
+fn describe(slot: Option<u64>, epoch: Option<u64>) -> String {
+    match (slot, epoch) {
+        (None, None) => "there is no high watermark any more".to_owned(),
+        (Some(slot), None) => format!("no block is signed at or beyond slot {slot}"),
+        (None, Some(epoch)) => format!("no attestation is signed for a target at or beyond epoch {epoch}"),
+        (Some(slot), Some(epoch)) => format!(
             "no block is signed at or beyond slot {slot}, and no attestation for a target at or beyond epoch {epoch}"
         ),
     }
@@ -347,14 +328,6 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 fn say(output: &mut dyn Write, line: &str) -> Result<(), Error> {
     writeln!(output, "{line}").map_err(Error::Output)
 }
-
-/// Waits for an answer of the ledger's thread.
-fn wait<T>(answer: impl Future<Output = T>) -> Result<T, Error> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?;
-    Ok(runtime.block_on(answer))
-}
-
-const DELETED: &str = "deleted";
 
 #[cfg(test)]
 mod tests {
@@ -414,7 +387,7 @@ mod tests {
         assert_eq!(done(directory.path(), &["export", "--output", out]), "");
         let printed = done(directory.path(), &["export"]);
         assert_eq!(fs::read_to_string(out).unwrap(), printed);
-        assert_eq!(Interchange::parse(printed.as_bytes()).unwrap().len(), 2);
+        assert_eq!(ledger::Interchange::parse(printed.as_bytes()).unwrap().len(), 2);
         let one = done(directory.path(), &["export", "--key", &"22".repeat(48)]);
         assert!(one.contains(r#""slot":"20""#) && !one.contains(r#""slot":"10""#), "{one}");
         assert!(matches!(failed(directory.path(), &["export", "--output", out]), Error::Write { .. }));
@@ -465,16 +438,18 @@ mod tests {
         assert!(!directory.path().join("state").exists());
         done(directory.path(), &["init"]);
         done(directory.path(), &["init"]);
-        assert!(matches!(failed(directory.path(), &["raise", "--slot", "1"]), Error::NoKeys));
+        let error = failed(directory.path(), &["raise", "--slot", "1"]);
+        assert!(matches!(error, Error::Order(OrderError::NoKeys)), "{error:?}");
     }
 
     #[test]
-    fn a_ledger_in_use_is_left_alone() {
+    fn a_ledger_in_use_is_left_alone_and_its_daemon_asked() {
         let directory = tempfile::tempdir().unwrap();
         done(directory.path(), &["init"]);
         let _daemon = Ledger::open(ledger::Settings::new(directory.path().join("state"))).unwrap();
-        let error = failed(directory.path(), &["status"]);
-        assert!(matches!(error, Error::Open(OpenError::InUse { .. })), "{error:?}");
+        let nowhere = format!("unix:{}", directory.path().join("keymanager.sock").display());
+        let error = failed(directory.path(), &["status", "--connect", &nowhere]);
+        assert!(matches!(error, Error::Daemon(connect::Error::Client(_))), "{error:?}");
     }
 
     #[test]

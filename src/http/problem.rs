@@ -17,7 +17,9 @@ use super::caller::Caller;
 use super::guard::GuardRefusal;
 use super::negotiation::Produces;
 use super::routes::RouteRefusal;
+use crate::api::slashing_protection::OrderError;
 use crate::bls::PublicKey;
+use crate::ledger::Fault;
 use crate::{duty, keys, ledger, permit};
 
 /// A request that is not answered with what it asked for.
@@ -197,6 +199,18 @@ impl From<ledger::InterchangeError> for Problem {
     fn from(error: ledger::InterchangeError) -> Self {
         let reason = error.source().map(|source| format!(": {source}")).unwrap_or_default();
         Self::bad_request(format!("{error}{reason}"))
+    }
+}
+
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::Interchange(error) => error.into(),
+            OrderError::Import(refusal) => refusal.into(),
+            OrderError::Key { .. } | OrderError::NoKeys => Self::bad_request(error.to_string()),
+            OrderError::Fault(Fault::Off) => Self::protection_off(),
+            OrderError::Fault(fault) => fault.into(),
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use hyper::Method;
 
 use super::negotiation::Produces;
+use crate::api::slashing_protection;
 use crate::config::Role;
 
 /// Every route: method, path, the role of the listeners that serve it, whether it asks for the token, how large its
@@ -15,6 +16,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: Method::GET,    path: "/api/v1/eth2/publicKeys",           role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::PublicKeys },
     Route { method: Method::POST,   path: "/api/v1/eth2/sign/{identifier}",    role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 32*MIB, produces: Produces::JsonOrText, endpoint: Endpoint::Sign },
     Route { method: Method::GET,    path: "/api/v1/eth2/highWatermark",        role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::HighWatermark },
+    Route { method: Method::POST,   path: slashing_protection::PATH,           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 128*MIB,produces: Produces::JsonAlways, endpoint: Endpoint::SlashingProtection },
     Route { method: Method::GET,    path: "/reload",                           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::ReloadStatus },
     Route { method: Method::POST,   path: "/reload",                           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::Reload },
     Route { method: Method::GET,    path: "/eth/v1/keystores",                 role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::ListKeystores },
@@ -60,6 +62,7 @@ pub(crate) enum Endpoint {
     ListKeystores,
     ImportKeystores,
     DeleteKeystores,
+    SlashingProtection,
     ReloadStatus,
     Reload,
 }

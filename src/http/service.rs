@@ -88,6 +88,7 @@ impl Service {
             Endpoint::HighWatermark => api::high_watermark::read(signer).await,
             Endpoint::ListKeystores => Ok(api::keystores::list(signer)),
             Endpoint::ImportKeystores => api::keystores::import(signer, body.bytes).await,
+            Endpoint::SlashingProtection => api::slashing_protection::answer(signer, &body.bytes).await,
             Endpoint::ReloadStatus => Ok(api::reload::status(signer)),
             Endpoint::Reload => Ok(api::reload::start(signer)),
             Endpoint::DeleteKeystores => api::keystores::delete(signer, &body.bytes).await,

@@ -30,6 +30,7 @@ mod roles;
 mod sign_status;
 mod sign_vectors;
 mod slashing;
+mod slashing_commands;
 mod socket_activation;
 mod supervision;
 mod support;

@@ -1,0 +1,178 @@
+//! `POST /bls-signer/v1/slashing-protection`: what `bls-signer slashing-protection` asks of the ledger.
+//!
+//! A running daemon holds the ledger's file for itself, so the command sends its [`Order`] to the daemon's keymanager
+//! listener; without a daemon it carries the same order out on the file. Ours, not part of any standard.
+
+use std::collections::HashSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::Signer;
+use crate::bls::{BlsError, PublicKey};
+use crate::http::answer::Answer;
+use crate::http::problem::Problem;
+use crate::ledger::{
+    self, Fault, HighWatermark, ImportRefusal, Interchange, InterchangeError, KeyStatus, Ledger, Selection,
+};
+use crate::primitives::{Epoch, Slot};
+
+/// The route.
+pub(crate) const PATH: &str = "/bls-signer/v1/slashing-protection";
+
+/// Something to do with the ledger. `keys` are public keys; none means all.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
+pub(crate) enum Order {
+    /// Merge a history; watermarks only go up.
+    Import {
+        /// EIP-3076 JSON, as a string like the Keymanager API's.
+        interchange: String,
+        keys: Vec<String>,
+    },
+    /// Write history out.
+    Export { keys: Vec<String> },
+    /// Say what is on record.
+    Status { keys: Vec<String> },
+    /// Lift watermarks.
+    Raise { slot: Option<u64>, epoch: Option<u64>, keys: Vec<String> },
+    /// Stop at a slot or an epoch; neither removes the stop.
+    HighWatermark { slot: Option<u64>, epoch: Option<u64> },
+}
+
+/// What came of an [`Order`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "done", rename_all = "snake_case")]
+pub(crate) enum Done {
+    Import {
+        /// So many keys' histories were merged.
+        merged: usize,
+        failed: Vec<FailedKey>,
+    },
+    Export {
+        /// EIP-3076 JSON.
+        interchange: String,
+    },
+    Status(ShownStatus),
+    Raise {
+        /// So many keys' watermarks went up.
+        raised: usize,
+    },
+    HighWatermark,
+}
+
+/// A key whose history could not be merged.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct FailedKey {
+    pub(crate) public_key: String,
+    pub(crate) reason: String,
+}
+
+/// The ledger's state, numbers as decimal strings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShownStatus {
+    pub(crate) genesis_validators_root: Option<String>,
+    pub(crate) high_watermark: ShownHighWatermark,
+    pub(crate) keys: Vec<ShownKey>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShownHighWatermark {
+    pub(crate) slot: Option<String>,
+    pub(crate) epoch: Option<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShownKey {
+    pub(crate) public_key: String,
+    pub(crate) deleted: bool,
+    pub(crate) block_slot: Option<String>,
+    pub(crate) source_epoch: Option<String>,
+    pub(crate) target_epoch: Option<String>,
+}
+
+/// Answers the [`Done`] of the [`Order`] in `body`.
+pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
+    let order = serde_json::from_slice(body)
+        .map_err(|error| Problem::bad_request(format!("the body is no order for the ledger: {error}")))?;
+    Ok(Answer::json(&carry_out(&signer.ledger, order).await?))
+}
+
+/// Does it. What is answered is durable.
+pub(crate) async fn carry_out(ledger: &Ledger, order: Order) -> Result<Done, OrderError> {
+    match order {
+        Order::Import { interchange, keys } => {
+            let interchange = Interchange::parse(interchange.as_bytes())?;
+            let imported = ledger.import(interchange, selection(&keys)?).await??;
+            let failed = imported
+                .failed
+                .into_iter()
+                .map(|(public_key, reason)| FailedKey { public_key: public_key.to_string(), reason });
+            Ok(Done::Import { merged: imported.merged, failed: failed.collect() })
+        }
+        Order::Export { keys } => Ok(Done::Export { interchange: ledger.export(selection(&keys)?).await? }),
+        Order::Status { keys } => Ok(Done::Status(ledger.status(selection(&keys)?).await?.into())),
+        Order::Raise { slot, epoch, keys } => {
+            let keys = selection(&keys)?;
+            if matches!(keys, Selection::All) && ledger.status(Selection::All).await?.keys.is_empty() {
+                return Err(OrderError::NoKeys);
+            }
+            Ok(Done::Raise { raised: ledger.raise(slot.map(Slot), epoch.map(Epoch), keys).await? })
+        }
+        Order::HighWatermark { slot, epoch } => {
+            let high_watermark = HighWatermark { slot: slot.map(Slot), epoch: epoch.map(Epoch) };
+            ledger.set_high_watermark(high_watermark).await?;
+            Ok(Done::HighWatermark)
+        }
+    }
+}
+
+fn selection(keys: &[String]) -> Result<Selection, OrderError> {
+    if keys.is_empty() {
+        return Ok(Selection::All);
+    }
+    let parse = |text: &String| {
+        text.parse::<PublicKey>().map_err(|source| OrderError::Key { text: text.clone(), source })
+    };
+    keys.iter().map(parse).collect::<Result<HashSet<_>, _>>().map(Selection::Only)
+}
+
+/// Why an order was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OrderError {
+    #[error(transparent)]
+    Interchange(#[from] InterchangeError),
+    #[error(transparent)]
+    Import(#[from] ImportRefusal),
+    #[error("'{text}' is no public key")]
+    Key { text: String, source: BlsError },
+    #[error("the ledger knows no key yet, so nothing was raised: name the keys, or import their history")]
+    NoKeys,
+    #[error(transparent)]
+    Fault(#[from] Fault),
+}
+
+impl From<ledger::Status> for ShownStatus {
+    fn from(status: ledger::Status) -> Self {
+        Self {
+            genesis_validators_root: status.genesis_validators_root.map(|root| root.to_string()),
+            high_watermark: ShownHighWatermark {
+                slot: status.high_watermark.slot.map(|slot| slot.to_string()),
+                epoch: status.high_watermark.epoch.map(|epoch| epoch.to_string()),
+            },
+            keys: status.keys.iter().map(ShownKey::from).collect(),
+        }
+    }
+}
+
+impl From<&KeyStatus> for ShownKey {
+    fn from(key: &KeyStatus) -> Self {
+        let attestation = key.watermark.attestation;
+        Self {
+            public_key: key.public_key.to_string(),
+            deleted: key.deleted,
+            block_slot: key.watermark.block.map(|block| block.slot.to_string()),
+            source_epoch: attestation.map(|attestation| attestation.source.to_string()),
+            target_epoch: attestation.map(|attestation| attestation.target.to_string()),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! `bls-signer slashing-protection` while a daemon holds the ledger: the same commands, through its keymanager listener.
+
+use std::process::{Command, Output};
+
+use serde_json::{Value, json};
+
+use crate::support::{Address, Daemon, Key, Request, attestation, binary, block_header};
+
+#[test]
+fn a_running_daemon_carries_out_the_commands() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
+    assert_eq!(daemon.sign(&key, &attestation(32, 2, 4, 1)).status, 200);
+
+    let status = done(&daemon, &["status", "--json"]);
+    let status: Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["keys"][0]["public_key"], key.name());
+    assert_eq!(status["keys"][0]["block_slot"], "10");
+
+    assert!(done(&daemon, &["raise", "--slot", "20", "--epoch", "6"]).contains("1 keys"));
+    assert_eq!(daemon.sign(&key, &block_header(20, 1)).status, 412);
+    assert_eq!(daemon.sign(&key, &block_header(21, 1)).status, 200);
+    assert_eq!(daemon.sign(&key, &attestation(48, 6, 6, 1)).status, 412);
+
+    done(&daemon, &["high-watermark", "--slot", "30"]);
+    assert_eq!(daemon.sign(&key, &block_header(30, 1)).status, 412);
+    let high = daemon.send(&Request::get("/api/v1/eth2/highWatermark"));
+    assert_eq!(high.json(), json!({"slot": "30"}));
+    done(&daemon, &["high-watermark", "--remove"]);
+    assert_eq!(daemon.sign(&key, &block_header(30, 1)).status, 200);
+
+    let history: Value = serde_json::from_str(&done(&daemon, &["export"])).unwrap();
+    assert_eq!(history["data"][0]["pubkey"], key.name());
+    assert_eq!(history["data"][0]["signed_blocks"][0]["slot"], "30");
+}
+
+#[test]
+fn a_history_that_is_imported_in_part_is_told_by_the_exit_status() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let [good, bad] = [1, 2].map(Key::number);
+    let history = |key: &Key, slot: &str| json!({"pubkey": key.name(), "signed_blocks": [{"slot": slot}], "signed_attestations": []});
+    let file = daemon.directory().join("history.json");
+    let interchange = json!({
+        "metadata": {"interchange_format_version": "5", "genesis_validators_root": format!("0x{}", "04".repeat(32))},
+        "data": [history(&good, "50"), history(&bad, "fifty")],
+    });
+    std::fs::write(&file, interchange.to_string()).unwrap();
+
+    let output = command(&daemon, &["import", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains(&bad.name()) && text.contains("NOT imported"), "{text}");
+    daemon.import(&[&good]);
+    let other_chain = daemon.sign(&good, &block_header(50, 1));
+    assert_eq!(other_chain.status, 412, "the imported history pins its chain: {other_chain:?}");
+}
+
+fn done(daemon: &Daemon, arguments: &[&str]) -> String {
+    let output = command(daemon, arguments);
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+fn command(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let Address::Unix(socket) = daemon.socket() else { panic!("a Unix socket") };
+    let connect = format!("unix:{}", socket.display());
+    let state = daemon.directory().join("state");
+    Command::new(binary())
+        .arg("slashing-protection")
+        .args(arguments)
+        .args(["--network", "minimal", "--connect", &connect, "--state-dir"])
+        .arg(state)
+        .output()
+        .unwrap()
+}
