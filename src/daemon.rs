@@ -21,7 +21,7 @@ use crate::http::guard::{AllowedHosts, Guard, TokenDigest};
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
-use crate::ledger::{self, Ledger, Missing, StoreError};
+use crate::ledger::{self, GenesisClock, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::permit::Permits;
 use crate::supervisor::activation::{self, Inherited};
@@ -234,6 +234,7 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
             RawRoots::UnprotectedKeys | RawRoots::Refuse => ledger::RawRoots::UnprotectedKeys,
         },
         genesis_validators_root: network.genesis_validators_root(),
+        clock: GenesisClock::of(network),
         ..ledger::Settings::new(settings.ledger.state_dir.clone())
     })
 }

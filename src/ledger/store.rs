@@ -22,6 +22,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use self::place::{Files, Lock};
 use super::book::Book;
 
+mod log;
 mod place;
 mod rows;
 mod schema;

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+use super::log::damage;
 use super::{OpenError, StoreError};
 
 /// The ledger's path in a directory, which is created (mode 0700) if it does not exist.
@@ -47,6 +48,8 @@ impl Lock {
 }
 
 /// Replaces the log that a predecessor left by a copy that is synced, so that what is read from it is on the disk.
+///
+/// A log that was damaged where it had been on record is an error.
 pub(super) fn renew_log(path: &Path) -> Result<(), OpenError> {
     let log = log_path(path);
     let failed = |action| {
@@ -59,6 +62,11 @@ pub(super) fn renew_log(path: &Path) -> Result<(), OpenError> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(failed("read")(error)),
     };
+    let database = fs::read(path).map_err(failed("read beside its ledger"))?;
+    if let Some(offset) = damage(&content, &database) {
+        let what = format!("its log is unreadable at byte {offset}, and commits lie beyond");
+        return Err(OpenError::Damaged { path: log, what });
+    }
     let copy = path.with_extension("sqlite-wal.new");
     let written = private(&copy).and_then(|mut file| {
         file.write_all(&content)?;

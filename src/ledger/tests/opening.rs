@@ -117,6 +117,48 @@ fn a_flipped_bit_never_lowers_a_watermark() {
     assert!(noticed > 30, "only {noticed} flips noticed: the file must have changed its form");
 }
 
+/// The same for the log of a process that was killed, commit by commit. What cannot be told from a commit that a power
+/// loss tore is the last one alone.
+#[test]
+fn a_flipped_bit_in_the_log_never_loses_a_commit_before_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let log = file(directory.path()).with_extension("sqlite-wal");
+    let sound = {
+        let ledger = open(directory.path());
+        (1..=4).for_each(|slot| sign(&ledger, block(1, slot, 1)));
+        // By another process: closing a descriptor of the open file in this one would drop its lock.
+        let copied = std::process::Command::new("cp")
+            .args(["--recursive", "--preserve=mode", "state", "killed"])
+            .current_dir(directory.path())
+            .status();
+        assert!(copied.unwrap().success());
+        drop(ledger);
+        fs::remove_dir_all(directory.path().join("state")).unwrap();
+        fs::rename(directory.path().join("killed"), directory.path().join("state")).unwrap();
+        [file(directory.path()), log.clone()].map(|path| fs::read(path).unwrap())
+    };
+    let (mut noticed, mut opened) = (0, 0);
+    for at in (0..sound[1].len()).step_by(61) {
+        fs::write(file(directory.path()), &sound[0]).unwrap();
+        let mut flipped = sound[1].clone();
+        flipped[at] ^= 1 << (at % 8);
+        fs::write(&log, flipped).unwrap();
+        match Ledger::open(settings(directory.path())) {
+            Err(OpenError::Damaged { path, what }) => {
+                assert_eq!(path.file_name(), log.file_name());
+                assert!(what.contains("at byte"), "{what}");
+                noticed += 1;
+            }
+            Err(other) => panic!("{other:?}"),
+            Ok(ledger) => {
+                refuse(&ledger, block(1, 3, 9));
+                opened += 1;
+            }
+        }
+    }
+    assert!(noticed > opened && opened > 0, "{noticed} flips noticed, {opened} in the last commit");
+}
+
 #[test]
 fn a_log_without_its_ledger_is_refused() {
     let directory = tempfile::tempdir().unwrap();

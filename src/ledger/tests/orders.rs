@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::ledger::orders::{Imported, Page, ResealRefusal};
 use crate::ledger::{
-    Arrival, Arrived, Departed, Departure, HighWatermark, ImportRefusal, Imported, Interchange, Page,
-    ResealRefusal, SealedKeystore, Selection,
+    Arrival, Arrived, Departed, Departure, HighWatermark, ImportRefusal, Interchange, SealedKeystore,
+    Selection,
 };
 
 #[test]
