@@ -54,7 +54,7 @@ pub(crate) struct Settings {
     pub(crate) raw_roots: RawRoots,
     /// The configured network's genesis validators root. Without one, the first request or import pins it.
     pub(crate) genesis_validators_root: Option<Root>,
-    /// The configured network's clock, where its genesis is known: then messages for slots more than a day ahead are
+    /// The configured network's clock, where its genesis is known: then messages for slots more than two years ahead are
     /// refused, because signing one by mistake would lock the key until then.
     pub(crate) clock: Option<GenesisClock>,
     /// So many tasks may wait; more are turned away.

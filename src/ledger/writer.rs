@@ -54,7 +54,7 @@ impl GenesisClock {
         })
     }
 
-    /// A day beyond what the clock or the records say, whichever is later: a clock set back does not stop a signer
+    /// Two years beyond what the clock or the records say, whichever is later: a clock set back does not stop a signer
     /// that has records of today.
     fn horizon(self, highest: Slot, now: SystemTime) -> Horizon {
         let Self { genesis_time, slot_duration, slots_per_epoch } = self;
@@ -64,7 +64,7 @@ impl GenesisClock {
         };
         let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         let current = slots(unix.saturating_sub(Duration::from_secs(genesis_time)));
-        let latest = Slot(current.max(highest.0).saturating_add(slots(A_DAY)));
+        let latest = Slot(current.max(highest.0).saturating_add(slots(WINDOW)));
         Horizon { latest, slots_per_epoch }
     }
 }
@@ -241,4 +241,6 @@ impl Batch {
 /// So many tasks share a transaction at most.
 const BATCH: usize = 1_000;
 
-const A_DAY: Duration = Duration::from_secs(86_400);
+/// Wide, because a clock may be wrong, and because what must be caught is garbage: a time taken for a slot, a number
+/// that overflowed. Those lie centuries ahead.
+const WINDOW: Duration = Duration::from_secs(2 * 365 * 86_400);
