@@ -18,6 +18,7 @@ mod demonstration;
 #[path = "../support/full_history.rs"]
 mod full_history;
 mod guards;
+mod history;
 mod hostile_protocol;
 mod hostile_requests;
 mod http_2;
@@ -25,6 +26,7 @@ mod keymanager;
 mod kill;
 mod lifecycle;
 mod negotiation;
+mod persistence;
 mod raw_roots;
 mod roles;
 mod sign_status;

@@ -268,12 +268,18 @@ impl Daemon {
 
     /// Kills it without a word and starts it again: same arguments, same sockets, same state.
     #[track_caller]
-    pub fn kill_and_restart(mut self) -> Self {
-        self.signal(Signal::SIGKILL);
-        self.wait();
-        let setup = self.setup.take().expect("the daemon is running");
-        drop(self);
-        setup.start()
+    pub fn kill_and_restart(self) -> Self {
+        self.kill().start()
+    }
+
+    /// Kills it, if it has not ended by itself, and answers what it takes to start it again.
+    #[track_caller]
+    pub fn kill(mut self) -> Setup {
+        if self.child.try_wait().unwrap().is_none() {
+            self.signal(Signal::SIGKILL);
+            self.wait();
+        }
+        self.setup.take().expect("the daemon was started")
     }
 
     /// Waits for its end.

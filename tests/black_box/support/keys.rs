@@ -29,6 +29,11 @@ impl Key {
         const_hex::encode_prefixed(self.public_key().to_bytes())
     }
 
+    /// `0x` and 64 digits.
+    pub fn secret_hex(&self) -> String {
+        const_hex::encode_prefixed(self.secret.to_bytes())
+    }
+
     pub fn public_key(&self) -> PublicKey {
         self.secret.sk_to_pk()
     }
