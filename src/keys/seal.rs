@@ -139,10 +139,10 @@ mod tests {
             let secret = secret(number, &memory);
             let sealed = seal.seal(&secret, Some("m/12381/3600/0/0/0")).unwrap();
             let opened = seal.open(&secret.public_key(), &sealed, &memory).unwrap();
-            prop_assert_eq!(&*opened.to_big_endian(), &*secret.to_big_endian());
+            prop_assert_eq!(opened.to_big_endian(), secret.to_big_endian());
             prop_assert_eq!(opened.public_key(), secret.public_key());
             let plainly = Keystore::parse(&sealed).unwrap().decrypt(&text, &memory).unwrap();
-            prop_assert_eq!(&*plainly.to_big_endian(), &*secret.to_big_endian());
+            prop_assert_eq!(plainly.to_big_endian(), secret.to_big_endian());
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroize;
 
 use crate::bls::{HashedRoot, PublicKey, Signature};
 use crate::sys::curve;
@@ -56,10 +56,17 @@ impl SecretKey {
         hashed.multiply(self.scalar.expose())
     }
 
-    /// A copy as 32 bytes big endian, to put into a keystore.
-    pub(super) fn to_big_endian(&self) -> Zeroizing<[u8; 32]> {
-        let mut bytes = Zeroizing::new(*self.scalar.expose());
+    /// Writes 32 bytes big endian, as keystores have them, where the caller wipes them: returned by value, they could
+    /// leave copies on the way.
+    pub(super) fn copy_big_endian(&self, bytes: &mut [u8; 32]) {
+        bytes.copy_from_slice(self.scalar.expose());
         bytes.reverse();
+    }
+
+    #[cfg(test)]
+    pub(super) fn to_big_endian(&self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        self.copy_big_endian(&mut bytes);
         bytes
     }
 }
@@ -97,7 +104,7 @@ mod tests {
             let theirs = min_pk::SecretKey::key_gen(&[seed; 32], &[]).unwrap();
             let ours = SecretKey::new(&theirs.to_bytes(), &memory).unwrap();
             assert_eq!(ours.public_key().0, theirs.sk_to_pk().to_bytes());
-            assert_eq!(*ours.to_big_endian(), theirs.to_bytes());
+            assert_eq!(ours.to_big_endian(), theirs.to_bytes());
         }
     }
 

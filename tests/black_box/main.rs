@@ -29,6 +29,7 @@ mod negotiation;
 mod persistence;
 mod raw_roots;
 mod roles;
+mod secrets;
 mod sign_status;
 mod sign_vectors;
 mod slashing;

@@ -5,6 +5,7 @@ use std::iter;
 
 use serde::Serialize;
 use serde_json::value::{RawValue, to_raw_value};
+use zeroize::Zeroizing;
 
 use super::kdf::Kdf;
 use super::wire::{CipherParams, Crypto, Module, Pbkdf2Params, ScryptParams, Wire};
@@ -64,7 +65,8 @@ fn encrypt_with_salt(
     let password = password::normalized(password);
     let iv: [u8; 16] = random()?;
     let key = cost.kdf(salt)?.derive(password.as_bytes())?;
-    let mut ciphertext = secret.to_big_endian();
+    let mut ciphertext = Zeroizing::new([0; 32]);
+    secret.copy_big_endian(&mut ciphertext);
     apply_cipher(&key, &iv, &mut ciphertext);
 
     let wire = Wire {

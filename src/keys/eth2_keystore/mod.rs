@@ -73,7 +73,9 @@ impl Keystore {
         password: &str,
         memory: &Arc<LockedMemory>,
     ) -> Result<SecretKey, KeystoreError> {
-        let secret = SecretKey::new(&*self.plaintext(password)?, memory)?;
+        let mut plaintext = Zeroizing::new([0; 32]);
+        self.plaintext(password, &mut plaintext)?;
+        let secret = SecretKey::new(&plaintext, memory)?;
         match self.public_key {
             Some(named) if named != secret.public_key() => {
                 Err(KeystoreError::OtherKey { named, derived: secret.public_key() })
@@ -89,22 +91,25 @@ impl Keystore {
         password: &str,
         memory: &Arc<LockedMemory>,
     ) -> Result<SecretKey, KeystoreError> {
-        Ok(SecretKey::proven(&*self.plaintext(password)?, public_key, memory)?)
+        let mut plaintext = Zeroizing::new([0; 32]);
+        self.plaintext(password, &mut plaintext)?;
+        Ok(SecretKey::proven(&plaintext, public_key, memory)?)
     }
 
     pub(super) fn salt(&self) -> &[u8] {
         self.kdf.salt()
     }
 
-    fn plaintext(&self, password: &str) -> Result<Zeroizing<[u8; 32]>, KeystoreError> {
+    /// Writes it where the caller wipes it: returned by value, it could leave copies on the way.
+    fn plaintext(&self, password: &str, plaintext: &mut [u8; 32]) -> Result<(), KeystoreError> {
         let password = password::normalized(password);
         let key = self.kdf.derive(password.as_bytes())?;
         if !bool::from(checksum(&key, &self.ciphertext).ct_eq(&self.checksum)) {
             return Err(KeystoreError::WrongPassword { empty: password.is_empty() });
         }
-        let mut bytes = Zeroizing::new(self.ciphertext);
-        apply_cipher(&key, &self.iv, &mut bytes);
-        Ok(bytes)
+        *plaintext = self.ciphertext;
+        apply_cipher(&key, &self.iv, plaintext);
+        Ok(())
     }
 }
 

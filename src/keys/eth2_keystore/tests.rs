@@ -15,7 +15,7 @@ fn opens_the_standards_own_vectors_and_keystores_of_another_implementation() {
         let keystore = Keystore::parse(&text).unwrap();
         let secret = keystore.decrypt(vector["password"].as_str().unwrap(), &memory).unwrap();
         assert_eq!(
-            const_hex::encode_prefixed(*secret.to_big_endian()),
+            const_hex::encode_prefixed(secret.to_big_endian()),
             vector["secret"].as_str().unwrap(),
             "{text}"
         );
@@ -46,7 +46,7 @@ fn makes_keystores_for_another_implementation() {
             let keystore = encrypt(&secret, password, cost, path).unwrap();
             json!({
                 "password": password,
-                "secret": const_hex::encode_prefixed(*secret.to_big_endian()),
+                "secret": const_hex::encode_prefixed(secret.to_big_endian()),
                 "keystore": serde_json::from_str::<Value>(&keystore).unwrap(),
             })
         })
@@ -91,7 +91,7 @@ proptest! {
         let text = encrypt(&secret, &password, KdfCost::Light, None).unwrap();
         let keystore = Keystore::parse(&text).unwrap();
         let opened = keystore.decrypt(&password, &memory).unwrap();
-        prop_assert_eq!(&*opened.to_big_endian(), &*secret.to_big_endian());
+        prop_assert_eq!(opened.to_big_endian(), secret.to_big_endian());
         // The same password as another keyboard or a file with a line end gives it.
         let decomposed = format!("{}\r\n", password::normalized(&password).as_str());
         prop_assert!(keystore.decrypt(&decomposed, &memory).is_ok());

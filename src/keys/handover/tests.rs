@@ -15,7 +15,7 @@ fn a_successor_has_the_remembered_keys_and_their_paths() {
     for (old, new) in keys.iter().zip(&inherited.keys) {
         assert_eq!(new.derivation_path(), old.derivation_path());
         assert!(!new.is_readonly());
-        assert_eq!(*new.secret().to_big_endian(), *old.secret().to_big_endian());
+        assert_eq!(new.secret().to_big_endian(), old.secret().to_big_endian());
     }
 }
 

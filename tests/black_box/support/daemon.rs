@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -111,6 +112,8 @@ impl Setup {
         let notify_path = this.directory().join("notify.sock");
         let _ = fs::remove_file(&notify_path);
         let notify = UnixDatagram::bind(&notify_path).unwrap();
+        // The daemon may be another user's.
+        fs::set_permissions(&notify_path, PermissionsExt::from_mode(0o666)).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let binary = binary();
         let mut words = this.starter.iter().map(String::as_str).chain([binary.as_str(), "serve"]);
