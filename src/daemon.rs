@@ -234,7 +234,8 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
             RawRoots::UnprotectedKeys | RawRoots::Refuse => ledger::RawRoots::UnprotectedKeys,
         },
         genesis_validators_root: network.genesis_validators_root(),
-        clock: GenesisClock::of(network),
+        // Only where it is asked for: otherwise a wrong clock could stop a signer.
+        clock: settings.refuse_far_future.then(|| GenesisClock::of(network)).flatten(),
         ..ledger::Settings::new(settings.ledger.state_dir.clone())
     })
 }

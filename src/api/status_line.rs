@@ -13,9 +13,9 @@ use crate::supervisor::notify::{Notifier, tell};
 pub(crate) fn status_line(signer: &Signer) -> String {
     let (keys, network) = (signer.custody.ring().len(), signer.network.name());
     let ledger = match signer.ledger.health() {
-        Health::Working => "slashing protection on",
-        Health::Off => "SLASHING PROTECTION OFF",
-        Health::Broken(_) => "slashing protection BROKEN",
+        Health::Working => "slashing protection on".to_owned(),
+        Health::Off => "SLASHING PROTECTION OFF".to_owned(),
+        Health::Broken(cause) => format!("slashing protection BROKEN ({cause})"),
     };
     let last_duty = match signer.last_duty.seconds_ago() {
         Some(seconds) => format!("last duty {seconds} s ago"),

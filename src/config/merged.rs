@@ -26,6 +26,7 @@ impl RawSettings {
             state_dir: self.state_dir.or(weaker.state_dir),
             slashing_protection: self.slashing_protection.or(weaker.slashing_protection),
             require_ledger: self.require_ledger.or(weaker.require_ledger),
+            refuse_far_future: self.refuse_far_future.or(weaker.refuse_far_future),
             raw_roots: self.raw_roots.or(weaker.raw_roots),
             seal_file: self.seal_file.or(weaker.seal_file),
             keystores_path: self.keystores_path.or(weaker.keystores_path),

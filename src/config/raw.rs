@@ -64,6 +64,10 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,
 
+    /// Refuse blocks and attestations more than a day ahead of the clock, where the network's genesis is known: a broken
+    /// client could otherwise lock a key until then [default: off]
+    #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
+    pub(crate) refuse_far_future: Option<Switch>,
     /// Secret that seals imported keys on disk [default: the systemd credential seal; else keys live in memory only]
     #[arg(long, value_name = "FILE", help_heading = KEYS)]
     pub(crate) seal_file: Option<PathBuf>,
@@ -78,7 +82,7 @@ pub(crate) struct RawSettings {
     pub(crate) key_config_path: Option<PathBuf>,
     /// Hand keys in memory to systemd's file descriptor store, so that they survive a restart [default: on without a
     /// seal secret]
-    #[arg(long, value_name = "on|off", help_heading = KEYS)]
+    #[arg(long, value_name = "SWITCH", help_heading = KEYS)]
     pub(crate) fd_store: Option<Switch>,
     /// Memory for decrypting keystores, in MiB [default: 512]
     #[arg(long, value_name = "MIB", help_heading = KEYS)]

@@ -26,6 +26,8 @@ pub(crate) struct Settings {
     /// A network's name or the path of a consensus `config.yaml`, as given.
     pub(crate) network: String,
     pub(crate) ledger: LedgerSettings,
+    /// Refuse slots more than a day ahead of the clock, where the network's genesis is known.
+    pub(crate) refuse_far_future: bool,
     pub(crate) raw_roots: RawRoots,
     pub(crate) keys: KeySources,
     pub(crate) limits: Limits,
@@ -104,6 +106,7 @@ impl Settings {
             allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
             network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
             ledger: ledger(raw.slashing_protection, raw.require_ledger, raw.state_dir, environment)?,
+            refuse_far_future: raw.refuse_far_future.is_some_and(Switch::is_on),
             raw_roots: raw.raw_roots.unwrap_or_default(),
             keys: KeySources {
                 // Sealed keys are on disk: nothing is gained by a second place that knows them.

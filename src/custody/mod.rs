@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use arc_swap::ArcSwap;
 
 pub(crate) use self::reload::{Operation, ReloadStatus};
-pub(crate) use self::start::{STORED_FDS, StartError, start};
+pub(crate) use self::start::{StartError, start};
 
 use crate::bls::PublicKey;
 use crate::keys::loader::Loader;

@@ -24,7 +24,7 @@ use crate::supervisor::notify::{Notifier, tell};
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
 
 /// The names under which systemd keeps the region of keys and its index.
-pub(crate) const STORED_FDS: [&str; 2] = ["keys-region", "keys-index"];
+const STORED_FDS: [&str; 2] = ["keys-region", "keys-index"];
 
 /// Loads every key that is to be served. Slow where passwords have to be derived; the service manager is told how far.
 pub(crate) async fn start(

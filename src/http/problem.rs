@@ -19,7 +19,6 @@ use super::negotiation::Produces;
 use super::routes::RouteRefusal;
 use crate::api::slashing_protection::OrderError;
 use crate::bls::PublicKey;
-use crate::ledger::Fault;
 use crate::{duty, keys, ledger, permit};
 
 /// A request that is not answered with what it asked for.
@@ -208,7 +207,7 @@ impl From<OrderError> for Problem {
             OrderError::Interchange(error) => error.into(),
             OrderError::Import(refusal) => refusal.into(),
             OrderError::Key { .. } | OrderError::NoKeys => Self::bad_request(error.to_string()),
-            OrderError::Fault(Fault::Off) => Self::protection_off(),
+            OrderError::Fault(ledger::Fault::Off) => Self::protection_off(),
             OrderError::Fault(fault) => fault.into(),
         }
     }
