@@ -64,7 +64,7 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,
 
-    /// Refuse blocks and attestations more than a day ahead of the clock, where the network's genesis is known: a broken
+    /// Refuse blocks and attestations more than two years ahead of the clock, where the network's genesis is known: a broken
     /// client could otherwise lock a key until then [default: off]
     #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
     pub(crate) refuse_far_future: Option<Switch>,

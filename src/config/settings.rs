@@ -26,7 +26,7 @@ pub(crate) struct Settings {
     /// A network's name or the path of a consensus `config.yaml`, as given.
     pub(crate) network: String,
     pub(crate) ledger: LedgerSettings,
-    /// Refuse slots more than a day ahead of the clock, where the network's genesis is known.
+    /// Refuse slots more than two years ahead of the clock, where the network's genesis is known.
     pub(crate) refuse_far_future: bool,
     pub(crate) raw_roots: RawRoots,
     pub(crate) keys: KeySources,
