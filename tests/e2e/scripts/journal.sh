@@ -1,0 +1,48 @@
+# What the administrator sees: fields in the journal, the state in systemctl status, and never a secret.
+. /e2e/lib/common.sh
+install_package
+add_users
+operator import $keymanager
+client sign $signing
+
+step "status"
+eventually 10 sh -c 'systemctl status bls-signer.service | grep -q "Status: .*6 keys"'
+systemctl status bls-signer.service | grep Status:
+
+step "reload"
+systemctl reload bls-signer.service
+eventually 5 logged -i reload
+expect "the service" active "$(systemctl is-active bls-signer.service)"
+client sign $signing
+
+step "fields"
+uid=$(id -u vc)
+journalctl -u bls-signer -o json --no-pager >/tmp/journal.json
+python3 - "$uid" <<'PYTHON'
+import json
+import sys
+
+entries = [json.loads(line) for line in open("/tmp/journal.json")]
+ours = [entry for entry in entries if entry.get("SYSLOG_IDENTIFIER") == "bls-signer" or entry.get("_COMM") == "bls-signer"]
+names = sorted({name for entry in ours for name in entry})
+print("fields:", *[name for name in names if not name.startswith(("_", "SYSLOG"))])
+assert any("TARGET" in entry for entry in ours), names
+assert {entry["PRIORITY"] for entry in ours} <= {"4", "5", "6"}, "errors in the journal"
+PYTHON
+
+step "no secrets"
+journalctl --no-pager -o export >/tmp/journal.export
+python3 - <<'PYTHON'
+import json
+import sys
+
+sys.path.insert(0, "/e2e/lib")
+import signer
+
+journal = open("/tmp/journal.export", "rb").read().lower()
+secrets = [signer.PASSWORD] + [case["secret_key"][2:] for case in signer.cases()]
+for secret in secrets:
+    assert secret.lower().encode() not in journal, "a secret is in the journal"
+    assert bytes(secret, "utf-8").hex().encode() not in journal
+PYTHON
+! grep -qi "$(systemd-creds decrypt --name=seal $seal -)" /tmp/journal.export || fail "the seal is in the journal"

@@ -1,0 +1,53 @@
+# Restarts and upgrades under load: no client is refused, none gets anything but the right answer.
+. /e2e/lib/common.sh
+install_package
+add_users
+operator import $keymanager
+
+listener() { awk -v path=$signing '$NF == path && $4 == "00010000" { print $7 }' /proc/net/unix; }
+under_load() {
+  local seconds=$1 client inode
+  shift
+  inode=$(listener)
+  client load $signing "$seconds" >/tmp/load.log 2>&1 &
+  client=$!
+  sleep 1
+  "$@"
+  kill -0 "$client" 2>/dev/null || fail "the load ended before the last of it: $(cat /tmp/load.log)"
+  wait "$client" || fail "under load: $(cat /tmp/load.log)"
+  cat /tmp/load.log
+  expect "the listening socket's inode" "$inode" "$(listener)"
+}
+
+restarts() {
+  local n before
+  for n in $(seq 20); do
+    before=$(property MainPID)
+    systemctl restart bls-signer.service
+    [ "$(property MainPID)" != "$before" ] || fail "restart $n did not change the process"
+    sleep 0.2
+  done
+}
+step "20 restarts"
+under_load 20 restarts
+
+# The same content under higher versions.
+dpkg-deb -R "$package" /tmp/package
+for n in 1 2 3 4 5; do
+  sed -i "s/^Version: .*/Version: 99.$n/" /tmp/package/DEBIAN/control
+  dpkg-deb --root-owner-group -Zgzip -z1 -b /tmp/package "/tmp/99.$n.deb" >/dev/null
+done
+upgrades() {
+  local n before
+  for n in 1 2 3 4 5; do
+    before=$(property MainPID)
+    dpkg -i "/tmp/99.$n.deb" >/tmp/dpkg.log 2>&1 || { cat /tmp/dpkg.log; fail "upgrade $n"; }
+    [ "$(property MainPID)" != "$before" ] || fail "upgrade $n did not restart the service"
+  done
+}
+step "5 upgrades"
+under_load 20 upgrades
+
+step "keys and protection are as before"
+operator listed $keymanager
+client sign $signing

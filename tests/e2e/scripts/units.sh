@@ -1,0 +1,31 @@
+# The units are understood by this systemd, and as tight as we say.
+. /e2e/lib/common.sh
+install_package
+
+step "verify"
+units=$(dpkg -L bls-signer | grep -E '/systemd/system/.*\.(service|socket)$')
+expect "the number of units" 4 "$(echo "$units" | wc -l)"
+# shellcheck disable=SC2086
+systemd-analyze verify --man=yes $units >/tmp/verify.log 2>&1 || true
+grep -i bls-signer /tmp/verify.log | grep -v 'MemoryZSwapMax\|identity' >/tmp/unknown.log || true
+# What 252 does not know stands in the unit's first lines; 257 knows everything.
+if [ "$(systemctl --version | awk 'NR == 1 { print $2 }')" -ge 257 ]; then cp /tmp/verify.log /tmp/unknown.log; limit=2; else limit=4; fi
+[ ! -s /tmp/unknown.log ] || fail "systemd-analyze verify: $(cat /tmp/unknown.log)"
+
+step "exposure, at most 0.$limit"
+systemd-analyze security --threshold="$limit" --no-pager bls-signer.service >/tmp/security.log ||
+  fail "systemd-analyze security: $(grep -E '✗|Overall' /tmp/security.log)"
+grep Overall /tmp/security.log
+
+step "what the unit asks for is what the process has"
+for setting in MemorySwapMax=0 LimitCORE=0 RestartPreventExitStatus=78\ 243 StartLimitIntervalUSec=0; do
+  expect "${setting%%=*}" "${setting#*=}" "$(property "${setting%%=*}")"
+done
+expect "IPAddressDeny of the TCP socket" "::/0 0.0.0.0/0" "$(property IPAddressDeny bls-signer-tcp.socket)"
+
+step "manual pages and completions"
+man -w 8 bls-signer >/dev/null
+man -w 5 bls-signer.toml >/dev/null
+bash -n /usr/share/bash-completion/completions/bls-signer
+grep -q '^#compdef bls-signer' /usr/share/zsh/vendor-completions/_bls-signer
+grep -q 'complete -c bls-signer' /usr/share/fish/vendor_completions.d/bls-signer.fish
