@@ -18,7 +18,7 @@ systemd-analyze security --threshold="$limit" --no-pager bls-signer.service >/tm
 grep Overall /tmp/security.log
 
 step "what the unit asks for is what the process has"
-for setting in MemorySwapMax=0 LimitCORE=0 RestartPreventExitStatus=78\ 243 StartLimitIntervalUSec=0; do
+for setting in MemorySwapMax=0 LimitCORE=0 RestartPreventExitStatus=2\ 78\ 243 StartLimitIntervalUSec=0; do
   expect "${setting%%=*}" "${setting#*=}" "$(property "${setting%%=*}")"
 done
 expect "IPAddressDeny of the TCP socket" "::/0 0.0.0.0/0" "$(property IPAddressDeny bls-signer-tcp.socket)"
