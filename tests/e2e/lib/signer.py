@@ -5,6 +5,7 @@ signer.py import SOCKET [N]          imports the keys of the first N cases over 
 signer.py sign SOCKET [N]            asks for the N cases' signatures and compares each with the expected one
 signer.py sign tcp:HOST:PORT [N]     the same over TCP
 signer.py listed SOCKET [N]          demands that exactly the N keys are listed
+signer.py keystore DIRECTORY N       writes the N-th case's keystore and its password there, and prints the public key
 signer.py history SOCKET             prints the first case's protection history and deletes its key
 signer.py load SOCKET FILE           asks on 4 connections until FILE exists; exit status 1 if anything at all goes wrong
 
@@ -41,6 +42,8 @@ def main(arguments):
             listed(where, cases(*rest))
         case ["history", where]:
             history(where, cases(1)[0])
+        case ["keystore", directory, number]:
+            write_keystore(pathlib.Path(directory), cases()[int(number) - 1])
         case ["load", where, stop]:
             load(where, pathlib.Path(stop))
         case _:
@@ -117,6 +120,12 @@ def history(where, case):
     if [item["status"] for item in answer["data"]] != ["deleted"]:
         raise Failed(f"delete: {answer}")
     print(answer["slashing_protection"])
+
+
+def write_keystore(directory, case):
+    (directory / f"{case['type']}.json").write_text(json.dumps(keystore(case)))
+    (directory / f"{case['type']}.txt").write_text(PASSWORD)
+    print(case["public_key"])
 
 
 def keystore(case):

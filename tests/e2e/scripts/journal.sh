@@ -9,12 +9,6 @@ step "status"
 eventually 10 sh -c 'systemctl status bls-signer.service | grep -q "Status: .*6 keys"'
 systemctl status bls-signer.service | grep Status:
 
-step "reload"
-systemctl reload bls-signer.service
-eventually 5 logged -i reload
-expect "the service" active "$(systemctl is-active bls-signer.service)"
-client sign $signing
-
 step "fields"
 uid=$(id -u vc)
 journalctl -u bls-signer -o json --no-pager >/tmp/journal.json
