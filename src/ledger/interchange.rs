@@ -55,6 +55,7 @@ impl Interchange {
     }
 
     /// The number of keys with a history.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.histories.len()
     }

@@ -61,7 +61,8 @@ pub(crate) struct Settings {
     pub(crate) queue: usize,
     /// A request that has waited longer before its judgement is turned away and not recorded.
     pub(crate) longest_wait: Duration,
-    /// The write-ahead log is moved into the database when it is longer than this (in bytes) and nobody waits.
+    /// The write-ahead log is moved into the database when it is longer than this (in bytes) and nobody asks for a
+    /// while; when it is four times as long, at once.
     pub(crate) log_limit: u64,
 }
 
@@ -189,12 +190,15 @@ impl Ledger {
         }
         let (sender, queue) = mpsc::channel(settings.queue.max(1));
         let (broken_sender, broken) = watch::channel(None);
+        let timer =
+            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(OpenError::Thread)?;
         let writer = Writer {
             book,
             store,
             raw_roots: settings.raw_roots,
             longest_wait: settings.longest_wait,
             log_limit: settings.log_limit,
+            timer,
             clock: settings.clock,
             broken: broken_sender,
         };

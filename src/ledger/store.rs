@@ -7,7 +7,7 @@
 //! - Write-ahead log with `synchronous=FULL`: one fsync a commit.
 //! - `psow=0`: a commit is padded to whole sectors, so that a torn sector cannot damage an earlier commit.
 //! - No checkpoint by SQLite itself: the automatic one swallows its errors, and the one on closing would copy from a
-//!   log whose fsync may have failed. Ours ([`Store::tidy`], [`Store::close`]) does neither.
+//!   log whose fsync may have failed. Ours ([`Store::empty_log`], [`Store::close`]) does neither.
 //! - At the start the log that a predecessor left is replaced by a synced copy, and then moved into the database. After
 //!   a failed fsync the kernel may show pages as clean that are not on disk; a record counts only when it has been
 //!   synced without an error.
@@ -116,9 +116,9 @@ impl Store {
         sealed::contains(&self.connection, position).map_err(StoreError::Read)
     }
 
-    /// Moves the log into the database if it has grown beyond its limit (bytes). To be called when nobody waits.
-    pub(super) fn tidy(&mut self, limit: u64) -> Result<(), StoreError> {
-        if self.files.log_length() < limit { Ok(()) } else { self.empty_log() }
+    /// The log's length in bytes.
+    pub(super) fn log_length(&self) -> u64 {
+        self.files.log_length()
     }
 
     /// Moves the log into the database and empties it, so that what was deleted does not live on in the log.

@@ -10,6 +10,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use tokio::runtime::Runtime;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::book::{Book, Horizon, RawRoots, Record, Request};
@@ -76,6 +77,8 @@ pub(super) struct Writer {
     pub(super) raw_roots: RawRoots,
     pub(super) longest_wait: Duration,
     pub(super) log_limit: u64,
+    /// For waiting with a time limit; nothing else runs on it.
+    pub(super) timer: Runtime,
     pub(super) clock: Option<GenesisClock>,
     pub(super) broken: watch::Sender<Option<Arc<StoreError>>>,
 }
@@ -84,11 +87,10 @@ impl Writer {
     /// Serves the queue until its last sender is gone.
     pub(super) fn run(mut self, mut queue: mpsc::Receiver<Task>) {
         let mut waiting = Vec::with_capacity(BATCH);
-        while queue.blocking_recv_many(&mut waiting, BATCH) > 0 {
+        while self.take(&mut queue, &mut waiting) > 0 {
             self.serve(waiting.drain(..));
-            if queue.is_empty() && self.cause().is_none() {
-                let tidied = self.store.tidy(self.log_limit);
-                self.note(tidied);
+            if self.store.log_length() > self.log_limit.saturating_mul(URGENT) {
+                self.tidy();
             }
         }
         if self.cause().is_some() {
@@ -99,6 +101,26 @@ impl Writer {
                 error = &error as &dyn std::error::Error,
                 "closing the slashing protection ledger failed"
             );
+        }
+    }
+
+    /// Takes all that waits, or waits for something. Emptying the log costs several syncs, so that is left for a moment
+    /// in which nobody asks.
+    fn take(&mut self, queue: &mut mpsc::Receiver<Task>, waiting: &mut Vec<Task>) -> usize {
+        if self.store.log_length() > self.log_limit {
+            let soon = async { tokio::time::timeout(QUIET, queue.recv_many(waiting, BATCH)).await };
+            match self.timer.block_on(soon) {
+                Ok(taken) => return taken,
+                Err(_) => self.tidy(),
+            }
+        }
+        queue.blocking_recv_many(waiting, BATCH)
+    }
+
+    fn tidy(&mut self) {
+        if self.cause().is_none() {
+            let emptied = self.store.empty_log();
+            self.note(emptied);
         }
     }
 
@@ -237,6 +259,12 @@ impl Batch {
         }
     }
 }
+
+/// Nobody asks, if nobody has for this long.
+const QUIET: Duration = Duration::from_millis(200);
+
+/// A log that is so many times longer than its limit is emptied even while others wait.
+const URGENT: u64 = 4;
 
 /// So many tasks share a transaction at most.
 const BATCH: usize = 1_000;

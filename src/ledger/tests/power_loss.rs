@@ -254,7 +254,7 @@ fn open_on(directory: &Path, tape: &Tape) -> Ledger {
 
 /// Settings for a log that is emptied several times on the way.
 pub(super) fn small_log(directory: &Path) -> Settings {
-    Settings { log_limit: 64 << 10, ..settings(directory) }
+    Settings { log_limit: 16 << 10, ..settings(directory) }
 }
 
 /// As the next process does, noting on the tape if the log is replaced.
