@@ -43,7 +43,8 @@ impl Guard {
         if credentials.next().is_some() {
             return Err(wrong);
         }
-        let (scheme, given) = value.to_str().ok().and_then(|text| text.split_once(' ')).unwrap_or_default();
+        let value = value.to_str().unwrap_or_default();
+        let (scheme, given) = value.split_once(' ').unwrap_or((value, ""));
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(GuardRefusal::Token);
         }

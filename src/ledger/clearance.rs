@@ -34,14 +34,6 @@ impl Judged {
         Self { public_key: request.public_key, signing_root: request.signing_root, commit }
     }
 
-    pub(crate) fn public_key(&self) -> PublicKey {
-        self.public_key
-    }
-
-    pub(crate) fn signing_root(&self) -> SigningRoot {
-        self.signing_root
-    }
-
     /// Waits until the record is durable. Ready at once where no new record is needed.
     ///
     /// # Errors
