@@ -34,6 +34,8 @@ struct Row {
     cpu_ratio: f64,
     /// The median slot's duration, in the time that its multiplications take on all cores.
     slot_ratio: f64,
+    /// In KiB, after the first slot and after the last.
+    resident: (u64, u64),
     baseline: Baseline,
 }
 
@@ -62,6 +64,7 @@ impl Report {
             cpu,
             cpu_ratio: cpu.as_secs_f64() / baseline.sign.as_secs_f64(),
             slot_ratio: slot.as_secs_f64() / (multiplications / self.cores as f64),
+            resident: measured.resident,
             baseline,
         });
     }
@@ -75,13 +78,13 @@ impl Report {
             processor()
         );
         table.push_str(
-            "| workload | ledger | connections | signatures/s | p50 ms | p99 ms | max ms | CPU us/signature | / blst sign | slot / multiplications |\n\
-             | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
+            "| workload | ledger | connections | signatures/s | p50 ms | p99 ms | max ms | CPU us/signature | / blst sign | slot / multiplications | memory MiB |\n\
+             | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
         );
         for row in &self.rows {
             let _ = writeln!(
                 table,
-                "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} |",
+                "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {:.1} -> {:.1} |",
                 row.workload,
                 row.ledger,
                 row.connections,
@@ -92,6 +95,8 @@ impl Report {
                 microseconds(row.cpu),
                 row.cpu_ratio,
                 row.slot_ratio,
+                row.resident.0 as f64 / 1024.0,
+                row.resident.1 as f64 / 1024.0,
             );
         }
         if let Some(row) = self.rows.last() {
@@ -104,6 +109,9 @@ impl Report {
                 microseconds(row.baseline.sync),
             );
         }
+        for (workload, ratio) in self.cost_of_the_ledger() {
+            let _ = writeln!(table, "{workload}: {ratio:.2} of the throughput without the ledger");
+        }
         for row in self.rows.iter().filter(|row| row.workload == Workload::OneAtATime.name()) {
             let _ = writeln!(
                 table,
@@ -114,6 +122,16 @@ impl Report {
             );
         }
         table
+    }
+
+    /// Throughput with the ledger over that without, where both were measured.
+    fn cost_of_the_ledger(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let with = self.rows.iter().filter(|row| row.ledger == Ledger::On.name());
+        with.filter_map(|on| {
+            let mut without = self.rows.iter().filter(|row| row.ledger == Ledger::Off.name());
+            let off = without.find(|off| off.workload == on.workload)?;
+            Some((on.workload, on.signatures_per_second / off.signatures_per_second))
+        })
     }
 
     pub fn json(&self) -> String {
@@ -141,6 +159,7 @@ impl Row {
             "cpu_us_per_signature": microseconds(self.cpu),
             "cpu_per_signature_over_blst_sign": self.cpu_ratio,
             "slot_over_multiplications_on_all_cores": self.slot_ratio,
+            "resident_kib": {"after_first_slot": self.resident.0, "after_last_slot": self.resident.1},
             "blst_us": {
                 "sign": microseconds(self.baseline.sign),
                 "hash_to_curve": microseconds(self.baseline.hash),

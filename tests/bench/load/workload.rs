@@ -69,6 +69,8 @@ pub struct Measured {
     /// The daemon's, over all slots.
     pub cpu: Duration,
     pub connections: usize,
+    /// The daemon's resident memory in KiB: after the first slot, and after the last.
+    pub resident: (u64, u64),
 }
 
 impl Measured {
@@ -85,13 +87,21 @@ pub fn run(workload: Workload, daemon: &Daemon, keys: &[Key], options: &Options)
     runtime.block_on(async {
         let mut clients = Clients::connect(&socket, connections).await;
         clients.send(workload.requests(keys, 0)).await;
-        let mut measured = Measured { slots: Vec::new(), cpu: Duration::ZERO, connections };
+        let resident = || process::status_kib(daemon.pid(), "VmRSS:");
+        let after_first = resident();
+        let mut measured = Measured {
+            slots: Vec::new(),
+            cpu: Duration::ZERO,
+            connections,
+            resident: (after_first, after_first),
+        };
         for slot in 1..=options.slots {
             let requests = workload.requests(keys, slot);
             let before = process::cpu(daemon.pid());
             measured.slots.push(clients.send(requests).await);
             measured.cpu += process::cpu(daemon.pid()) - before;
         }
+        measured.resident.1 = resident();
         measured
     })
 }
