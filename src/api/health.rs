@@ -1,17 +1,19 @@
 //! Whether the signer can do its work: `/upcheck`, `/healthcheck` (as Web3Signer answers it) and `/health`.
 
-use hyper::StatusCode;
+use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Signer;
 use crate::custody::Endurance;
 use crate::http::answer::Answer;
+use crate::http::negotiation::accepts_text;
 use crate::ledger;
 
-/// `GET /upcheck`: `OK` as text. The process answers; nothing more is said.
-pub(crate) fn upcheck() -> Answer {
-    Answer::text("OK")
+/// `GET /upcheck`: `OK` as text. The process answers; nothing more is said. Clients that accept JSON alone (Web3Signer
+/// refuses them with 406) get `{"status":"OK"}`, which is what Lodestar and Nimbus look for.
+pub(crate) fn upcheck(headers: &HeaderMap) -> Answer {
+    if accepts_text(headers) { Answer::text("OK") } else { Answer::raw_json(r#"{"status":"OK"}"#) }
 }
 
 /// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`.

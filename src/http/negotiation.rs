@@ -6,8 +6,8 @@ use hyper::header::ACCEPT;
 /// What a route can produce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Produces {
-    /// `text/plain`; an `Accept` that excludes it is refused.
-    Text,
+    /// `text/plain`, or `application/json` for those who accept nothing else; an `Accept` that excludes both is refused.
+    TextOrJson,
     /// `application/json`; an `Accept` that excludes it is refused.
     Json,
     /// `application/json`, whatever is asked for.
@@ -20,7 +20,7 @@ impl Produces {
     /// Whether the caller's `Accept` can be satisfied. None, or an empty one, accepts everything.
     pub(crate) fn satisfies(self, headers: &HeaderMap) -> bool {
         match self {
-            Self::Text => accepts(headers, "text/plain", "text/*"),
+            Self::TextOrJson => accepts_text(headers) || Self::Json.satisfies(headers),
             Self::Json => accepts(headers, "application/json", "application/*"),
             Self::JsonAlways | Self::JsonOrText => true,
         }
@@ -31,6 +31,11 @@ impl Produces {
 /// values ignored. No `Accept` at all means text: Teku and Prysm send none and parse the bare signature.
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
     entries(headers).any(|entry| entry == "*/*" || entry.eq_ignore_ascii_case("application/json"))
+}
+
+/// Whether plain text will do.
+pub(crate) fn accepts_text(headers: &HeaderMap) -> bool {
+    accepts(headers, "text/plain", "text/*")
 }
 
 fn accepts(headers: &HeaderMap, exact: &str, family: &str) -> bool {
@@ -87,10 +92,11 @@ mod tests {
             ("", true, true),
             ("image/png", false, false),
         ] {
-            assert_eq!(Produces::Text.satisfies(&headers(accept)), text, "{accept}");
+            assert_eq!(accepts_text(&headers(accept)), text, "{accept}");
+            assert_eq!(Produces::TextOrJson.satisfies(&headers(accept)), text || json, "{accept}");
             assert_eq!(Produces::Json.satisfies(&headers(accept)), json, "{accept}");
             assert!(Produces::JsonAlways.satisfies(&headers(accept)));
         }
-        assert!(Produces::Text.satisfies(&HeaderMap::new()));
+        assert!(Produces::TextOrJson.satisfies(&HeaderMap::new()));
     }
 }

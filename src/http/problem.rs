@@ -35,7 +35,7 @@ pub(crate) struct Problem {
 impl Problem {
     pub(crate) fn not_acceptable(produces: Produces) -> Self {
         let media_type = match produces {
-            Produces::Text => "text/plain",
+            Produces::TextOrJson => "text/plain or application/json",
             Produces::Json | Produces::JsonAlways | Produces::JsonOrText => "application/json",
         };
         Self::refusal(

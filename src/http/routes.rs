@@ -10,7 +10,7 @@ use crate::config::Role;
 /// body may be, what it produces, and who answers.
 #[rustfmt::skip]
 pub(crate) const ROUTES: &[Route] = &[
-    Route { method: Method::GET,    path: "/upcheck",                          role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::Text,       endpoint: Endpoint::Upcheck },
+    Route { method: Method::GET,    path: "/upcheck",                          role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::TextOrJson, endpoint: Endpoint::Upcheck },
     Route { method: Method::GET,    path: "/healthcheck",                      role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::Healthcheck },
     Route { method: Method::GET,    path: "/health",                           role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::Health },
     Route { method: Method::GET,    path: "/api/v1/eth2/publicKeys",           role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::PublicKeys },

@@ -78,7 +78,7 @@ impl Service {
 
         let signer = &self.signer;
         match route.endpoint {
-            Endpoint::Upcheck => Ok(api::health::upcheck()),
+            Endpoint::Upcheck => Ok(api::health::upcheck(&head.headers)),
             Endpoint::Healthcheck => Ok(api::health::healthcheck(signer)),
             Endpoint::Health => Ok(api::health::health(signer)),
             Endpoint::PublicKeys => Ok(api::public_keys::list(signer)),

@@ -69,7 +69,7 @@ fn public_keys_are_json_or_406() {
 }
 
 #[test]
-fn upcheck_is_text_or_406() {
+fn upcheck_is_text_or_for_want_of_it_json_or_406() {
     let daemon = Daemon::start(&["--network", "minimal"]);
     let ask = |accept| daemon.send(&with_accept(Request::get("/upcheck"), accept));
     for accept in [None, Some(""), Some("*/*"), Some("text/plain"), Some("text/*")] {
@@ -80,7 +80,9 @@ fn upcheck_is_text_or_406() {
             "{accept:?}"
         );
     }
-    ask(Some("application/json")).assert_problem(406);
+    let json = ask(Some("application/json"));
+    assert_eq!((json.status, json.text()), (200, r#"{"status":"OK"}"#));
+    ask(Some("image/png")).assert_problem(406);
 }
 
 #[test]
