@@ -76,7 +76,7 @@ enum Command {
     /// Bring slashing protection history in and out, see and lift watermarks
     #[command(subcommand)]
     SlashingProtection(slashing_protection::Command),
-    /// List, import and delete the keys of a running daemon
+    /// List, import and delete the keys of a running daemon, and change the secret that seals them
     #[command(subcommand)]
     Keys(keys::Command),
     /// Ask a running daemon how it is
@@ -142,10 +142,8 @@ impl Error {
     fn exit_status(&self) -> ExitStatus {
         match self {
             Self::Configuration(_) | Self::Activation(_) | Self::Check { .. } => ExitStatus::Configuration,
-            Self::Keys(keys::Error::Configuration(_)) => ExitStatus::Configuration,
-            Self::Keys(_) | Self::Status(_) | Self::Unhealthy { .. } | Self::Output(_) | Self::Demo(_) => {
-                ExitStatus::Fault
-            }
+            Self::Keys(error) => keys_status(error),
+            Self::Status(_) | Self::Unhealthy { .. } | Self::Output(_) | Self::Demo(_) => ExitStatus::Fault,
             Self::Daemon(error) => daemon_status(error),
             Self::SlashingProtection(error) => slashing_protection_status(error),
         }
@@ -165,10 +163,9 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
         },
         daemon::Error::Tls(_) | daemon::Error::Network(_) => ExitStatus::Configuration,
         daemon::Error::Keys(error) => match error {
-            StartError::SealFile { .. }
-            | StartError::Seal { .. }
-            | StartError::SealMissing { .. }
-            | StartError::Unseal(_) => ExitStatus::Configuration,
+            StartError::Seal(_) | StartError::SealMissing { .. } | StartError::Unseal(_) => {
+                ExitStatus::Configuration
+            }
             StartError::Memory(_) | StartError::Ledger(_) | StartError::Files(_) => ExitStatus::Fault,
         },
         daemon::Error::Ledger(error) => ledger_status(error),
@@ -179,6 +176,29 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
         | daemon::Error::LedgerBroke(_)
         | daemon::Error::Runtime(_)
         | daemon::Error::Signals(_) => ExitStatus::Fault,
+    }
+}
+
+fn keys_status(error: &keys::Error) -> ExitStatus {
+    use keys::Error;
+    match error {
+        Error::Configuration(_) | Error::NoSeal | Error::Seal(_) | Error::Reseal { .. } => {
+            ExitStatus::Configuration
+        }
+        Error::Open(error) => ledger_status(error),
+        Error::Daemon(_)
+        | Error::Answer
+        | Error::Files(_)
+        | Error::Failed { .. }
+        | Error::Declined
+        | Error::Terminal(_)
+        | Error::Save { .. }
+        | Error::Output(_)
+        | Error::Hardening(_)
+        | Error::Memory(_)
+        | Error::Fault(_)
+        | Error::Changed(_)
+        | Error::Runtime(_) => ExitStatus::Fault,
     }
 }
 

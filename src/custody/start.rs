@@ -1,22 +1,20 @@
 //! Filling the ring before anything is served: what the predecessor handed over, the sealed keys, the operator's files.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
-use zeroize::Zeroizing;
 
 use super::Custody;
 use super::reload::{self, Progress};
 use crate::config::KeySources;
 use crate::keys::loader::{ContentHash, Loaded, Loader, Source};
 use crate::keys::{
-    Handover, Importer, Inherited, KdfLimits, KdfPool, Key, Origin, Ring, Seal, SealError, Urgency,
+    Handover, Importer, Inherited, KdfLimits, KdfPool, Key, Origin, Ring, Seal, SealError, SealFileError,
+    Urgency,
 };
 use crate::ledger::{Fault, Ledger, SealedKeystore};
 use crate::supervisor::activation::StoredFd;
@@ -41,7 +39,8 @@ pub(crate) async fn start(
     tracing::debug!(kind = memory.kind(), "keys are held in locked memory");
     let limits = KdfLimits { memory: u64::from(sources.kdf_memory_mib.get()) << 20, ..KdfLimits::default() };
     let importer = Importer::new(memory, Arc::new(KdfPool::new(limits)));
-    let seal = read_seal(sources, &importer)?;
+    let seal =
+        sources.seal_file.as_deref().map(|path| Seal::from_file(path, importer.memory())).transpose()?;
     let ring = Ring::new();
 
     let handover = match predecessor {
@@ -108,14 +107,6 @@ fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<Handover> {
         }
     }
     Some(handover)
-}
-
-fn read_seal(sources: &KeySources, importer: &Importer) -> Result<Option<Seal>, StartError> {
-    let Some(path) = &sources.seal_file else { return Ok(None) };
-    let text =
-        fs::read_to_string(path).map_err(|source| StartError::SealFile { path: path.clone(), source })?;
-    let seal = Seal::parse(&Zeroizing::new(text), importer.memory());
-    seal.map(Some).map_err(|source| StartError::Seal { path: path.clone(), source })
 }
 
 /// Sealed copies of the operator's keystores, by the content of the file that each is a copy of.
@@ -211,10 +202,8 @@ async fn load_files(
 pub(crate) enum StartError {
     #[error(transparent)]
     Memory(#[from] LockedMemoryError),
-    #[error("the seal secret {} cannot be read", path.display())]
-    SealFile { path: PathBuf, source: io::Error },
-    #[error("the seal secret {} cannot be used", path.display())]
-    Seal { path: PathBuf, source: SealError },
+    #[error(transparent)]
+    Seal(#[from] SealFileError),
     #[error(
         "{keys} imported keys are sealed and there is no seal secret: give --seal-file, or the credential 'seal'"
     )]

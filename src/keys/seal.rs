@@ -7,12 +7,15 @@
 //! name, or sealed under another secret, is told at once, and the checksum (a hash over derived key and ciphertext) proves
 //! the rest: the public key need not be derived from the secret again, which would take ten times as long as all of this.
 
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pbkdf2::hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::eth2_keystore::{Keystore, KeystoreError, encrypt_light};
 use super::secret::SecretKey;
@@ -25,6 +28,27 @@ pub(crate) struct Seal {
 }
 
 impl Seal {
+    /// Reads the secret from its file, which holds nothing else.
+    pub(crate) fn from_file(path: &Path, memory: &Arc<LockedMemory>) -> Result<Self, SealFileError> {
+        let unreadable = |source| SealFileError::Unreadable { path: path.to_owned(), source };
+        let unusable = |source| SealFileError::Unusable { path: path.to_owned(), source };
+        // With room for more than a good one, so that the text is never moved and what is too long is told.
+        let mut text = Zeroizing::new(Vec::with_capacity(LONGEST_FILE));
+        let mut piece = [0; LONGEST_FILE];
+        let mut file = File::open(path).map_err(unreadable)?;
+        while text.len() < LONGEST_FILE {
+            let room = piece.get_mut(text.len()..).unwrap_or_default();
+            let length = file.read(room).map_err(unreadable)?;
+            if length == 0 {
+                break;
+            }
+            text.extend_from_slice(room.get(..length).unwrap_or_default());
+        }
+        piece.zeroize();
+        let text = std::str::from_utf8(&text).map_err(|_| unusable(SealError::Form))?;
+        Self::parse(text, memory).map_err(unusable)
+    }
+
     /// Reads the secret's text: 64 hexadecimal digits in lower case, as `openssl rand -hex 32` prints them, with or without
     /// a line end. Just so, and in no other spelling, it is the password of the sealed keystores.
     pub(crate) fn parse(text: &str, memory: &Arc<LockedMemory>) -> Result<Self, SealError> {
@@ -118,7 +142,31 @@ pub(crate) enum SealError {
     Memory(#[from] LockedMemoryError),
 }
 
+/// Why the file of the seal secret is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SealFileError {
+    /// Not there, or not for us.
+    #[error("the seal secret {} cannot be read", path.display())]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// What is in it is no secret, or cannot be held.
+    #[error("the seal secret {} cannot be used", path.display())]
+    Unusable {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: SealError,
+    },
+}
+
 const PURPOSE: &[u8] = b"bls-signer sealed key 1";
+
+/// More than the 64 digits and a line end.
+const LONGEST_FILE: usize = 128;
 
 #[cfg(test)]
 mod tests {

@@ -29,7 +29,8 @@ pub(crate) use self::book::{HighWatermark, RawRoots};
 pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
 pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::orders::{
-    Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, KeyStatus, Selection, Status,
+    Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, KeyStatus, ResealRefusal, Selection,
+    Status,
 };
 pub(crate) use self::rules::Refusal;
 pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError};

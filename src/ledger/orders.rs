@@ -239,7 +239,7 @@ impl Ledger {
         .wait()
     }
 
-    /// Replaces all kept keystores by the same keys' under a new secret.
+    /// Replaces all kept keystores by the same keys' under a new secret. Copies that are not given are forgotten.
     pub(crate) fn reseal(
         &self,
         keystores: Vec<SealedKeystore>,
@@ -408,8 +408,9 @@ impl Office<'_> {
 
     fn reseal(&mut self, keystores: Vec<SealedKeystore>) -> Result<Result<(), ResealRefusal>, StoreError> {
         let kept = self.store.sealed_keystores(0, usize::MAX)?;
-        let kept = kept.into_iter().map(|(_, keystore)| keystore.public_key).collect::<HashSet<_>>();
-        let given = keystores.iter().map(|keystore| keystore.public_key).collect::<HashSet<_>>();
+        let imported = |keystore: &SealedKeystore| keystore.copy_of.is_none().then_some(keystore.public_key);
+        let kept = kept.iter().filter_map(|(_, keystore)| imported(keystore)).collect::<HashSet<_>>();
+        let given = keystores.iter().filter_map(imported).collect::<HashSet<_>>();
         if kept != given {
             return Ok(Err(ResealRefusal::Changed { kept: kept.len(), given: given.len() }));
         }

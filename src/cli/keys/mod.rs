@@ -1,8 +1,10 @@
-//! `bls-signer keys`: lists, imports and deletes keys of a running daemon over the Keymanager API.
+//! `bls-signer keys`: lists, imports and deletes keys of a running daemon over the Keymanager API, and reseals those of
+//! one that does not run.
 
 mod files;
 mod import;
 mod progress;
+mod reseal;
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -18,6 +20,10 @@ use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use super::prompt;
 use crate::bls::PublicKey;
 use crate::config::{self, Environment};
+use crate::keys::{SealError, SealFileError};
+use crate::ledger::{Fault, OpenError, ResealRefusal};
+use crate::sys::hardening::HardeningError;
+use crate::sys::locked_memory::LockedMemoryError;
 
 /// `bls-signer keys ...`
 #[derive(Subcommand)]
@@ -28,6 +34,11 @@ pub(super) enum Command {
     Import(import::Options),
     /// Delete keys, and save their slashing-protection history for whoever signs with them next
     Delete(DeleteOptions),
+    /// Seal the keys on disk with a new secret, while no daemon runs
+    ///
+    /// All keys change at once or none does. Start the daemon with the new secret afterwards; the old one opens nothing
+    /// in the state directory any more, but still opens whatever backups there are of it.
+    Reseal(reseal::Options),
 }
 
 #[derive(clap::Args)]
@@ -65,6 +76,7 @@ pub(super) fn run(command: Command, environment: &Environment) -> Result<(), Err
         Command::List(options) => list(options, environment),
         Command::Import(options) => import::run(options, environment),
         Command::Delete(options) => delete(options, environment),
+        Command::Reseal(options) => reseal::run(options, environment),
     }
 }
 
@@ -203,7 +215,7 @@ fn say(text: &str) {
     }
 }
 
-/// Why keys could not be listed, imported or deleted.
+/// Why keys could not be listed, imported, deleted or resealed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error(transparent)]
@@ -224,6 +236,24 @@ pub(crate) enum Error {
     Save { path: PathBuf, source: io::Error },
     #[error("cannot write the output")]
     Output(#[source] io::Error),
+    #[error("there is no seal secret: give --seal-file with the one that the keys are sealed with now")]
+    NoSeal,
+    #[error(transparent)]
+    Seal(#[from] SealFileError),
+    #[error("the keys cannot be opened with {}, so nothing was changed", path.display())]
+    Reseal { path: PathBuf, source: SealError },
+    #[error("the process cannot be hardened")]
+    Hardening(#[source] HardeningError),
+    #[error(transparent)]
+    Memory(LockedMemoryError),
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    #[error(transparent)]
+    Changed(#[from] ResealRefusal),
+    #[error("cannot wait for the ledger")]
+    Runtime(#[source] io::Error),
 }
 
 const KEYSTORES: &str = "/eth/v1/keystores";

@@ -1,10 +1,12 @@
 //! The daemon as a process of its own, on sockets in a directory of its own.
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::{BufRead, BufReader, IoSliceMut};
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
+=======
+>>>>>>> edd0c3d (Keys: 'keys reseal' changes the seal secret of all keys in one transaction; how keys are kept is written down)
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -12,7 +14,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -55,6 +59,14 @@ impl Setup {
 
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
+        self
+    }
+
+    /// Takes an option and its value away again.
+    pub fn without(mut self, option: &str) -> Self {
+        if let Some(place) = self.args.iter().position(|arg| arg == option) {
+            self.args.drain(place..place + 2);
+        }
         self
     }
 
@@ -143,7 +155,15 @@ impl Setup {
                 }
             }
         });
-        Daemon { child, setup: Some(this), notify, notified: String::new(), log, reader: Some(reader) }
+        Daemon {
+            child,
+            setup: Some(this),
+            notify,
+            notified: String::new(),
+            stored: Vec::new(),
+            log,
+            reader: Some(reader),
+        }
     }
 }
 
@@ -159,6 +179,8 @@ pub struct Daemon {
     setup: Option<Setup>,
     notify: UnixDatagram,
     notified: String,
+    /// What it has in the service manager's file descriptor store, by name.
+    stored: Vec<(String, OwnedFd)>,
     log: Arc<Mutex<String>>,
     reader: Option<JoinHandle<()>>,
 }
@@ -275,7 +297,7 @@ impl Daemon {
         self.kill().start()
     }
 
-    /// Kills it, if it has not ended by itself, and answers what it takes to start it again.
+    /// Kills it without a word, if it has not ended; answers what it was started with, its state included.
     #[track_caller]
     pub fn kill(mut self) -> Setup {
         if self.child.try_wait().unwrap().is_none() {
@@ -283,6 +305,12 @@ impl Daemon {
             self.wait();
         }
         self.setup.take().expect("the daemon was started")
+    }
+
+    /// What it has in the service manager's file descriptor store, by name in the order in which it came.
+    pub fn stored(&mut self) -> Vec<(String, OwnedFd)> {
+        self.hear();
+        self.stored.iter().map(|(name, fd)| (name.clone(), fd.try_clone().unwrap())).collect()
     }
 
     /// Waits for its end.
@@ -318,22 +346,52 @@ impl Daemon {
     /// Takes what has come over the notify socket; returns after a moment when nothing comes.
     fn hear(&mut self) {
         let was_ready = self.notified.contains("READY=1");
-        let mut message = [0; 4096];
         loop {
-            match self.notify.recv(&mut message) {
-                Ok(length) => {
-                    self.notified.push_str(&String::from_utf8_lossy(&message[..length]));
+            match receive(&self.notify) {
+                Ok((text, fds)) => {
+                    self.keep(&text, fds);
+                    self.notified.push_str(&text);
                     self.notified.push('\n');
                     if !was_ready && self.notified.contains("READY=1") {
                         return;
                     }
                 }
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => return,
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => return,
                 Err(error) => panic!("the notify socket: {error}"),
             }
         }
     }
+
+    /// Does with file descriptors what the service manager does (sd_notify(3)).
+    fn keep(&mut self, message: &str, fds: Vec<OwnedFd>) {
+        let value = |name: &str| message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let name = value("FDNAME").unwrap_or("stored");
+        if value("FDSTOREREMOVE") == Some("1") {
+            self.stored.retain(|(stored, _)| stored != name);
+        }
+        if value("FDSTORE") == Some("1") {
+            self.stored.extend(fds.into_iter().map(|fd| (name.to_owned(), fd)));
+        }
+    }
+}
+
+/// One message and the file descriptors that came with it.
+fn receive(socket: &UnixDatagram) -> nix::Result<(String, Vec<OwnedFd>)> {
+    let mut text = [0; 4096];
+    let mut control = nix::cmsg_space!([std::os::fd::RawFd; 4]);
+    let mut pieces = [IoSliceMut::new(&mut text)];
+    let message =
+        recvmsg::<()>(socket.as_raw_fd(), &mut pieces, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC)?;
+    let length = message.bytes;
+    let mut fds = Vec::new();
+    for control in message.cmsgs()? {
+        let ControlMessageOwned::ScmRights(raw) = control else { continue };
+        #[allow(unsafe_code, reason = "the kernel made these descriptors for this message alone")]
+        // SAFETY: they came with the message just now and nobody else knows them.
+        fds.extend(raw.into_iter().map(|fd| unsafe { OwnedFd::from_raw_fd(fd) }));
+    }
+    Ok((String::from_utf8_lossy(&text[..length]).into_owned(), fds))
 }
 
 impl Drop for Daemon {

@@ -7,7 +7,6 @@ mod samples;
 mod vectors;
 
 pub use client::{Address, Answer, Connection, Request};
-#[allow(unused_imports, reason = "only the benchmark asks")]
 pub use daemon::binary;
 pub use daemon::{Daemon, Setup};
 pub use keys::Key;
