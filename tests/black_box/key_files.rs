@@ -1,0 +1,271 @@
+//! Keys from the operator's files: read at the start, again on a reload, and never anybody's but the operator's to take away.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, Key, Request, Setup, randao_reveal};
+
+#[test]
+fn a_directory_of_keystores_with_a_directory_of_passwords_is_loaded() {
+    let setup = Setup::new();
+    for number in 1..=3 {
+        put(setup.directory(), &format!("keystore-{number}"), &Key::number(number), &format!("p{number}"));
+    }
+    let daemon = on_directories(setup).start();
+    assert_eq!(daemon.public_keys(), names(&[1, 2, 3]));
+    for number in 1..=3 {
+        assert_eq!(daemon.sign(&Key::number(number), &randao_reveal(1)).status, 200);
+    }
+}
+
+#[test]
+fn one_password_file_serves_all() {
+    let setup = Setup::new();
+    for number in 1..=2 {
+        put(setup.directory(), &format!("keystore-{number}"), &Key::number(number), "the same");
+    }
+    let password = private(&setup.directory().join("password"), "the same\n");
+    let keystores = directory(setup.directory(), "keystores");
+    let args = ["--keystores-path", &keystores, "--keystores-passwords-path", &password];
+    let daemon = setup.args(&["--network", "minimal"]).args(&args).start();
+    assert_eq!(daemon.public_keys(), names(&[1, 2]));
+}
+
+#[test]
+fn key_configuration_files_are_read_document_by_document() {
+    let setup = Setup::new();
+    put(setup.directory(), "one", &Key::number(1), "p1");
+    let raw = |secret: u8| {
+        format!("type: file-raw\nkeyType: BLS\nprivateKey: \"0x{}\"\n", const_hex::encode([secret; 32]))
+    };
+    let text = format!(
+        "type: file-keystore\nkeyType: BLS\nkeystoreFile: {0}/keystores/one.json\n\
+         keystorePasswordFile: {0}/passwords/one.txt\n---\n{1}---\ntype: hashicorp\n",
+        setup.directory().display(),
+        raw(0x11)
+    );
+    private(&setup.directory().join("config/several.yaml"), &text);
+    private(&setup.directory().join("config/single.yml"), &raw(0x22));
+    let config = directory(setup.directory(), "config");
+    let daemon = setup.args(&["--network", "minimal", "--key-config-path", &config]).start();
+    let mut expected = [Key::number(1), Key::from_hex(&"11".repeat(32)), Key::from_hex(&"22".repeat(32))]
+        .map(|key| key.name());
+    expected.sort();
+    assert_eq!(daemon.public_keys(), expected);
+    assert_eq!(health(&daemon)["files-not-loaded"], json!(["several.yaml, document 3"]));
+}
+
+#[test]
+fn keys_of_files_are_readonly_and_not_deleted_over_the_api() {
+    let setup = Setup::new();
+    put(setup.directory(), "keystore-1", &Key::number(1), "p1");
+    let daemon = on_directories(setup).start();
+    let key = Key::number(1);
+    let listed = daemon.send(&Request::get("/eth/v1/keystores")).json();
+    assert_eq!(listed["data"][0]["readonly"], true, "{listed}");
+    let body = json!({"pubkeys": [key.name()]}).to_string();
+    let request =
+        Request::new("DELETE", "/eth/v1/keystores").header("Content-Type", "application/json").body(body);
+    let answer = daemon.send(&request).json();
+    assert_eq!(answer["data"][0]["status"], "error", "{answer}");
+    assert!(answer["data"][0]["message"].as_str().unwrap().contains("reload"), "{answer}");
+    assert_eq!(daemon.sign(&key, &randao_reveal(1)).status, 200);
+}
+
+#[test]
+fn a_bad_file_is_reported_and_stops_nobody() {
+    let setup = Setup::new();
+    put(setup.directory(), "keystore-1", &Key::number(1), "p1");
+    put(setup.directory(), "keystore-2", &Key::number(2), "Correct-Horse");
+    private(&setup.directory().join("passwords/keystore-2.txt"), "Battery-Staple");
+    put(setup.directory(), "keystore-3", &Key::number(3), "p3");
+    fs::remove_file(setup.directory().join("passwords/keystore-3.txt")).unwrap();
+    private(&setup.directory().join("keystores/keystore-4.json"), "{");
+    private(&setup.directory().join("passwords/keystore-4.txt"), "p4");
+    let target = setup.directory().join("keystores/keystore-1.json");
+    std::os::unix::fs::symlink(target, setup.directory().join("keystores/keystore-5.json")).unwrap();
+    private(&setup.directory().join("passwords/keystore-5.txt"), "p1");
+    let daemon = on_directories(setup).start();
+    assert_eq!(daemon.public_keys(), names(&[1]));
+    let health = health(&daemon);
+    assert_eq!((&health["keys-loaded"], &health["error-count"]), (&json!(1), &json!(4)), "{health}");
+    let mut reported: Vec<_> =
+        health["files-not-loaded"].as_array().unwrap().iter().map(|name| name.as_str().unwrap()).collect();
+    reported.sort_unstable();
+    let bad = ["keystore-2.json", "keystore-3.json", "keystore-4.json", "keystore-5.json"];
+    assert_eq!(reported, bad);
+    for name in bad {
+        daemon.wait_for_log(|line| line.contains("not loaded") && line.contains(name));
+    }
+    let log = daemon.log();
+    assert!(!log.contains("Correct-Horse") && !log.contains("Battery-Staple"), "{log}");
+}
+
+#[test]
+fn a_reload_takes_new_and_changed_files_in_vanished_ones_out_and_keeps_what_fails() {
+    let setup = Setup::new();
+    for number in 1..=3 {
+        put(setup.directory(), &format!("keystore-{number}"), &Key::number(number), "p");
+    }
+    let daemon = on_directories(setup).start();
+    assert_eq!(reload_status(&daemon), "idle");
+    put(daemon.directory(), "keystore-1", &Key::number(11), "other");
+    fs::remove_file(daemon.directory().join("keystores/keystore-2.json")).unwrap();
+    private(&daemon.directory().join("keystores/keystore-3.json"), "{");
+    put(daemon.directory(), "keystore-4", &Key::number(4), "p");
+    assert_eq!(daemon.public_keys(), names(&[1, 2, 3]), "nothing changes before");
+    reload(&daemon);
+    assert_eq!(daemon.public_keys(), names(&[3, 4, 11]));
+    assert_eq!(reload_status(&daemon), "completed_with_errors");
+    let status = daemon.send(&Request::get("/reload")).json();
+    assert!(status["lastError"].is_string() && status["lastOperationTime"].is_string(), "{status}");
+    assert_eq!(health(&daemon)["files-not-loaded"], json!(["keystore-3.json"]));
+    assert_eq!(daemon.sign(&Key::number(3), &randao_reveal(1)).status, 200);
+
+    put(daemon.directory(), "keystore-3", &Key::number(3), "p");
+    reload(&daemon);
+    assert_eq!(reload_status(&daemon), "completed");
+    assert_eq!(health(&daemon)["error-count"], 0);
+    assert_eq!(daemon.public_keys(), names(&[3, 4, 11]));
+}
+
+#[test]
+fn sighup_reloads_and_tells_the_service_manager() {
+    let setup = Setup::new();
+    put(setup.directory(), "keystore-1", &Key::number(1), "p");
+    let mut daemon = on_directories(setup).start();
+    put(daemon.directory(), "keystore-2", &Key::number(2), "p");
+    daemon.signal(Signal::SIGHUP);
+    wait_until(&daemon, |daemon| daemon.public_keys() == names(&[1, 2]));
+    let deadline = Instant::now() + PATIENCE;
+    while daemon.notified().matches("READY=1").count() < 2 {
+        assert!(Instant::now() < deadline, "{}", daemon.notified());
+    }
+    let notified = daemon.notified();
+    let reloading = notified.find("RELOADING=1").expect("it says that it reloads");
+    assert!(notified[reloading..].contains("MONOTONIC_USEC="), "{notified}");
+    assert!(notified[reloading..].contains("READY=1"), "{notified}");
+}
+
+#[test]
+fn a_second_reload_is_refused_while_one_runs_and_signing_goes_on() {
+    let setup = Setup::new();
+    put(setup.directory(), "keystore-1", &Key::number(1), "p");
+    let daemon = on_directories(setup).start();
+    // Takes long enough to be asked about in the meantime.
+    put_value(daemon.directory(), "slow", &slow_keystore(&Key::number(2)), "p");
+    assert_eq!(daemon.send(&Request::post("/reload", "")).status, 202);
+    let second = daemon.send(&Request::post("/reload", ""));
+    assert_eq!((second.status, reload_status(&daemon).as_str()), (409, "running"), "{second:?}");
+    assert_eq!(daemon.sign(&Key::number(1), &randao_reveal(1)).status, 200);
+    assert_eq!(reload_status(&daemon), "running", "the signature did not wait for the reload");
+}
+
+#[test]
+fn with_a_seal_secret_a_password_is_needed_only_once() {
+    let setup = Setup::new();
+    for number in 1..=2 {
+        put(setup.directory(), &format!("keystore-{number}"), &Key::number(number), "right");
+    }
+    let seal = private(&setup.directory().join("seal"), &"0123456789abcdef".repeat(4));
+    let daemon = on_directories(setup).args(&["--seal-file", &seal]).start();
+    assert_eq!(daemon.public_keys(), names(&[1, 2]));
+    let setup = daemon.kill();
+    // What the key derivation would need is no longer there.
+    for number in 1..=2 {
+        private(&setup.directory().join(format!("passwords/keystore-{number}.txt")), "wrong");
+    }
+    // Another content is another matter.
+    let other = Key::number(2).keystore_value("right").to_string() + "\n";
+    private(&setup.directory().join("keystores/keystore-2.json"), &other);
+    let daemon = setup.start();
+    assert_eq!(daemon.public_keys(), names(&[1]));
+    assert_eq!(health(&daemon)["files-not-loaded"], json!(["keystore-2.json"]));
+    assert_eq!(daemon.sign(&Key::number(1), &randao_reveal(1)).status, 200);
+
+    let setup = daemon.kill();
+    fs::remove_file(setup.directory().join("keystores/keystore-1.json")).unwrap();
+    assert_eq!(setup.start().public_keys(), Vec::<String>::new(), "a copy never stands in for its file");
+}
+
+/// Loads `keystores` with the passwords in `passwords`, both in its directory.
+fn on_directories(setup: Setup) -> Setup {
+    let [keystores, passwords] = ["keystores", "passwords"].map(|name| directory(setup.directory(), name));
+    setup.args(&["--network", "minimal"]).args(&[
+        "--keystores-path",
+        &keystores,
+        "--keystores-passwords-path",
+        &passwords,
+    ])
+}
+
+fn put(base: &Path, name: &str, key: &Key, password: &str) {
+    put_value(base, name, &key.keystore_value(password), password);
+}
+
+fn put_value(base: &Path, name: &str, keystore: &Value, password: &str) {
+    private(&base.join("keystores").join(name).with_extension("json"), &keystore.to_string());
+    private(&base.join("passwords").join(name).with_extension("txt"), password);
+}
+
+/// The right password fails the checksum, after some seconds of derivation.
+fn slow_keystore(key: &Key) -> Value {
+    let mut keystore = key.keystore_value("p");
+    keystore["crypto"]["kdf"]["params"]["c"] = json!(16_000_000);
+    keystore
+}
+
+fn private(path: &Path, text: &str) -> String {
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    path.display().to_string()
+}
+
+fn directory(base: &Path, name: &str) -> String {
+    let path: PathBuf = base.join(name);
+    fs::create_dir_all(&path).unwrap();
+    path.display().to_string()
+}
+
+fn names(numbers: &[u64]) -> Vec<String> {
+    let mut names: Vec<_> = numbers.iter().map(|number| Key::number(*number).name()).collect();
+    names.sort();
+    names
+}
+
+fn health(daemon: &Daemon) -> Value {
+    let answer = daemon.send(&Request::get("/healthcheck"));
+    assert_eq!(answer.status, 200, "a bad file turns nothing red: {answer:?}");
+    let json = answer.json();
+    let check = json["checks"].as_array().unwrap().iter().find(|check| check["id"] == "keys-check").cloned();
+    check.unwrap()["data"].clone()
+}
+
+/// Asks for a reload and waits for its end.
+fn reload(daemon: &Daemon) {
+    let answer = daemon.send(&Request::post("/reload", ""));
+    assert_eq!(answer.status, 202, "{answer:?}");
+    wait_until(daemon, |daemon| reload_status(daemon) != "running");
+}
+
+fn reload_status(daemon: &Daemon) -> String {
+    let answer = daemon.send(&Request::get("/reload"));
+    answer.json()["status"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
+}
+
+fn wait_until(daemon: &Daemon, is_so: impl Fn(&Daemon) -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so(daemon) {
+        assert!(Instant::now() < deadline, "{}", daemon.log());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Only a test that fails waits for it.
+const PATIENCE: Duration = Duration::from_secs(60);
