@@ -45,16 +45,21 @@ fn key_configuration_files_are_read_document_by_document() {
     };
     let text = format!(
         "type: file-keystore\nkeyType: BLS\nkeystoreFile: {0}/keystores/one.json\n\
-         keystorePasswordFile: {0}/passwords/one.txt\n---\n{1}---\ntype: hashicorp\n",
+         keystorePasswordFile: {0}/passwords/one.txt\n---\n{1}---\ntype: hashicorp\n---\n\
+         type: file-keystore\nkeystoreFile: two.json\nkeystorePasswordFile: two.txt\n",
         setup.directory().display(),
         raw(0x11)
     );
     private(&setup.directory().join("config/several.yaml"), &text);
+    // Relative paths start where the configuration lies.
+    private(&setup.directory().join("config/two.json"), &Key::number(2).keystore("p2"));
+    private(&setup.directory().join("config/two.txt"), "p2");
     private(&setup.directory().join("config/single.yml"), &raw(0x22));
     let config = directory(setup.directory(), "config");
     let daemon = setup.args(&["--network", "minimal", "--key-config-path", &config]).start();
-    let mut expected = [Key::number(1), Key::from_hex(&"11".repeat(32)), Key::from_hex(&"22".repeat(32))]
-        .map(|key| key.name());
+    let raw_keys = [0x11, 0x22].map(|secret| Key::from_hex(&const_hex::encode([secret; 32])));
+    let mut expected: Vec<_> =
+        [Key::number(1), Key::number(2)].iter().chain(&raw_keys).map(Key::name).collect();
     expected.sort();
     assert_eq!(daemon.public_keys(), expected);
     assert_eq!(health(&daemon)["files-not-loaded"], json!(["several.yaml, document 3"]));

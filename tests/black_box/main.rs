@@ -18,6 +18,7 @@ mod demonstration;
 #[path = "../support/full_history.rs"]
 mod full_history;
 mod guards;
+mod handed_over_keys;
 mod history;
 mod hostile_protocol;
 mod hostile_requests;
@@ -27,7 +28,6 @@ mod keymanager;
 mod kill;
 mod lifecycle;
 mod negotiation;
-mod persistence;
 mod raw_roots;
 mod roles;
 mod sealed_keys;

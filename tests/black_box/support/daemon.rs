@@ -5,8 +5,6 @@ use std::io::{BufRead, BufReader, IoSliceMut};
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
-=======
->>>>>>> edd0c3d (Keys: 'keys reseal' changes the seal secret of all keys in one transaction; how keys are kept is written down)
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
