@@ -73,7 +73,10 @@ impl Daemon {
         let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
         let network = Network::load(&settings.network)?;
         let ledger = open_ledger(settings, &network)?;
-        let custody = Arc::new(custody::start(&settings.keys, opened.stored, &ledger, &notifier).await?);
+        let custody = Arc::new(
+            custody::start(&settings.keys, &settings.ledger.state_dir, opened.stored, &ledger, &notifier)
+                .await?,
+        );
         let permits = Permits { refuse_raw_roots: settings.raw_roots == RawRoots::Refuse };
         let signer = Arc::new(Signer {
             network,

@@ -183,7 +183,8 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (vec::IntoIter
         }
         Err(fault) => {
             tracing::error!(%fault, "deleted keys could not be recorded: they do not sign any more in this process");
-            let statuses = departures.iter().map(|_| Status::error(NOT_RECORDED));
+            let message = if signer.custody.note_deletion(&leaving) { NOTED } else { NOT_RECORDED };
+            let statuses = departures.iter().map(|_| Status::error(message));
             (statuses.collect::<Vec<_>>(), EMPTY_INTERCHANGE.to_owned())
         }
     };
@@ -297,6 +298,8 @@ const MEMORY_ONLY: &str =
     "the key is kept in memory only: it is gone when the signer ends (give --seal-file to keep keys)";
 const NO_PUBLIC_KEY: &str = "this is no BLS public key: 96 hexadecimal digits are expected";
 const READONLY: &str = "the key comes from a file of this host: take the file away and reload the signer";
+const NOTED: &str = "the ledger failed, so there is no history to hand out: the key does not sign any more, now and after a \
+                     restart; see the signer's log";
 const NOT_RECORDED: &str = "the deletion could not be recorded: the key does not sign any more, but may come back with \
                             a restart; see the signer's log";
 

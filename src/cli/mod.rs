@@ -166,7 +166,10 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
             StartError::Seal(_) | StartError::SealMissing { .. } | StartError::Unseal(_) => {
                 ExitStatus::Configuration
             }
-            StartError::Memory(_) | StartError::Ledger(_) | StartError::Files(_) => ExitStatus::Fault,
+            StartError::Memory(_)
+            | StartError::Ledger(_)
+            | StartError::Files(_)
+            | StartError::Tombstones(_) => ExitStatus::Fault,
         },
         daemon::Error::Ledger(error) => ledger_status(error),
         daemon::Error::Hardening(_)

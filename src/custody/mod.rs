@@ -10,6 +10,7 @@
 
 mod reload;
 mod start;
+mod tombstones;
 
 use std::sync::Mutex;
 
@@ -18,6 +19,7 @@ use arc_swap::ArcSwap;
 pub(crate) use self::reload::{Operation, ReloadStatus};
 pub(crate) use self::start::{StartError, start};
 
+use self::tombstones::Tombstones;
 use crate::bls::PublicKey;
 use crate::keys::loader::Loader;
 use crate::keys::{Handover, Importer, Key, Ring, Seal, SealError};
@@ -33,6 +35,7 @@ pub(crate) struct Custody {
     /// The names of files that gave no key at the last reading, for health; the log has the reasons.
     problems: ArcSwap<Vec<String>>,
     reload: reload::Progress,
+    tombstones: Tombstones,
     /// Held while the set of keys changes, so that what was decided about a key still holds when it is done.
     changes: tokio::sync::Mutex<()>,
 }
@@ -94,6 +97,15 @@ impl Custody {
                 tracing::error!(public_key = %key.public_key(), %error, "the key may come back with a restart");
             }
         }
+    }
+
+    /// Notes a deletion that the ledger could not record. Says whether it will hold over a restart.
+    pub(crate) fn note_deletion(&self, public_keys: &[PublicKey]) -> bool {
+        let noted = self.tombstones.add(public_keys);
+        if let Err(error) = &noted {
+            tracing::error!(%error, "the deletion cannot be noted either: the keys may come back with a restart");
+        }
+        noted.is_ok()
     }
 
     /// The names of files that gave no key when they were last read.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -10,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::Custody;
 use super::reload::{self, Progress};
+use super::tombstones::{TombstoneError, Tombstones};
 use crate::config::KeySources;
 use crate::keys::loader::{ContentHash, Loaded, Loader, Source};
 use crate::keys::{
@@ -27,10 +29,13 @@ const STORED_FDS: [&str; 2] = ["keys-region", "keys-index"];
 /// Loads every key that is to be served. Slow where passwords have to be derived; the service manager is told how far.
 pub(crate) async fn start(
     sources: &KeySources,
+    state: &Path,
     stored: Vec<StoredFd>,
     ledger: &Ledger,
     notifier: &Arc<Notifier>,
 ) -> Result<Custody, StartError> {
+    let tombstones = Tombstones::in_directory(state);
+    tombstones.bury(ledger).await?;
     let predecessor = take_over(stored);
     let memory = match &predecessor {
         Some(inherited) => Arc::clone(inherited.handover.memory()),
@@ -63,6 +68,7 @@ pub(crate) async fn start(
         loader: Mutex::new(loader),
         problems: arc_swap::ArcSwap::default(),
         reload: Progress::default(),
+        tombstones,
         changes: tokio::sync::Mutex::new(()),
     };
     load_files(custody, copies, ledger, Arc::clone(notifier)).await
@@ -214,6 +220,8 @@ pub(crate) enum StartError {
     Unseal(#[source] SealError),
     #[error("the sealed keys cannot be read")]
     Ledger(#[source] Fault),
+    #[error(transparent)]
+    Tombstones(#[from] TombstoneError),
     #[error("the key files cannot be read")]
     Files(#[source] io::Error),
 }
