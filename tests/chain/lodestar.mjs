@@ -7,10 +7,7 @@ import {fileURLToPath, pathToFileURL} from "node:url";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const LODESTAR = path.join(here, "node_modules/@chainsafe/lodestar/lib/index.js");
-const START_LIMIT_MS = 60_000;
-/** Time for both programs to start before the first slot. */
-const GENESIS_DELAY_S = 20;
-
+const START_LIMIT_MS = 240_000;
 export const SLOTS_PER_EPOCH = 8;
 export const SECONDS_PER_SLOT = 2;
 export const FORK_EPOCHS = {ALTAIR: 1, BELLATRIX: 2, CAPELLA: 3};
@@ -24,10 +21,11 @@ export function configYaml() {
 export class Lodestar {
   #directory;
   #children = [];
-  genesisTime = Math.floor(Date.now() / 1000) + GENESIS_DELAY_S;
 
-  constructor(directory) {
+  /** `delay`: seconds until genesis, for both programs to start in. */
+  constructor(directory, delay) {
     this.#directory = directory;
+    this.genesisTime = Math.floor(Date.now() / 1000) + delay;
   }
 
   async startBeaconNode(validators, execution) {
@@ -77,14 +75,31 @@ export class Lodestar {
     }
   }
 
-  /** The slots up to the head that have no block. */
-  async emptySlots() {
-    const head = Number((await this.get("/eth/v1/beacon/headers/head")).header.message.slot);
-    const empty = [];
-    for (let slot = 1; slot <= head; slot++) {
-      await this.get(`/eth/v2/beacon/blocks/${slot}`).catch(() => empty.push(slot));
+  /**
+   * Whether the chain has a block. It will never have one when none came in the first epoch: the beacon node then takes
+   * itself for one that lags behind, and waits for peers.
+   */
+  async hasBegun() {
+    while (this.slot <= SLOTS_PER_EPOCH) {
+      this.#assertRunning();
+      if ((await this.headSlot()) > 0) return true;
+      await sleep(500);
     }
-    return {head, empty};
+    return false;
+  }
+
+  async headSlot() {
+    return Number((await this.get("/eth/v1/beacon/headers/head")).header.message.slot);
+  }
+
+  /** The slots with and without a block, from the first block to the head. */
+  async slots() {
+    const head = await this.headSlot();
+    const [filled, empty] = [[], []];
+    for (let slot = 1; slot <= head; slot++) {
+      await this.get(`/eth/v2/beacon/blocks/${slot}`).then(() => filled.push(slot), () => empty.push(slot));
+    }
+    return {filled, empty: empty.filter((slot) => slot > filled[0])};
   }
 
   async stop() {
