@@ -21,6 +21,7 @@ use crate::keys::{
 use crate::ledger::{Fault, Ledger, SealedKeystore};
 use crate::supervisor::activation::StoredFd;
 use crate::supervisor::notify::{Notifier, tell};
+use crate::sys::hardening;
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
 
 /// The names under which systemd keeps the region of keys and its index.
@@ -118,7 +119,8 @@ fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<Handover> {
 /// Sealed copies of the operator's keystores, by the content of the file that each is a copy of.
 type Copies = HashMap<[u8; 32], SealedKeystore>;
 
-/// Opens the sealed keys into the ring, and hands back those that are copies of files.
+/// Opens the sealed keys into the ring, and hands back those that are copies of files. Page by page, so that the text of
+/// ten thousand keystores is never in memory at one time.
 async fn unseal(
     seal: Option<&Seal>,
     importer: &Importer,
@@ -126,7 +128,8 @@ async fn unseal(
     ledger: &Ledger,
 ) -> Result<Copies, StartError> {
     let mut copies = Copies::new();
-    let mut imported = Vec::new();
+    let mut keys = Vec::new();
+    let mut unopened = 0_usize;
     let mut start = Some(0);
     while let Some(from) = start {
         let page = match ledger.keystores(from, PAGE).await {
@@ -134,25 +137,24 @@ async fn unseal(
             Err(Fault::Off) => break,
             Err(fault) => return Err(StartError::Ledger(fault)),
         };
-        for sealed in page.keystores {
-            match sealed.copy_of {
-                Some(content) => drop(copies.insert(content, sealed)),
-                None => imported.push(sealed),
-            }
-        }
         start = page.next;
-    }
-    let Some(seal) = seal else {
-        return if imported.is_empty() {
-            Ok(Copies::new())
-        } else {
-            Err(StartError::SealMissing { keys: imported.len() })
+        let (of_files, imported): (Vec<_>, Vec<_>) =
+            page.keystores.into_iter().partition(|sealed| sealed.copy_of.is_some());
+        let Some(seal) = seal else {
+            unopened = unopened.saturating_add(imported.len());
+            continue;
         };
-    };
-    let opened = importer
-        .pool()
-        .map(&imported, Urgency::Start, |sealed| open(seal, importer, sealed, Origin::Imported));
-    let keys = opened.into_iter().collect::<Result<Vec<_>, _>>().map_err(StartError::Unseal)?;
+        copies.extend(of_files.into_iter().filter_map(|copy| Some((copy.copy_of?, copy))));
+        let opened = importer
+            .pool()
+            .map(&imported, Urgency::Start, |sealed| open(seal, importer, sealed, Origin::Imported));
+        for key in opened {
+            keys.push(key.map_err(StartError::Unseal)?);
+        }
+    }
+    if unopened > 0 {
+        return Err(StartError::SealMissing { keys: unopened });
+    }
     ring.insert(keys);
     Ok(copies)
 }
@@ -200,6 +202,8 @@ async fn load_files(
     let (custody, loaded): (Custody, Loaded) =
         reading.await.map_err(|error| StartError::Files(error.into()))?;
     reload::take(&custody, ledger, loaded).await.map_err(StartError::Ledger)?;
+    // What was read to get here is of no use any more.
+    hardening::return_freed_memory();
     Ok(custody)
 }
 
@@ -227,7 +231,7 @@ pub(crate) enum StartError {
 }
 
 /// Sealed keys that are read from the ledger at a time.
-const PAGE: usize = 2_000;
+const PAGE: usize = 500;
 const TELL_EVERY: Duration = Duration::from_secs(1);
 /// How long the service manager waits for the next word.
 const EXTEND_BY: Duration = Duration::from_secs(60);

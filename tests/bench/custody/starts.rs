@@ -1,0 +1,99 @@
+//! From the start of the process to READY, by where the keys come from.
+
+use std::hint::black_box;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::thread::{available_parallelism, scope};
+use std::time::{Duration, Instant};
+
+use crate::status_mib;
+use crate::support::{Daemon, Key, Setup};
+
+pub fn measure(count: u64, starts: usize) {
+    let keys: Vec<Key> = (0..count).map(Key::number).collect();
+    println!("| {count} keys | ms | resident MiB | of it anonymous |\n| --- | ---: | ---: | ---: |");
+
+    let derivation = derive_public_keys(&keys);
+    let empty = quiet().start();
+    row("no keys", None, Some(&empty));
+    drop(empty);
+
+    let setup = quiet();
+    let seal = setup.file("seal", "5e1f0c8a3b7d92e4465a1d0f9c2b8e7733d05a6c41f8b29e0d7c6a5b3f1e2d48");
+    std::fs::set_permissions(&seal, PermissionsExt::from_mode(0o600)).unwrap();
+    let mut daemon = setup.args(&["--seal-file", seal.to_str().unwrap()]).start();
+    import(&daemon, &keys);
+    row("sealed: after the import", None, Some(&daemon));
+    let mut times = Vec::new();
+    for _ in 0..starts {
+        let setup = daemon.kill();
+        let before = Instant::now();
+        daemon = setup.start();
+        times.push(before.elapsed());
+    }
+    assert_eq!(daemon.public_keys().len(), keys.len());
+    row("sealed: start to READY", Some(median(&mut times)), Some(&daemon));
+    drop(daemon);
+
+    let mut daemon = quiet().start();
+    import(&daemon, &keys);
+    row("fd store: after the import", None, Some(&daemon));
+    let kept = daemon.stored();
+    let names: Vec<_> = kept.iter().map(|(name, _)| name.as_str()).collect();
+    let mut times = Vec::new();
+    for _ in 0..starts {
+        let fds: Vec<OwnedFd> = kept.iter().map(|(_, fd)| fd.try_clone().unwrap()).collect();
+        let setup = daemon.kill().hand_over(&names.join(":"), fds);
+        let before = Instant::now();
+        daemon = setup.start();
+        times.push(before.elapsed());
+    }
+    assert_eq!(daemon.public_keys().len(), keys.len());
+    row("fd store: start to READY", Some(median(&mut times)), Some(&daemon));
+    drop(daemon);
+
+    let again = derive_public_keys(&keys);
+    let cores = available_parallelism().unwrap();
+    row(
+        &format!("plain blst: deriving their public keys on {cores} threads"),
+        Some(derivation.min(again)),
+        None,
+    );
+}
+
+fn quiet() -> Setup {
+    Setup::new().args(&["--network", "minimal", "--log-level", "warn"])
+}
+
+fn import(daemon: &Daemon, keys: &[Key]) {
+    for batch in keys.chunks(500) {
+        daemon.import(&batch.iter().collect::<Vec<_>>());
+    }
+}
+
+fn derive_public_keys(keys: &[Key]) -> Duration {
+    let threads = available_parallelism().unwrap().get();
+    let before = Instant::now();
+    scope(|scope| {
+        for share in keys.chunks(keys.len().div_ceil(threads)) {
+            scope.spawn(move || {
+                share.iter().for_each(|key| {
+                    black_box(key.public_key().to_bytes());
+                })
+            });
+        }
+    });
+    before.elapsed()
+}
+
+fn row(what: &str, time: Option<Duration>, daemon: Option<&Daemon>) {
+    let time = time.map_or(String::new(), |time| format!("{:.0}", time.as_secs_f64() * 1e3));
+    let memory =
+        |name| daemon.map_or(String::new(), |daemon| format!("{:.1}", status_mib(daemon.pid(), name)));
+    println!("| {what} | {time} | {} | {} |", memory("VmRSS:"), memory("RssAnon:"));
+}
+
+fn median(times: &mut [Duration]) -> Duration {
+    times.sort();
+    times[times.len() / 2]
+}
