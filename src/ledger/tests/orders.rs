@@ -269,10 +269,14 @@ fn kept_keystores_come_back_page_by_page_and_are_resealed_together() {
 
     let resealed = |key: SealedKeystore| SealedKeystore { json: format!("new {}", key.json), ..key };
     let changed = wait(ledger.reseal(vec![resealed(keystore(1))])).unwrap();
-    assert_eq!(changed, Err(ResealRefusal::Changed { kept: 5, given: 1 }));
+    // Copies do not count: what they are copies of is elsewhere.
+    assert_eq!(changed, Err(ResealRefusal::Changed { kept: 4, given: 1 }));
     let new = keys.into_iter().map(resealed).collect::<Vec<_>>();
     wait(ledger.reseal(new.clone())).unwrap().unwrap();
     assert_eq!(wait(ledger.keystores(0, 10)).unwrap().keystores, new);
+    let imported = &new[..4];
+    wait(ledger.reseal(imported.to_vec())).unwrap().unwrap();
+    assert_eq!(wait(ledger.keystores(0, 10)).unwrap().keystores, imported);
 }
 
 #[test]
