@@ -29,6 +29,7 @@ use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier, tell};
 use crate::supervisor::watchdog::{self, Probe};
 use crate::sys::hardening::{self, HardeningError};
+use crate::workers::Workers;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Environment) -> Result<(), Error> {
@@ -83,7 +84,8 @@ impl Daemon {
             ledger,
             custody,
             permits,
-            hashes: HashCache::new(),
+            hashes: Arc::new(HashCache::new()),
+            workers: Workers::start().map_err(Error::Workers)?,
             last_duty: LastDuty::default(),
         });
 
@@ -273,6 +275,8 @@ pub(crate) enum Error {
     Keys(#[from] StartError),
     #[error(transparent)]
     Notify(#[from] notify::Error),
+    #[error("the signing threads cannot be started")]
+    Workers(#[source] io::Error),
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
     #[error("the slashing protection ledger broke")]

@@ -25,7 +25,7 @@ mod daemon;
 mod http;
 mod keys;
 mod ledger;
-
 mod permit;
 mod supervisor;
 mod sys;
+mod workers;

@@ -6,27 +6,46 @@ pub(crate) mod keystores;
 pub(crate) mod public_keys;
 pub(crate) mod reload;
 pub(crate) mod sign;
+pub(crate) mod sign_batch;
 pub(crate) mod slashing_protection;
 pub(crate) mod status_line;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
 use crate::bls::HashCache;
 use crate::custody::Custody;
+use crate::duty::{Duty, Kind};
+use crate::http::caller::Caller;
 use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::permit::Permits;
+use crate::workers::Workers;
 
-/// What the endpoints work on: made once by the daemon and shared by all requests. Signing takes no lock in it.
+/// What the endpoints work on: made once by the daemon and shared by all requests. No key has to wait for another's lock.
 pub(crate) struct Signer {
     pub(crate) network: Network,
     pub(crate) ledger: Ledger,
     pub(crate) custody: Arc<Custody>,
     pub(crate) permits: Permits,
-    pub(crate) hashes: HashCache,
+    pub(crate) hashes: Arc<HashCache>,
+    pub(crate) workers: Workers,
     pub(crate) last_duty: LastDuty,
+}
+
+impl Signer {
+    /// Notes that a signature was given out, for the log and the status line.
+    fn signed(&self, caller: &Caller, public_key: &impl fmt::Display, duty: &Duty) {
+        self.last_duty.now();
+        let signing_root = duty.signing_root();
+        match duty.kind() {
+            // What was signed cannot be said for a raw root, so that it was is on record.
+            Kind::RawRoot => tracing::info!(%caller, %public_key, %signing_root, "signed a raw root"),
+            kind => tracing::debug!(%caller, %public_key, %kind, %signing_root, "signed"),
+        }
+    }
 }
 
 /// When the last signature was given out.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::Signer;
 use crate::bls::PublicKey;
-use crate::duty::{Duty, Kind};
+use crate::duty::Duty;
 use crate::http::answer::Answer;
 use crate::http::caller::Caller;
 use crate::http::negotiation::prefers_json;
@@ -31,26 +31,18 @@ pub(crate) async fn sign(
         .ok()
         .and_then(|public_key| signer.custody.ring().key(&public_key))
         .ok_or_else(|| Problem::unknown_key(identifier))?;
-    let (kind, signing_root) = (duty.kind(), duty.signing_root());
-
     let permitted = signer.permits.permit(key.public_key(), duty)?;
+    let duty = permitted.duty();
     let judged = match signer.ledger.submit(&permitted).await? {
         Verdict::Allowed(judged) => judged,
         Verdict::Refused(refusal) => return Err(refusal.into()),
     };
     // The record is on its way to the disk; the multiplication need not wait for it, only the signature must.
-    let held = key.presign(&signer.hashes.hashed(&signing_root), &judged);
+    let held = key.presign(&signer.hashes.hashed(&duty.signing_root()), &judged);
     let cleared = judged.cleared().await?;
     let signature = held.release(cleared)?;
 
-    signer.last_duty.now();
-    match kind {
-        // What was signed cannot be said for a raw root, so that it was is on record.
-        Kind::RawRoot => {
-            tracing::info!(%caller, public_key = %key.public_key(), %signing_root, "signed a raw root")
-        }
-        kind => tracing::debug!(%caller, public_key = %key.public_key(), %kind, %signing_root, "signed"),
-    }
+    signer.signed(caller, &key.public_key(), duty);
     Ok(if prefers_json(headers) {
         Answer::json(&Signed { signature: signature.to_string() })
     } else {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hyper::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
-use serde::Serialize;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 
 use super::answer::Answer;
 use super::body::BodyRefusal;
@@ -17,8 +18,10 @@ use super::caller::Caller;
 use super::guard::GuardRefusal;
 use super::negotiation::Produces;
 use super::routes::RouteRefusal;
+use crate::api::sign_batch;
 use crate::api::slashing_protection::OrderError;
 use crate::bls::PublicKey;
+use crate::workers::Gone;
 use crate::{duty, keys, ledger, permit};
 
 /// A request that is not answered with what it asked for.
@@ -112,9 +115,19 @@ impl Problem {
         }
     }
 
+    /// One key's problem in a request for several.
+    pub(crate) fn log_of_one(&self, caller: &Caller, identifier: &str) {
+        let status = self.status.as_u16();
+        let message = &self.message;
+        if self.status == StatusCode::PRECONDITION_FAILED {
+            tracing::warn!(%caller, identifier, status, "refused: {message}");
+        } else {
+            tracing::debug!(%caller, identifier, status, "refused: {message}");
+        }
+    }
+
     pub(crate) fn into_answer(self) -> Answer {
-        let body = Body { code: self.status.as_u16(), message: &self.message };
-        let answer = Answer::json(&body).with_status(self.status);
+        let answer = Answer::json(&self).with_status(self.status);
         match self.header {
             Some((name, value)) => answer.with_header(name, value),
             None => answer,
@@ -122,10 +135,14 @@ impl Problem {
     }
 }
 
-#[derive(Serialize)]
-struct Body<'a> {
-    code: u16,
-    message: &'a str,
+/// As callers see it: `code` and `message`.
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut body = serializer.serialize_struct("Problem", 2)?;
+        body.serialize_field("code", &self.status.as_u16())?;
+        body.serialize_field("message", &self.message)?;
+        body.end()
+    }
 }
 
 impl From<GuardRefusal> for Problem {
@@ -173,6 +190,18 @@ impl From<BodyRefusal> for Problem {
 impl From<duty::Refusal> for Problem {
     fn from(refusal: duty::Refusal) -> Self {
         Self::bad_request(refusal.to_string())
+    }
+}
+
+impl From<sign_batch::Refusal> for Problem {
+    fn from(refusal: sign_batch::Refusal) -> Self {
+        Self::bad_request(refusal.to_string())
+    }
+}
+
+impl From<Gone> for Problem {
+    fn from(gone: Gone) -> Self {
+        Self::fault("the signature could not be computed: see the signer's log", gone)
     }
 }
 

@@ -14,6 +14,7 @@ pub(crate) const ROUTES: &[Route] = &[
     Route { method: Method::GET,    path: "/healthcheck",                      role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::Healthcheck },
     Route { method: Method::GET,    path: "/health",                           role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::Health },
     Route { method: Method::GET,    path: "/api/v1/eth2/publicKeys",           role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::PublicKeys },
+    Route { method: Method::POST,   path: "/api/v1/eth2/sign",                 role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 32*MIB, produces: Produces::Json,       endpoint: Endpoint::SignBatch },
     Route { method: Method::POST,   path: "/api/v1/eth2/sign/{identifier}",    role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 32*MIB, produces: Produces::JsonOrText, endpoint: Endpoint::Sign },
     Route { method: Method::GET,    path: "/api/v1/eth2/highWatermark",        role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::HighWatermark },
     Route { method: Method::POST,   path: slashing_protection::PATH,           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 128*MIB,produces: Produces::JsonAlways, endpoint: Endpoint::SlashingProtection },
@@ -58,6 +59,7 @@ pub(crate) enum Endpoint {
     Health,
     PublicKeys,
     Sign,
+    SignBatch,
     HighWatermark,
     ListKeystores,
     ImportKeystores,
@@ -163,7 +165,6 @@ mod tests {
             "/",
             "/api/v1/eth2/sign/",
             "/api/v1/eth2/sign/a/b",
-            "/api/v1/eth2/sign",
         ] {
             assert_eq!(endpoint(Role::All, Method::GET, path), Err(RouteRefusal::NotFound), "{path}");
         }

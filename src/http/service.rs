@@ -85,6 +85,7 @@ impl Service {
             Endpoint::Sign => {
                 api::sign::sign(signer, caller, matched.identifier, &head.headers, &body.bytes).await
             }
+            Endpoint::SignBatch => api::sign_batch::sign_batch(signer, caller, &body.bytes).await,
             Endpoint::HighWatermark => api::high_watermark::read(signer).await,
             Endpoint::ListKeystores => Ok(api::keystores::list(signer)),
             Endpoint::ImportKeystores => api::keystores::import(signer, body.bytes).await,

@@ -32,6 +32,7 @@ mod raw_roots;
 mod roles;
 mod sealed_keys;
 mod secrets;
+mod sign_batch;
 mod sign_status;
 mod sign_vectors;
 mod slashing;

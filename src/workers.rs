@@ -1,0 +1,281 @@
+//! Threads for what takes the processor: as many as there are cores, the most urgent work first.
+//!
+//! Signatures are computed here and not where connections are served, so that however many wait, connections are
+//! accepted and requests read meanwhile, and a block has at most one signature a core before it.
+
+use std::collections::VecDeque;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+
+use tokio::sync::oneshot;
+
+use crate::duty::Kind;
+
+/// The threads and what waits for them. Dropping it waits for what has begun; what has not is not done any more.
+pub(crate) struct Workers {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Whose work goes first. What is first here is always done before the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Priority {
+    /// A block and what it cannot be made without: one validator, one slot, the most to lose.
+    Block,
+    /// A vote: late by a slot, it earns less.
+    Vote,
+    /// Everything else.
+    Other,
+}
+
+impl Priority {
+    /// How urgent a duty of this kind is.
+    pub(crate) fn of(kind: Kind) -> Self {
+        match kind {
+            Kind::Block
+            | Kind::BlockV2
+            | Kind::RandaoReveal
+            | Kind::ExecutionPayloadBid
+            | Kind::ExecutionPayloadEnvelope => Self::Block,
+            Kind::Attestation | Kind::PayloadAttestationMessage => Self::Vote,
+            Kind::AggregationSlot
+            | Kind::AggregateAndProof
+            | Kind::AggregateAndProofV2
+            | Kind::Deposit
+            | Kind::VoluntaryExit
+            | Kind::SyncCommitteeMessage
+            | Kind::SyncCommitteeSelectionProof
+            | Kind::SyncCommitteeContributionAndProof
+            | Kind::ValidatorRegistration
+            | Kind::ProposerPreferences
+            | Kind::BuilderRequestAuth
+            | Kind::RawRoot => Self::Other,
+        }
+    }
+}
+
+impl Workers {
+    /// Starts one thread for each core that this process may use.
+    pub(crate) fn start() -> io::Result<Self> {
+        Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    }
+
+    /// Queues `work` at once; the future is its result. Dropped before the work has begun, the work is not done.
+    ///
+    /// # Errors
+    /// The work panicked, or the workers were dropped.
+    pub(crate) fn run<T, W>(
+        &self,
+        priority: Priority,
+        work: W,
+    ) -> impl Future<Output = Result<T, Gone>> + Send + use<T, W>
+    where
+        T: Send + 'static,
+        W: FnOnce() -> T + Send + 'static,
+    {
+        let (answer, result) = oneshot::channel();
+        self.shared.add(
+            priority,
+            Box::new(move || {
+                if !answer.is_closed() {
+                    // Whoever has gone meanwhile misses nothing.
+                    drop(answer.send(work()));
+                }
+            }),
+        );
+        async { result.await.map_err(|_| Gone) }
+    }
+
+    fn with_threads(threads: NonZeroUsize) -> io::Result<Self> {
+        let mut workers = Self { shared: Arc::new(Shared::default()), threads: Vec::new() };
+        for _ in 0..threads.get() {
+            let shared = Arc::clone(&workers.shared);
+            let thread = thread::Builder::new().name("signing".to_owned()).spawn(move || shared.work())?;
+            workers.threads.push(thread);
+        }
+        Ok(workers)
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.shared.close();
+        for thread in self.threads.drain(..) {
+            // A panic in the thread has been reported by its hook; there is nobody left to tell.
+            drop(thread.join());
+        }
+    }
+}
+
+/// Work that was begun has no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signing threads have ended")]
+pub(crate) struct Gone;
+
+#[derive(Default)]
+struct Shared {
+    queue: Mutex<Queue>,
+    added: Condvar,
+}
+
+#[derive(Default)]
+struct Queue {
+    blocks: VecDeque<Work>,
+    votes: VecDeque<Work>,
+    others: VecDeque<Work>,
+    /// Threads that wait for work: only they need to be woken.
+    idle: usize,
+    closed: bool,
+}
+
+type Work = Box<dyn FnOnce() + Send>;
+
+impl Shared {
+    fn add(&self, priority: Priority, work: Work) {
+        let mut queue = self.queue();
+        match priority {
+            Priority::Block => queue.blocks.push_back(work),
+            Priority::Vote => queue.votes.push_back(work),
+            Priority::Other => queue.others.push_back(work),
+        }
+        let someone_waits = queue.idle > 0;
+        drop(queue);
+        if someone_waits {
+            self.added.notify_one();
+        }
+    }
+
+    /// One thread's life.
+    fn work(&self) {
+        while let Some(work) = self.next() {
+            work();
+        }
+    }
+
+    fn next(&self) -> Option<Work> {
+        let mut queue = self.queue();
+        loop {
+            if queue.closed {
+                return None;
+            }
+            if let Some(work) = queue.take() {
+                return Some(work);
+            }
+            queue.idle = queue.idle.saturating_add(1);
+            queue = self.added.wait(queue).unwrap_or_else(PoisonError::into_inner);
+            queue.idle = queue.idle.saturating_sub(1);
+        }
+    }
+
+    fn close(&self) {
+        let mut queue = self.queue();
+        queue.closed = true;
+        let dropped = (
+            std::mem::take(&mut queue.blocks),
+            std::mem::take(&mut queue.votes),
+            std::mem::take(&mut queue.others),
+        );
+        drop(queue);
+        self.added.notify_all();
+        drop(dropped);
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that can panic runs while the lock is held.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Queue {
+    fn take(&mut self) -> Option<Work> {
+        self.blocks.pop_front().or_else(|| self.votes.pop_front()).or_else(|| self.others.pop_front())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::mpsc;
+
+    use super::*;
+
+    #[test]
+    fn all_threads_share_the_work_and_every_result_comes_back() {
+        let workers = workers(4);
+        let results: Vec<_> = (0..500_u32).map(|i| workers.run(Priority::Vote, move || i * 2)).collect();
+        for (i, result) in (0..).zip(results) {
+            assert_eq!(wait(result), Ok(i * 2));
+        }
+    }
+
+    #[test]
+    fn a_block_goes_before_votes_and_votes_before_the_rest() {
+        let (workers, gate) = occupied();
+        let (order, seen) = mpsc::channel();
+        let waiting = [
+            (Priority::Other, "other"),
+            (Priority::Vote, "vote 1"),
+            (Priority::Vote, "vote 2"),
+            (Priority::Block, "block"),
+        ]
+        .map(|(priority, name)| {
+            let order = order.clone();
+            workers.run(priority, move || order.send(name).unwrap())
+        });
+        gate.send(()).unwrap();
+        for result in waiting {
+            wait(result).unwrap();
+        }
+        assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["block", "vote 1", "vote 2", "other"]);
+    }
+
+    #[test]
+    fn work_that_nobody_waits_for_any_more_is_not_begun() {
+        let (workers, gate) = occupied();
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = || {
+            let begun = Arc::clone(&begun);
+            workers.run(Priority::Vote, move || begun.fetch_add(1, Ordering::Relaxed))
+        };
+        let (wanted, unwanted) = (count(), count());
+        drop(unwanted);
+        let last = count();
+        gate.send(()).unwrap();
+        wait(wanted).unwrap();
+        wait(last).unwrap();
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
+    }
+
+    #[test]
+    fn who_waits_when_the_workers_go_is_told() {
+        let (workers, gate) = occupied();
+        let never = workers.run(Priority::Vote, || ());
+        let closing = thread::spawn(move || drop(workers));
+        assert_eq!(wait(never), Err(Gone));
+        gate.send(()).unwrap();
+        closing.join().unwrap();
+    }
+
+    /// One thread, busy until the sender is used.
+    fn occupied() -> (Workers, mpsc::Sender<()>) {
+        let (workers, (gate, opened), (begun, is_begun)) = (workers(1), mpsc::channel(), mpsc::channel());
+        drop(workers.run(Priority::Block, || ())); // wakes nobody up for nothing
+        let occupied = workers.run(Priority::Block, move || {
+            begun.send(()).unwrap();
+            opened.recv().unwrap();
+        });
+        is_begun.recv().unwrap();
+        drop(occupied);
+        (workers, gate)
+    }
+
+    fn workers(threads: usize) -> Workers {
+        Workers::with_threads(NonZeroUsize::new(threads).unwrap()).unwrap()
+    }
+
+    fn wait<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    }
+}
