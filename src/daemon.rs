@@ -29,7 +29,7 @@ use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier, tell};
 use crate::supervisor::watchdog::{self, Probe};
 use crate::sys::hardening::{self, HardeningError};
-use crate::workers::Workers;
+use crate::workers::{Priority, Workers};
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Environment) -> Result<(), Error> {
@@ -215,9 +215,9 @@ pub(crate) fn terminated() -> Result<impl Future<Output = ()>, Error> {
 fn probes(signer: &Signer) -> [Probe<'_>; 2] {
     [
         Probe::new("signing", || async {
-            match tokio::spawn(async { bls::self_test() }).await {
+            match signer.workers.run(Priority::Block, bls::self_test).await {
                 Ok(tested) => tested.map_err(io::Error::other),
-                Err(gone) => Err(gone.into()),
+                Err(gone) => Err(io::Error::other(gone)),
             }
         }),
         Probe::new("the slashing protection ledger", || signer.ledger.ping()),

@@ -2,6 +2,8 @@
 //!
 //! Source: ethereum/remote-signing-api v1.4.0; where it is silent, Web3Signer's behaviour.
 
+use std::sync::Arc;
+
 use hyper::HeaderMap;
 use serde::Serialize;
 
@@ -13,6 +15,7 @@ use crate::http::caller::Caller;
 use crate::http::negotiation::prefers_json;
 use crate::http::problem::Problem;
 use crate::ledger::Verdict;
+use crate::workers::Priority;
 
 /// Signs the duty in `body` with the key named by `identifier`.
 ///
@@ -38,11 +41,13 @@ pub(crate) async fn sign(
         Verdict::Refused(refusal) => return Err(refusal.into()),
     };
     // The record is on its way to the disk; the multiplication need not wait for it, only the signature must.
-    let held = key.presign(&signer.hashes.hashed(&duty.signing_root()), &judged);
+    let (hashes, signing_root) = (Arc::clone(&signer.hashes), duty.signing_root());
+    let presign = move || (key.presign(&hashes.hashed(&signing_root), &judged), judged);
+    let (held, judged) = signer.workers.run(Priority::of(duty.kind()), presign).await?;
     let cleared = judged.cleared().await?;
     let signature = held.release(cleared)?;
 
-    signer.signed(caller, &key.public_key(), duty);
+    signer.signed(caller, &permitted.public_key(), duty);
     Ok(if prefers_json(headers) {
         Answer::json(&Signed { signature: signature.to_string() })
     } else {
