@@ -1,11 +1,9 @@
 //! What the service manager is told while the daemon serves.
 
 use std::fs;
-use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, randao_reveal};
+use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, build_preload, randao_reveal};
 
 #[test]
 fn the_watchdog_is_fed_while_everything_works() {
@@ -22,7 +20,7 @@ fn nobody_is_fed_where_nobody_watches() {
 #[test]
 fn a_disk_that_hangs_starves_the_watchdog_and_says_so_while_other_duties_are_signed() {
     let setup = Setup::new().args(&["--network", "minimal"]);
-    let library = build_hanging_disk(setup.directory());
+    let library = build_preload(setup.directory(), "hanging_disk");
     let flag = setup.directory().join("hangs");
     let mut daemon = setup
         .env("LD_PRELOAD", &library)
@@ -59,17 +57,6 @@ fn wait_for(daemon: &mut Daemon, condition: impl Fn(&mut Daemon) -> bool) {
     while !condition(daemon) {
         assert!(Instant::now() < deadline, "it does not come; told so far:\n{}", daemon.notified());
     }
-}
-
-fn build_hanging_disk(directory: &Path) -> String {
-    let library = directory.join("hanging_disk.so").display().to_string();
-    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/hanging_disk.c");
-    let built = Command::new("cc")
-        .args(["-shared", "-fPIC", "-O1", "-o", &library, source, "-ldl"])
-        .status()
-        .unwrap();
-    assert!(built.success());
-    library
 }
 
 /// Only a test that fails waits for it.

@@ -3,6 +3,7 @@
 mod client;
 mod daemon;
 mod keys;
+mod preload;
 mod samples;
 mod vectors;
 
@@ -10,5 +11,6 @@ pub use client::{Address, Answer, Connection, Request};
 pub use daemon::binary;
 pub use daemon::{Daemon, Setup};
 pub use keys::Key;
+pub use preload::build_preload;
 pub use samples::{aggregation_slot, attestation, block_header, randao_reveal, sync_committee_message};
 pub use vectors::{Vector, sign_vectors};
