@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -126,6 +127,8 @@ impl Daemon {
     /// The ledger broke and there is a supervisor to start the process again. Without one the daemon goes on with what
     /// needs no ledger, its health red.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
+        // Dropped keys are wiped, also in the memory that the next process takes over: so these are never dropped.
+        let _left = self.signer.custody.is_handed_over().then(|| ManuallyDrop::new(Arc::clone(&self.signer)));
         let hangups = signal(SignalKind::hangup()).map_err(Error::Signals)?;
         let status = status_line(&self.signer);
         tracing::info!("ready: {status}");

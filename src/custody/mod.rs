@@ -67,6 +67,11 @@ impl Custody {
         }))
     }
 
+    /// Whether the next process takes over the memory that the keys lie in.
+    pub(crate) fn is_handed_over(&self) -> bool {
+        self.handover.is_some()
+    }
+
     /// What happens to keys imported now when the process ends.
     pub(crate) fn endurance(&self) -> Endurance {
         match (&self.seal, &self.handover) {

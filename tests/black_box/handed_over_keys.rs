@@ -2,6 +2,7 @@
 
 use std::os::fd::OwnedFd;
 
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use crate::support::{Daemon, Key, Request, Setup, attestation, randao_reveal};
@@ -54,6 +55,9 @@ fn the_next_process_takes_the_keys_over_and_a_deleted_one_does_not_come_back() {
     assert!(!daemon.notified().contains("FDSTORE=1"), "what is kept is kept: {}", daemon.notified());
     delete(&daemon, &stays);
 
+    // This one ends in good order, and must leave the memory as it is all the same.
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
     let daemon = succeed(daemon, &kept);
     assert_eq!(daemon.public_keys(), [new.name()]);
     assert_eq!(daemon.sign(&new, &randao_reveal(1)).status, 200);
