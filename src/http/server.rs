@@ -129,24 +129,25 @@ enum Stream {
 }
 
 impl Endpoint {
+    /// The next connection whose other end is still there. Errors are the listening socket's own.
     async fn accept(&self) -> io::Result<(Stream, Caller)> {
         let role = self.role;
         match &self.socket {
-            Socket::Unix(listener) => {
+            Socket::Unix(listener) => loop {
                 let (stream, _) = listener.accept().await?;
-                let peer = stream.peer_cred()?;
+                let Ok(peer) = stream.peer_cred() else { continue };
                 let peer = Peer::Unix { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
-                Ok((Stream::Unix(stream), Caller { role, peer }))
-            }
-            Socket::Tcp(listener, tls) => {
+                return Ok((Stream::Unix(stream), Caller { role, peer }));
+            },
+            Socket::Tcp(listener, tls) => loop {
                 let (stream, address) = listener.accept().await?;
-                stream.set_nodelay(true)?;
+                let Ok(()) = stream.set_nodelay(true) else { continue };
                 let caller = Caller { role, peer: Peer::Tcp(address) };
-                Ok(match tls {
+                return Ok(match tls {
                     Some(tls) => (Stream::Tls(stream, tls.clone()), caller),
                     None => (Stream::Tcp(stream), caller),
-                })
-            }
+                });
+            },
         }
     }
 }
