@@ -280,10 +280,11 @@ impl Office<'_> {
     fn import(&mut self, interchange: Interchange, keys: &Selection) -> Result<Imported, ImportRefusal> {
         self.check_chain(&interchange)?;
         let mut imported = Imported::default();
-        for (public_key, history) in interchange.histories {
-            if !keys.contains(&public_key) {
-                continue;
-            }
+        let mut histories: Vec<_> =
+            interchange.histories.into_iter().filter(|(public_key, _)| keys.contains(public_key)).collect();
+        // The order of the rows is that of the keys, and not another one each time.
+        histories.sort_unstable_by_key(|(public_key, _)| *public_key);
+        for (public_key, history) in histories {
             match history {
                 Ok(watermark) => {
                     let entry = self.entry(public_key);
