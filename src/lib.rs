@@ -6,8 +6,9 @@
 //! bytes --http: read, bounded--> Request --http::routes--> api::sign      refuse: 400 401 403 404 405 413 415
 //! body --duty: hash_tree_root, domain--> Duty (its SigningRoot)           refuse: 400
 //! (Caller, PublicKey, Duty) --permit--> Permitted                         refuse: 403
-//! Permitted --ledger: judge, record, one fsync for all waiting--> Cleared refuse: 412   fault: 500
-//! Cleared + key --keys, bls--> Signature --> 200
+//! Permitted --ledger: judged in memory--> Judged                          refuse: 412
+//! Judged + key --bls, while one fsync records all that was judged--> HeldSignature + Cleared   fault: 500
+//! HeldSignature + its Cleared --> Signature --> 200
 //! ```
 //!
 //! Unsafe code lives in `sys` alone; nothing below `http` and `api` is async.

@@ -40,9 +40,13 @@ pub(crate) async fn sign(
         Verdict::Allowed(judged) => judged,
         Verdict::Refused(refusal) => return Err(refusal.into()),
     };
-    // The record is on its way to the disk; the multiplication need not wait for it, only the signature must.
+    // The record goes to the disk while its signature is computed; only the release must wait for it. Until a core is
+    // free there is no hurry, and more records will share the sync.
     let (hashes, signing_root) = (Arc::clone(&signer.hashes), duty.signing_root());
-    let presign = move || (key.presign(&hashes.hashed(&signing_root), &judged), judged);
+    let presign = move || {
+        judged.begin_to_record();
+        (key.presign(&hashes.hashed(&signing_root), &judged), judged)
+    };
     let (held, judged) = signer.workers.run(Priority::of(duty.kind()), presign).await?;
     let cleared = judged.cleared().await?;
     let signature = held.release(cleared)?;

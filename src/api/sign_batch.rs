@@ -99,6 +99,7 @@ fn presign(
 ) -> impl Future<Output = Result<Vec<Held>, Gone>> + Send + use<> {
     let (hashes, signing_root) = (Arc::clone(&signer.hashes), duty.signing_root());
     signer.workers.run(Priority::of(duty.kind()), move || {
+        share.iter().for_each(|assignment| assignment.judged.begin_to_record());
         let hashed = hashes.hashed(&signing_root);
         share
             .into_iter()

@@ -1,10 +1,17 @@
-//! The ledger's memory: every key's standing, and which of it is not on disk yet.
+//! The ledger's memory: every key's page, and what holds for all keys.
 //!
 //! Here the rules meet what surrounds them: deleted keys, the chain that is pinned, the point where signing stops,
 //! raw roots. No I/O and no clock; whoever calls brings the time along as a [`Horizon`].
+//!
+//! Any number of threads judge at a time, each under the lock of the one key that it asks about. What has changed goes
+//! on the writer's list, in the order of the changes.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, mpsc};
 
+use super::horizon::Horizon;
+use super::page::{Entry, Page, Record};
 use super::rules::{Refusal, Ruling, Watermark, judge_attestation, judge_block};
 use crate::bls::PublicKey;
 use crate::duty::Claim;
@@ -49,45 +56,6 @@ pub(crate) struct HighWatermark {
     pub(crate) epoch: Option<Epoch>,
 }
 
-/// The latest slot that a message can plausibly be for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Horizon {
-    pub(super) latest: Slot,
-    pub(super) slots_per_epoch: u64,
-}
-
-/// Where the record of an allowed message is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Record {
-    /// No record is needed, or it is on disk already.
-    Durable,
-    /// In memory; the next save puts it on disk.
-    Unsaved,
-}
-
-/// One key's standing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry {
-    pub(super) public_key: PublicKey,
-    pub(super) watermark: Watermark,
-    /// Deleted here by command: it may be in use elsewhere, so nothing is signed until it is imported again.
-    pub(super) deleted: bool,
-}
-
-/// All that the ledger knows.
-#[derive(Debug, Default)]
-pub(super) struct Book {
-    head: Head,
-    entries: Vec<Entry>,
-    index: HashMap<PublicKey, usize>,
-    head_unsaved: bool,
-    /// Positions in `entries`, each at most once: `is_unsaved` has the same content.
-    unsaved: Vec<usize>,
-    is_unsaved: Vec<bool>,
-    highest_slot: Slot,
-    highest_epoch: Epoch,
-}
-
 /// What holds for the ledger as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Head {
@@ -96,169 +64,218 @@ pub(super) struct Head {
     pub(super) high_watermark: HighWatermark,
 }
 
+/// Something that is not on disk yet.
+#[derive(Debug)]
+pub(super) enum Change {
+    Head(Head),
+    Page(Arc<Page>),
+}
+
+/// All that the ledger knows.
+#[derive(Debug)]
+pub(super) struct Book {
+    chain: OnceLock<Root>,
+    high_watermark: HighWatermark,
+    pages: RwLock<Pages>,
+    changes: mpsc::Sender<Change>,
+    highest_slot: AtomicU64,
+    highest_epoch: AtomicU64,
+}
+
+/// The pages by position and by key. It only grows, and only when a key is seen for the first time.
+#[derive(Debug, Default)]
+struct Pages {
+    all: Vec<Arc<Page>>,
+    index: HashMap<PublicKey, usize>,
+}
+
 impl Book {
-    /// What was read from disk.
-    pub(super) fn saved(head: Head, entries: Vec<Entry>) -> Self {
-        let mut book = Self {
-            head,
-            index: entries.iter().enumerate().map(|(at, entry)| (entry.public_key, at)).collect(),
-            is_unsaved: vec![false; entries.len()],
-            entries,
-            ..Self::default()
+    /// What was read from disk, entries in the order of their positions; and where the changes come out.
+    pub(super) fn saved(head: Head, entries: Vec<Entry>) -> (Self, mpsc::Receiver<Change>) {
+        let (changes, changed) = mpsc::channel();
+        let book = Self {
+            chain: head.chain.map(OnceLock::from).unwrap_or_default(),
+            high_watermark: head.high_watermark,
+            pages: RwLock::default(),
+            changes,
+            highest_slot: AtomicU64::new(0),
+            highest_epoch: AtomicU64::new(0),
         };
-        let watermarks = book.entries.iter().map(|entry| entry.watermark).collect::<Vec<_>>();
-        watermarks.iter().for_each(|watermark| book.note_highest(watermark));
-        book
+        entries.iter().for_each(|entry| book.note_highest(&entry.watermark));
+        let index = entries.iter().enumerate().map(|(at, entry)| (entry.public_key, at)).collect();
+        let all = entries.into_iter().enumerate().map(|(at, entry)| Page::saved(at, entry)).collect();
+        (Self { pages: RwLock::new(Pages { all, index }), ..book }, changed)
     }
 
-    /// Judges one message and, if it passes, takes it into memory.
+    /// Judges one message and, if it passes and needs a record, takes it into memory. `None`: no record is needed.
     pub(super) fn judge(
-        &mut self,
+        &self,
         request: &Request,
         raw_roots: RawRoots,
         horizon: Option<Horizon>,
-    ) -> Result<Record, Refusal> {
+    ) -> Result<Option<Record>, Refusal> {
         let public_key = request.public_key;
-        let known = self.entry(&public_key).copied();
-        if known.is_some_and(|entry| entry.deleted) {
-            return Err(Refusal::Deleted { public_key });
-        }
-        let before = known.map(|entry| entry.watermark).unwrap_or_default();
-        let ruling = match request.claim {
-            Claim::Unslashable => return Ok(Record::Durable),
-            Claim::RawRoot => {
-                return match raw_roots {
-                    RawRoots::UnprotectedKeys if !before.is_empty() => {
-                        Err(Refusal::RawRootOfProtectedKey { public_key })
-                    }
-                    RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(Record::Durable),
-                };
-            }
-            Claim::Block { slot } => {
-                self.check_chain(request.chain)?;
-                self.check_slot(slot, horizon)?;
-                judge_block(&before, slot, request.signing_root)?
-            }
-            Claim::Attestation { source, target } => {
-                self.check_chain(request.chain)?;
-                self.check_epoch(target, horizon)?;
-                judge_attestation(&before, source, target, request.signing_root)?
-            }
+        let page = match self.page(&public_key) {
+            Some(page) => page,
+            // What is refused, or needs no record, leaves no trace of a key that was not known.
+            None => match self.rule(&Entry::new(public_key), request, raw_roots, horizon)? {
+                None => return Ok(None),
+                Some(Ruling::Repeat | Ruling::Record(_)) => self.open(public_key),
+            },
         };
-        match ruling {
-            Ruling::Repeat if self.has_unsaved(&public_key) => Ok(Record::Unsaved),
-            Ruling::Repeat => Ok(Record::Durable),
-            Ruling::Record(watermark) => {
-                self.put(Entry { public_key, watermark, deleted: false });
-                if self.head.chain.is_none() {
-                    self.head.chain = request.chain;
-                    self.head_unsaved = true;
+        let mut standing = page.lock();
+        match self.rule(standing.entry(), request, raw_roots, horizon)? {
+            None => return Ok(None),
+            Some(Ruling::Repeat) => {}
+            Some(Ruling::Record(watermark)) => {
+                self.pin(request.chain)?;
+                self.note_highest(&watermark);
+                if page.write(&mut standing, Entry { public_key, watermark, deleted: false }) {
+                    self.list(Change::Page(Arc::clone(&page)));
                 }
-                Ok(Record::Unsaved)
             }
+        }
+        Ok(Some(standing.record(&page)))
+    }
+
+    pub(super) fn head(&self) -> Head {
+        Head { chain: self.chain(), high_watermark: self.high_watermark }
+    }
+
+    pub(super) fn set_high_watermark(&mut self, high_watermark: HighWatermark) {
+        if self.high_watermark != high_watermark {
+            self.high_watermark = high_watermark;
+            self.list(Change::Head(self.head()));
         }
     }
 
-    pub(super) fn head(&self) -> &Head {
-        &self.head
-    }
-
-    pub(super) fn set_head(&mut self, head: Head) {
-        self.head_unsaved |= head != self.head;
-        self.head = head;
+    /// The chain that is pinned.
+    pub(super) fn chain(&self) -> Option<Root> {
+        self.chain.get().copied()
     }
 
     /// Pins the chain, or confirms that it is the pinned one.
     ///
     /// # Errors
     /// Another chain is pinned: its genesis validators root.
-    pub(super) fn pin_chain(&mut self, chain: Root) -> Result<(), Root> {
-        match self.head.chain {
-            Some(pinned) if pinned != chain => Err(pinned),
-            Some(_) => Ok(()),
-            None => {
-                self.set_head(Head { chain: Some(chain), ..self.head });
-                Ok(())
-            }
-        }
+    pub(super) fn pin_chain(&self, chain: Root) -> Result<(), Root> {
+        // On the list before anybody can see it, so that no page of this chain is written without it.
+        let pinned = self.chain.get_or_init(|| {
+            self.list(Change::Head(Head { chain: Some(chain), high_watermark: self.high_watermark }));
+            chain
+        });
+        if *pinned == chain { Ok(()) } else { Err(*pinned) }
     }
 
     /// The highest slot that any key's record reaches.
     pub(super) fn highest_slot(&self, slots_per_epoch: u64) -> Slot {
-        let of_epoch = Slot(self.highest_epoch.0.saturating_mul(slots_per_epoch));
-        self.highest_slot.max(of_epoch)
+        let of_epoch = self.highest_epoch.load(Ordering::Relaxed).saturating_mul(slots_per_epoch);
+        Slot(self.highest_slot.load(Ordering::Relaxed).max(of_epoch))
     }
 
-    pub(super) fn entry(&self, public_key: &PublicKey) -> Option<&Entry> {
-        self.entries.get(*self.index.get(public_key)?)
+    pub(super) fn entry(&self, public_key: &PublicKey) -> Option<Entry> {
+        self.page(public_key).map(|page| page.entry())
     }
 
     /// Where a known key stands; this never changes.
     pub(super) fn position(&self, public_key: &PublicKey) -> Option<usize> {
-        self.index.get(public_key).copied()
+        self.page(public_key).map(|page| page.position())
     }
 
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
+    /// All entries in the order of their positions.
+    pub(super) fn entries(&self) -> Vec<Entry> {
+        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
+        pages.all.iter().map(|page| page.entry()).collect()
     }
 
     /// Adds or replaces a key's entry.
     pub(super) fn put(&mut self, entry: Entry) {
+        let page = self.page(&entry.public_key).unwrap_or_else(|| self.open(entry.public_key));
+        let mut standing = page.lock();
         self.note_highest(&entry.watermark);
-        let at = *self.index.entry(entry.public_key).or_insert(self.entries.len());
-        match self.entries.get_mut(at) {
-            Some(present) if *present == entry => return,
-            Some(present) => *present = entry,
-            None => {
-                self.entries.push(entry);
-                self.is_unsaved.push(false);
+        if *standing.entry() != entry && page.write(&mut standing, entry) {
+            self.list(Change::Page(Arc::clone(&page)));
+        }
+    }
+
+    fn page(&self, public_key: &PublicKey) -> Option<Arc<Page>> {
+        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
+        pages.all.get(*pages.index.get(public_key)?).map(Arc::clone)
+    }
+
+    /// A new page for a key that had none. It is on the list from the beginning, so that the file has no gap before the
+    /// next new one.
+    fn open(&self, public_key: PublicKey) -> Arc<Page> {
+        let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(page) = pages.index.get(&public_key).and_then(|at| pages.all.get(*at)) {
+            return Arc::clone(page); // Another thread was faster.
+        }
+        let position = pages.all.len();
+        let page = Page::saved(position, Entry::new(public_key));
+        if page.write(&mut page.lock(), Entry::new(public_key)) {
+            self.list(Change::Page(Arc::clone(&page)));
+        }
+        pages.all.push(Arc::clone(&page));
+        pages.index.insert(public_key, position);
+        page
+    }
+
+    fn list(&self, change: Change) {
+        // If the writer has ended nothing becomes durable any more, which is what whoever waits for it is told.
+        drop(self.changes.send(change));
+    }
+
+    /// What the rules say of a message by a key with this entry. `None`: it passes and needs no record.
+    fn rule(
+        &self,
+        entry: &Entry,
+        request: &Request,
+        raw_roots: RawRoots,
+        horizon: Option<Horizon>,
+    ) -> Result<Option<Ruling>, Refusal> {
+        let Entry { public_key, watermark: before, deleted } = *entry;
+        if deleted {
+            return Err(Refusal::Deleted { public_key });
+        }
+        match request.claim {
+            Claim::Unslashable => Ok(None),
+            Claim::RawRoot => match raw_roots {
+                RawRoots::UnprotectedKeys if !before.is_empty() => {
+                    Err(Refusal::RawRootOfProtectedKey { public_key })
+                }
+                RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(None),
+            },
+            Claim::Block { slot } => {
+                self.check_chain(request.chain)?;
+                self.check_slot(slot, horizon)?;
+                judge_block(&before, slot, request.signing_root).map(Some)
+            }
+            Claim::Attestation { source, target } => {
+                self.check_chain(request.chain)?;
+                self.check_epoch(target, horizon)?;
+                judge_attestation(&before, source, target, request.signing_root).map(Some)
             }
         }
-        if let Some(flag @ false) = self.is_unsaved.get_mut(at) {
-            *flag = true;
-            self.unsaved.push(at);
-        }
     }
 
-    /// The head, if it has changed since the last save.
-    pub(super) fn unsaved_head(&self) -> Option<&Head> {
-        self.head_unsaved.then_some(&self.head)
+    /// Pins a message's chain, which [`Book::check_chain`] found to be there and no other. Of two first messages of two
+    /// chains one comes too late here.
+    fn pin(&self, chain: Option<Root>) -> Result<(), Refusal> {
+        let requested = chain.ok_or(Refusal::NoChain)?;
+        self.pin_chain(requested).map_err(|pinned| Refusal::OtherChain { requested, pinned })
     }
 
-    /// The entries that changed since the last save, each with its position, which never changes.
-    pub(super) fn unsaved_entries(&self) -> impl Iterator<Item = (usize, &Entry)> {
-        self.unsaved.iter().filter_map(|at| Some((*at, self.entries.get(*at)?)))
-    }
-
-    pub(super) fn is_saved(&self) -> bool {
-        !self.head_unsaved && self.unsaved.is_empty()
-    }
-
-    /// Everything in memory is on disk now.
-    pub(super) fn mark_saved(&mut self) {
-        self.head_unsaved = false;
-        for at in self.unsaved.drain(..) {
-            if let Some(flag) = self.is_unsaved.get_mut(at) {
-                *flag = false;
-            }
-        }
-    }
-
-    fn has_unsaved(&self, public_key: &PublicKey) -> bool {
-        self.index.get(public_key).and_then(|at| self.is_unsaved.get(*at)) == Some(&true)
-    }
-
-    fn note_highest(&mut self, watermark: &Watermark) {
+    fn note_highest(&self, watermark: &Watermark) {
         if let Some(block) = watermark.block {
-            self.highest_slot = self.highest_slot.max(block.slot);
+            self.highest_slot.fetch_max(block.slot.0, Ordering::Relaxed);
         }
         if let Some(attestation) = watermark.attestation {
-            self.highest_epoch = self.highest_epoch.max(attestation.target);
+            self.highest_epoch.fetch_max(attestation.target.0, Ordering::Relaxed);
         }
     }
 
     fn check_chain(&self, requested: Option<Root>) -> Result<(), Refusal> {
-        match (requested, self.head.chain) {
+        match (requested, self.chain()) {
             (None, _) => Err(Refusal::NoChain),
             (Some(requested), Some(pinned)) if requested != pinned => {
                 Err(Refusal::OtherChain { requested, pinned })
@@ -268,7 +285,7 @@ impl Book {
     }
 
     fn check_slot(&self, slot: Slot, horizon: Option<Horizon>) -> Result<(), Refusal> {
-        match (self.head.high_watermark.slot, horizon) {
+        match (self.high_watermark.slot, horizon) {
             (Some(stop), _) if slot >= stop => Err(Refusal::StoppedAtSlot { slot, stop }),
             (_, Some(Horizon { latest, .. })) if slot > latest => Err(Refusal::FarAhead { slot, latest }),
             (Some(_) | None, Some(_) | None) => Ok(()),
@@ -276,7 +293,7 @@ impl Book {
     }
 
     fn check_epoch(&self, epoch: Epoch, horizon: Option<Horizon>) -> Result<(), Refusal> {
-        if let Some(stop) = self.head.high_watermark.epoch.filter(|stop| epoch >= *stop) {
+        if let Some(stop) = self.high_watermark.epoch.filter(|stop| epoch >= *stop) {
             return Err(Refusal::StoppedAtEpoch { epoch, stop });
         }
         let Some(Horizon { latest, slots_per_epoch }) = horizon else { return Ok(()) };

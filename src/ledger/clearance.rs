@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
-
 use super::book::Request;
+use super::line::{Deadline, Line};
+use super::page::Record;
 use super::rules::Refusal;
 use super::store::StoreError;
 use crate::bls::PublicKey;
@@ -26,22 +26,44 @@ pub(crate) enum Verdict {
 pub(crate) struct Judged {
     public_key: PublicKey,
     signing_root: SigningRoot,
-    commit: Commit,
+    /// None if there is nothing to record.
+    pending: Option<Pending>,
 }
 
 impl Judged {
-    pub(super) fn new(request: &Request, commit: Commit) -> Self {
-        Self { public_key: request.public_key, signing_root: request.signing_root, commit }
+    pub(super) fn unrecorded(request: &Request) -> Self {
+        Self { public_key: request.public_key, signing_root: request.signing_root, pending: None }
+    }
+
+    pub(super) fn recorded(request: &Request, record: Record, line: Arc<Line>, deadline: Deadline) -> Self {
+        Self { pending: Some(Pending { record, line, deadline }), ..Self::unrecorded(request) }
+    }
+
+    /// Begins to record, if that has not begun: call it when the signature is begun, so that both run at a time.
+    pub(crate) fn begin_to_record(&self) {
+        if let Some(Pending { record, line, .. }) = &self.pending {
+            line.hasten(record);
+        }
     }
 
     /// Waits until the record is durable. Ready at once where no new record is needed.
     ///
     /// # Errors
-    /// The record could not be written. The signature must be thrown away.
+    /// The record could not be written, or not in time. The signature must be thrown away.
     pub(crate) async fn cleared(self) -> Result<Cleared, Fault> {
-        self.commit.done().await?;
+        if let Some(Pending { record, line, deadline }) = &self.pending {
+            line.durable(record, *deadline).await?;
+        }
         Ok(Cleared { public_key: self.public_key, signing_root: self.signing_root })
     }
+}
+
+/// A record, whom to ask for it, and how long.
+#[derive(Debug)]
+struct Pending {
+    record: Record,
+    line: Arc<Line>,
+    deadline: Deadline,
 }
 
 /// Proof that a message may be signed and that the record of it, where one is needed, is on disk.
@@ -63,43 +85,17 @@ impl Cleared {
     }
 }
 
-/// The commit that covers a judgement.
-#[derive(Clone, Debug)]
-pub(super) enum Commit {
-    Durable,
-    Pending(watch::Receiver<Stage>),
-}
-
-impl Commit {
-    async fn done(self) -> Result<(), Fault> {
-        let mut stage = match self {
-            Self::Durable => return Ok(()),
-            Self::Pending(stage) => stage,
-        };
-        match stage.wait_for(|stage| !matches!(stage, Stage::Syncing)).await.as_deref() {
-            Ok(Stage::Durable) => Ok(()),
-            Ok(Stage::Failed(cause)) => Err(Fault::Broken(Arc::clone(cause))),
-            Ok(Stage::Syncing) | Err(_) => Err(Fault::Stopped),
-        }
-    }
-}
-
-/// How far a commit has come.
-#[derive(Debug)]
-pub(super) enum Stage {
-    Syncing,
-    Durable,
-    Failed(Arc<StoreError>),
-}
-
 /// Why the ledger could not answer: this program's matter (500). Nothing may be signed.
 #[derive(Clone, Debug, thiserror::Error)]
 pub(crate) enum Fault {
     /// Too many requests wait already. This one was not recorded.
     #[error("the slashing protection ledger's queue is full")]
     QueueFull,
-    /// It waited too long to be of use. It was not recorded.
-    #[error("the request waited {waited:?} for the slashing protection ledger, longer than {limit:?}")]
+    /// It waited too long to be of use. If it had not been judged by then, because a commit before it hung, it is not
+    /// recorded; otherwise the record may still come, and the same message can be signed later.
+    #[error(
+        "the request waited {waited:?} for the slashing protection ledger, longer than {limit:?}: its disk hangs or is overloaded"
+    )]
     WaitedTooLong { waited: Duration, limit: Duration },
     /// A write failed, now or earlier. What reached the disk is unknown, so nothing is signed until a restart has
     /// read the file again.

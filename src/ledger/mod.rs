@@ -1,21 +1,24 @@
 //! Slashing protection: no signature leaves the process unless the record that forbids its contradiction is durable,
 //! whatever is killed, unplugged, filled up or misused.
 //!
-//! Where to look: the decision is in `rules` (pure, one key) and `book` (all keys in memory); the order of events in
-//! `writer` (one thread: judge, commit, clear); the bytes in `store` (SQLite). What callers see is here and in
-//! `clearance`.
+//! Where to look: the decision is in `rules` (pure, one key) and `book` (all keys in memory, a `page` each); requests are
+//! judged at the `desk`; one `writer` thread commits, and the `line` leads to it; the bytes are in `store` (SQLite). What
+//! callers see is here and in `clearance`.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::RwLock;
 
 mod book;
 mod clearance;
+mod desk;
+mod horizon;
 mod interchange;
+mod line;
 mod orders;
+mod page;
 mod rules;
 mod store;
 mod writer;
@@ -27,6 +30,7 @@ mod full_history;
 
 pub(crate) use self::book::{HighWatermark, RawRoots};
 pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
+pub(crate) use self::horizon::GenesisClock;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::orders::{
     Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, KeyStatus, ResealRefusal, Selection,
@@ -34,12 +38,12 @@ pub(crate) use self::orders::{
 };
 pub(crate) use self::rules::Refusal;
 pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError};
-pub(crate) use self::writer::GenesisClock;
 
-use self::book::Request;
-use self::clearance::Commit;
+use self::book::{Book, Request};
+use self::desk::Desk;
+use self::line::{Line, Task};
 use self::store::Store;
-use self::writer::{Task, Writer};
+use self::writer::Writer;
 use crate::duty::Claim;
 use crate::permit::Permitted;
 use crate::primitives::Root;
@@ -58,9 +62,10 @@ pub(crate) struct Settings {
     /// The configured network's clock, where its genesis is known: then messages for slots more than two years ahead are
     /// refused, because signing one by mistake would lock the key until then.
     pub(crate) clock: Option<GenesisClock>,
-    /// So many tasks may wait; more are turned away.
+    /// So many requests and orders may wait; more are turned away.
     pub(crate) queue: usize,
-    /// A request that has waited longer before its judgement is turned away and not recorded.
+    /// A request that has waited longer is a fault. While a commit takes unduly long nothing is judged, so that what
+    /// waits for it is not recorded.
     pub(crate) longest_wait: Duration,
     /// The write-ahead log is moved into the database when it is longer than this (in bytes) and nobody asks for a
     /// while; when it is four times as long, at once.
@@ -102,112 +107,82 @@ impl Ledger {
     }
 
     /// Asks whether a permitted duty may be signed. Duties that cannot be slashed never wait.
-    ///
-    /// The request joins the queue when this is called, not when the answer is awaited.
-    pub(crate) fn submit(
-        &self,
-        permitted: &Permitted,
-    ) -> impl Future<Output = Result<Verdict, Fault>> + Send + use<> {
-        self.submit_request(Request::from(permitted))
+    pub(crate) async fn submit(&self, permitted: &Permitted) -> Result<Verdict, Fault> {
+        self.judge(&Request::from(permitted)).await
     }
 
     /// Asks for several duties at once. They are judged in order and share one commit; the answers come in the same
     /// order.
-    pub(crate) fn submit_all(
-        &self,
-        permitted: &[Permitted],
-    ) -> impl Future<Output = Result<Vec<Verdict>, Fault>> + Send + use<> {
-        self.submit_requests(permitted.iter().map(Request::from).collect())
+    pub(crate) async fn submit_all(&self, permitted: &[Permitted]) -> Result<Vec<Verdict>, Fault> {
+        self.judge_all(&permitted.iter().map(Request::from).collect::<Vec<_>>()).await
     }
 
-    /// Resolves when everything asked before is done: a sign of life of the ledger's thread, for the watchdog.
-    pub(crate) fn ping(&self) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        let answer = match &self.desk {
-            Some(desk) => desk.ask(|answer| Task::Ping { answer }),
-            None => Answer::Now(Ok(())),
-        };
-        answer.wait()
+    /// Resolves when everything judged before is durable: a sign of life of the ledger's thread, for the watchdog.
+    pub(crate) async fn ping(&self) -> Result<(), Fault> {
+        match &self.desk {
+            Some(desk) => desk.send(Task::Ping).ok_or(Fault::QueueFull)?.wait().await,
+            None => Ok(()),
+        }
     }
 
     /// Whether slashing protection works.
     pub(crate) fn health(&self) -> Health {
         match &self.desk {
             None => Health::Off,
-            Some(desk) => match &*desk.broken.borrow() {
-                None => Health::Working,
-                Some(cause) => Health::Broken(Arc::clone(cause)),
-            },
+            Some(desk) => desk.line().cause().map_or(Health::Working, Health::Broken),
         }
     }
 
     /// Resolves with the cause when the ledger breaks, which is for good: time to end the process.
     pub(crate) fn broken(&self) -> impl Future<Output = Arc<StoreError>> + Send + use<> {
-        let broken = self.desk.as_ref().map(|desk| desk.broken.clone());
+        let broken = self.desk.as_ref().map(|desk| desk.line().broken());
         async move {
-            if let Some(mut broken) = broken {
-                if let Ok(Some(cause)) = broken.wait_for(Option::is_some).await.as_deref() {
-                    return Arc::clone(cause);
+            if let Some(broken) = broken {
+                if let Some(cause) = broken.await {
+                    return cause;
                 }
             }
             std::future::pending().await
         }
     }
 
-    fn submit_request(
-        &self,
-        request: Request,
-    ) -> impl Future<Output = Result<Verdict, Fault>> + Send + use<> {
-        let answer = match &self.desk {
-            Some(desk) if !needs_no_record(&request) => {
-                desk.ask(|answer| Task::Judge { request, arrived: Instant::now(), answer })
-            }
-            Some(_) | None => Answer::Now(Ok(allowed(&request))),
-        };
-        answer.wait()
+    async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
+        match &self.desk {
+            Some(desk) if !needs_no_record(request) => desk.judge(request).await,
+            Some(_) | None => Ok(allowed(request)),
+        }
     }
 
-    fn submit_requests(
-        &self,
-        requests: Vec<Request>,
-    ) -> impl Future<Output = Result<Vec<Verdict>, Fault>> + Send + use<> {
-        let answer = match &self.desk {
-            Some(desk) if !requests.iter().all(needs_no_record) => {
-                desk.ask(|answer| Task::JudgeAll { requests, arrived: Instant::now(), answer })
-            }
-            Some(_) | None => Answer::Now(Ok(requests.iter().map(allowed).collect())),
-        };
-        answer.wait()
+    async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
+        match &self.desk {
+            Some(desk) if !requests.iter().all(needs_no_record) => desk.judge_all(requests).await,
+            Some(_) | None => Ok(requests.iter().map(allowed).collect()),
+        }
     }
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
-        let (store, mut book) = Store::open(&settings.directory, settings.missing, vfs)?;
+        let (store, head, entries) = Store::open(&settings.directory, settings.missing, vfs)?;
+        let (book, changes) = Book::saved(head, entries);
         if let Some(configured) = settings.genesis_validators_root {
-            match book.pin_chain(configured) {
-                Ok(()) => {}
-                Err(pinned) => {
-                    return Err(OpenError::OtherChain { path: settings.directory, pinned, configured });
-                }
+            if let Err(pinned) = book.pin_chain(configured) {
+                return Err(OpenError::OtherChain { path: settings.directory, pinned, configured });
             }
         }
-        let (sender, queue) = mpsc::channel(settings.queue.max(1));
-        let (broken_sender, broken) = watch::channel(None);
-        let timer =
-            tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(OpenError::Thread)?;
+        let book = Arc::new(RwLock::new(book));
+        let (line, far_end) = Line::new();
         let writer = Writer {
-            book,
+            book: Arc::clone(&book),
+            changes,
             store,
-            raw_roots: settings.raw_roots,
-            longest_wait: settings.longest_wait,
+            line: Arc::clone(&line),
+            far_end,
             log_limit: settings.log_limit,
-            timer,
-            clock: settings.clock,
-            broken: broken_sender,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
-            .spawn(move || writer.run(queue))
+            .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Self { desk: Some(Desk { sender: Some(sender), broken, thread: Some(thread) }) })
+        Ok(Self { desk: Some(Desk::new(&settings, book, line, thread)) })
     }
 }
 
@@ -222,66 +197,6 @@ pub(crate) enum Health {
     Broken(Arc<StoreError>),
 }
 
-/// The near end of the writer's queue.
-#[derive(Debug)]
-struct Desk {
-    /// Always there; taken when the ledger is dropped.
-    sender: Option<mpsc::Sender<Task>>,
-    broken: watch::Receiver<Option<Arc<StoreError>>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Desk {
-    /// One whose queue nobody serves.
-    #[cfg(test)]
-    fn unserved(queue: usize) -> (Self, mpsc::Receiver<Task>) {
-        let (sender, receiver) = mpsc::channel(queue);
-        (Self { sender: Some(sender), broken: watch::channel(None).1, thread: None }, receiver)
-    }
-
-    fn ask<T>(&self, task: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Task) -> Answer<T> {
-        if let Some(cause) = &*self.broken.borrow() {
-            return Answer::Now(Err(Fault::Broken(Arc::clone(cause))));
-        }
-        let Some(sender) = &self.sender else { return Answer::Now(Err(Fault::Stopped)) };
-        let (answer, receiver) = oneshot::channel();
-        match sender.try_send(task(answer)) {
-            Ok(()) => Answer::Later(receiver, self.broken.clone()),
-            Err(mpsc::error::TrySendError::Full(_)) => Answer::Now(Err(Fault::QueueFull)),
-            Err(mpsc::error::TrySendError::Closed(_)) => Answer::Now(Err(Fault::Stopped)),
-        }
-    }
-}
-
-impl Drop for Desk {
-    fn drop(&mut self) {
-        drop(self.sender.take());
-        if let Some(thread) = self.thread.take() {
-            // A panic in the thread has been reported by its hook; there is nobody left to tell.
-            drop(thread.join());
-        }
-    }
-}
-
-/// An answer that is here, or one to wait for.
-enum Answer<T> {
-    Now(Result<T, Fault>),
-    /// With the ledger's state, which tells why an answer never came.
-    Later(oneshot::Receiver<Result<T, Fault>>, watch::Receiver<Option<Arc<StoreError>>>),
-}
-
-impl<T> Answer<T> {
-    async fn wait(self) -> Result<T, Fault> {
-        match self {
-            Self::Now(answer) => answer,
-            Self::Later(answer, broken) => answer.await.unwrap_or_else(|_| {
-                let cause = broken.borrow().clone();
-                Err(cause.map_or(Fault::Stopped, Fault::Broken))
-            }),
-        }
-    }
-}
-
 fn needs_no_record(request: &Request) -> bool {
     match request.claim {
         Claim::Unslashable => true,
@@ -290,7 +205,7 @@ fn needs_no_record(request: &Request) -> bool {
 }
 
 fn allowed(request: &Request) -> Verdict {
-    Verdict::Allowed(Judged::new(request, Commit::Durable))
+    Verdict::Allowed(Judged::unrecorded(request))
 }
 
 #[cfg(test)]

@@ -1,19 +1,21 @@
 //! Administration: keys come and go with their history, watermarks are lifted, history is written out.
 //!
-//! Each order goes through the same queue as the duties and is one transaction, so that it stands at one point in the
-//! order of events: whatever was judged before it is on record, whatever comes after meets its outcome. An order that
-//! is answered is durable.
+//! An order has the book alone and is one transaction, so that it stands at one point in the order of events: whatever
+//! was judged before it is on record with it, whatever comes after meets its outcome. An order that is answered is
+//! durable.
 
 use std::collections::{HashMap, HashSet};
 
-use super::book::{Book, Entry, Head, HighWatermark};
+use super::Ledger;
+use super::book::{Book, Head, HighWatermark};
 use super::clearance::Fault;
+use super::desk;
 use super::interchange::{self, Interchange};
+use super::line::Task;
+use super::page::Entry;
 use super::rules::{SignedAttestation, SignedBlock, Watermark};
 use super::store::{SealedChange, SealedKeystore, Store, StoreError};
-use super::{Answer, Ledger};
 use crate::bls::PublicKey;
-use crate::ledger::writer::Task;
 use crate::primitives::{Epoch, Root, Slot};
 
 /// The keys that an order is about.
@@ -190,8 +192,7 @@ impl Ledger {
         high_watermark: HighWatermark,
     ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
         self.order(move |office| {
-            let head = *office.book.head();
-            office.book.set_head(Head { high_watermark, ..head });
+            office.book.set_high_watermark(high_watermark);
             Ok(())
         })
         .wait()
@@ -247,19 +248,33 @@ impl Ledger {
         self.order(move |office| office.reseal(keystores)).wait()
     }
 
-    fn order<T: Send + 'static>(
+    pub(super) fn order<T: Send + 'static>(
         &self,
         order: impl FnOnce(&mut Office<'_>) -> Result<T, StoreError> + Send + 'static,
     ) -> Answer<T> {
-        match &self.desk {
-            None => Answer::Now(Err(Fault::Off)),
-            Some(desk) => desk.ask(|answer| {
-                Task::Order(Box::new(move |office| {
-                    let outcome = order(office)?;
-                    // Nobody waits for an answer that cannot be sent.
-                    Ok(Box::new(move |saved: Result<(), Fault>| drop(answer.send(saved.map(|()| outcome)))))
-                }))
-            }),
+        let Some(desk) = &self.desk else { return Answer::Now(Fault::Off) };
+        let reply = desk.send(|answer| {
+            Task::Order(Box::new(move |office| {
+                let outcome = order(office)?;
+                // Nobody waits for an answer that cannot be sent.
+                Ok(Box::new(move |saved: Result<(), Fault>| drop(answer.send(saved.map(|()| outcome)))))
+            }))
+        });
+        reply.map_or(Answer::Now(Fault::QueueFull), Answer::Later)
+    }
+}
+
+/// An answer that is here, or one to wait for.
+pub(super) enum Answer<T> {
+    Now(Fault),
+    Later(desk::Reply<T>),
+}
+
+impl<T> Answer<T> {
+    pub(super) async fn wait(self) -> Result<T, Fault> {
+        match self {
+            Self::Now(fault) => Err(fault),
+            Self::Later(reply) => reply.wait().await,
         }
     }
 }
@@ -331,7 +346,7 @@ impl Office<'_> {
         let mut statuses = HashMap::<PublicKey, Departed>::new();
         let mut keys = Vec::with_capacity(departures.len());
         for Departure { public_key, active } in departures {
-            let known = self.book.entry(public_key).copied();
+            let known = self.book.entry(public_key);
             let kept = match self.book.position(public_key) {
                 Some(position) => self.store.has_sealed_keystore(position)?,
                 None => false,
@@ -353,8 +368,9 @@ impl Office<'_> {
     }
 
     fn export(&self, selected: impl Fn(&PublicKey) -> bool) -> String {
-        let keys = self.book.entries().iter().filter(|entry| selected(&entry.public_key));
-        interchange::write(self.book.head().chain, keys.map(|entry| (entry.public_key, entry.watermark)))
+        let entries = self.book.entries();
+        let keys = entries.iter().filter(|entry| selected(&entry.public_key));
+        interchange::write(self.book.chain(), keys.map(|entry| (entry.public_key, entry.watermark)))
     }
 
     fn raise(&mut self, slot: Option<Slot>, epoch: Option<Epoch>, keys: &Selection) -> usize {
@@ -367,7 +383,9 @@ impl Office<'_> {
             }),
         };
         let keys = match keys {
-            Selection::All => self.book.entries().iter().map(|entry| entry.public_key).collect::<Vec<_>>(),
+            Selection::All => {
+                self.book.entries().into_iter().map(|entry| entry.public_key).collect::<Vec<_>>()
+            }
             Selection::Only(keys) => keys.iter().copied().collect(),
         };
         let mut changed = 0usize;
@@ -383,8 +401,9 @@ impl Office<'_> {
     }
 
     fn status(&self, keys: &Selection) -> Status {
-        let Head { chain, high_watermark } = *self.book.head();
-        let keys = self.book.entries().iter().filter(|entry| keys.contains(&entry.public_key));
+        let Head { chain, high_watermark } = self.book.head();
+        let entries = self.book.entries();
+        let keys = entries.iter().filter(|entry| keys.contains(&entry.public_key));
         Status {
             genesis_validators_root: chain,
             high_watermark,
@@ -437,7 +456,7 @@ impl Office<'_> {
 
     fn check_chain(&self, interchange: &Interchange) -> Result<(), ImportRefusal> {
         let theirs = interchange.genesis_validators_root;
-        match self.book.head().chain {
+        match self.book.chain() {
             Some(pinned) if pinned != theirs => Err(ImportRefusal::OtherChain { theirs, pinned }),
             Some(_) | None => Ok(()),
         }
@@ -445,10 +464,6 @@ impl Office<'_> {
 
     /// The key's entry, or the one that it would begin with.
     fn entry(&self, public_key: PublicKey) -> Entry {
-        self.book.entry(&public_key).copied().unwrap_or(Entry {
-            public_key,
-            watermark: Watermark::default(),
-            deleted: false,
-        })
+        self.book.entry(&public_key).unwrap_or(Entry::new(public_key))
     }
 }

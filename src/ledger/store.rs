@@ -20,7 +20,8 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use self::place::{Files, Lock};
-use super::book::Book;
+use super::book::Head;
+use super::page::Entry;
 
 mod log;
 mod place;
@@ -50,14 +51,15 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the ledger in `directory` for this process alone and reads it to the end.
+    /// Opens the ledger in `directory` for this process alone and reads it to the end. The entries come in the order of
+    /// their positions.
     ///
     /// `vfs` names the SQLite file layer; `None` is the system's own.
     pub(super) fn open(
         directory: &Path,
         missing: Missing,
         vfs: Option<&str>,
-    ) -> Result<(Self, Book), OpenError> {
+    ) -> Result<(Self, Head, Vec<Entry>), OpenError> {
         if missing == Missing::Refuse && !directory.exists() {
             return Err(OpenError::Missing { path: directory.to_owned() });
         }
@@ -78,24 +80,28 @@ impl Store {
         }
         schema::check(&connection, &path)?;
         checkpoint(&connection).map_err(sqlite)?;
-        let book = Book::saved(rows::read_head(&connection, &path)?, rows::read_entries(&connection, &path)?);
+        let (head, entries) = (rows::read_head(&connection, &path)?, rows::read_entries(&connection, &path)?);
         let files = Files::watch(&path)?;
-        Ok((Self { connection, files, _lock: lock }, book))
+        Ok((Self { connection, files, _lock: lock }, head, entries))
     }
 
-    /// Writes all that is unsaved in the book, and changes to the kept keystores, in one transaction with one fsync.
-    ///
-    /// The caller marks the book as saved; after an error it must not use the store again.
-    pub(super) fn save(&mut self, book: &Book, sealed: &[SealedChange]) -> Result<(), StoreError> {
+    /// Writes what has changed, entries with their positions, and changes to the kept keystores, in one transaction with
+    /// one fsync. After an error the store must not be used again.
+    pub(super) fn save<'a>(
+        &mut self,
+        head: Option<&Head>,
+        entries: impl Iterator<Item = (usize, &'a Entry)>,
+        sealed: &[SealedChange],
+    ) -> Result<(), StoreError> {
         self.files.check()?;
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(StoreError::write)?;
-        if let Some(head) = book.unsaved_head() {
+        if let Some(head) = head {
             rows::write_head(&transaction, head).map_err(StoreError::write)?;
         }
-        rows::write_entries(&transaction, book.unsaved_entries()).map_err(StoreError::write)?;
+        rows::write_entries(&transaction, entries).map_err(StoreError::write)?;
         sealed::apply(&transaction, sealed).map_err(StoreError::write)?;
         transaction.commit().map_err(StoreError::write)?;
         // Checked again after the fsync: what was synced has to be the file that a restart will read.

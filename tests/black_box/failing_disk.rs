@@ -27,6 +27,27 @@ fn after_a_failed_sync_protected_duties_are_faults_others_go_on_and_health_is_re
 }
 
 #[test]
+fn who_waits_for_a_disk_that_hangs_gets_a_fault_and_can_ask_again() {
+    let setup = Setup::new().args(&["--network", "minimal"]);
+    let library = build_preload(setup.directory(), "hanging_disk");
+    let flag = setup.directory().join("hangs");
+    let daemon = setup.env("LD_PRELOAD", &library).env("HANGING_DISK", flag.to_str().unwrap()).start();
+    let [early, late] = [1, 2].map(Key::number);
+    daemon.import(&[&early, &late]);
+
+    fs::write(&flag, "").unwrap();
+    // The first waits for the very commit that hangs, the second comes when it is known to hang.
+    daemon.sign(&early, &attestation(8, 0, 1, 1)).assert_problem(500);
+    daemon.sign(&late, &attestation(8, 0, 1, 1)).assert_problem(500);
+    assert_eq!(daemon.sign(&early, &randao_reveal(1)).status, 200);
+
+    fs::remove_file(&flag).unwrap();
+    assert_eq!(daemon.sign(&early, &attestation(8, 0, 1, 2)).status, 412, "it is on record, unsigned");
+    assert_eq!(daemon.sign(&early, &attestation(8, 0, 1, 1)).status, 200);
+    assert_eq!(daemon.sign(&late, &attestation(8, 0, 1, 2)).status, 200, "it is not on record");
+}
+
+#[test]
 fn a_key_deleted_while_the_disk_fails_is_silent_now_and_after_a_restart() {
     let daemon = on_a_failing_disk();
     let [gone, stays] = [1, 2].map(Key::number);

@@ -7,7 +7,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::OpenError;
 use crate::bls::PublicKey;
-use crate::ledger::book::{Entry, Head, HighWatermark};
+use crate::ledger::book::{Head, HighWatermark};
+use crate::ledger::page::Entry;
 use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 

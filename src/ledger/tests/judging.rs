@@ -52,7 +52,7 @@ fn exactly_one_of_two_contradictions_in_one_batch_passes() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path());
     let requests = vec![block(1, 5, 1), block(1, 5, 2), block(1, 5, 1), attestation(1, 0, 1, 3)];
-    let verdicts = wait(ledger.submit_requests(requests)).unwrap();
+    let verdicts = wait(ledger.judge_all(&requests)).unwrap();
     assert!(
         matches!(
             verdicts.as_slice(),
@@ -128,17 +128,6 @@ fn a_raw_root_is_signed_until_its_key_has_history() {
 }
 
 #[test]
-fn a_request_that_waited_too_long_is_not_recorded() {
-    let directory = tempfile::tempdir().unwrap();
-    {
-        let impatient =
-            Ledger::open(Settings { longest_wait: Duration::ZERO, ..settings(directory.path()) }).unwrap();
-        assert!(matches!(fail(&impatient, block(1, 10, 1)), Fault::WaitedTooLong { .. }));
-    }
-    sign(&open(directory.path()), block(1, 10, 2));
-}
-
-#[test]
 fn a_slot_far_ahead_of_clock_and_records_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
@@ -179,19 +168,12 @@ fn duties_that_cannot_be_slashed_need_no_ledger() {
 }
 
 #[test]
-fn a_full_queue_is_a_fault() {
-    let (desk, _unserved) = crate::ledger::Desk::unserved(1);
-    let ledger = Ledger { desk: Some(desk) };
-    drop(ledger.submit_request(block(1, 1, 1)));
-    assert!(matches!(fail(&ledger, block(1, 2, 1)), Fault::QueueFull));
-}
-
-#[test]
-fn a_ping_comes_back_after_all_before_it() {
+fn a_ping_comes_back_when_all_before_it_is_durable() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path());
-    drop(ledger.submit_request(block(1, 10, 1)));
+    let judged = wait(ledger.judge(&block(1, 10, 1))).unwrap();
     wait(ledger.ping()).unwrap();
+    assert!(matches!(judged, Verdict::Allowed(_)));
     drop(ledger);
     let ledger = open(directory.path());
     assert_eq!(refuse(&ledger, block(1, 10, 2)), Refusal::OtherBlockAtSlot { slot: Slot(10) });
@@ -207,7 +189,7 @@ fn ten_thousand_keys_stay_below_four_megabytes() {
             vote.public_key.0[..8].copy_from_slice(&key.to_be_bytes());
             vote
         });
-        for verdict in wait(ledger.submit_requests(votes.collect())).unwrap() {
+        for verdict in wait(ledger.judge_all(&votes.collect::<Vec<_>>())).unwrap() {
             let Verdict::Allowed(judged) = verdict else { panic!("{verdict:?}") };
             wait(judged.cleared()).unwrap();
         }

@@ -17,6 +17,7 @@ mod promises;
 mod public_suite;
 mod tape;
 mod throughput;
+mod waiting;
 mod watching;
 
 /// Settings for a directory that may still be empty.
@@ -51,7 +52,7 @@ fn public_key(byte: u8) -> PublicKey {
 /// Asks, and waits until the record is durable.
 fn ask(ledger: &Ledger, request: Request) -> Result<Result<Cleared, Refusal>, Fault> {
     wait(async {
-        match ledger.submit_request(request).await? {
+        match ledger.judge(&request).await? {
             Verdict::Allowed(judged) => judged.cleared().await.map(Ok),
             Verdict::Refused(refusal) => Ok(Err(refusal)),
         }
@@ -75,7 +76,7 @@ fn fail(ledger: &Ledger, request: Request) -> Fault {
 }
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(future)
 }
 
 const CHAIN: Root = Root([0xC4; 32]);

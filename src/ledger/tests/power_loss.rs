@@ -58,7 +58,7 @@ fn what_a_failed_fsync_left_in_memory_is_not_taken_for_durable() {
         let ledger = reopen_on(directory.path(), tape);
         for epoch in if interrupted { 1..5 } else { 5..6 } {
             let vote = attestation(1, epoch - 1, epoch, u8::try_from(epoch).unwrap());
-            if let verdict @ Verdict::Allowed(_) = wait(ledger.submit_request(vote)).unwrap() {
+            if let verdict @ Verdict::Allowed(_) = wait(ledger.judge(&vote)).unwrap() {
                 clear(tape, vote, verdict).unwrap();
             }
         }

@@ -80,12 +80,12 @@ pub(super) fn live(ledger: &Ledger, tape: &Tape, epochs: std::ops::Range<u64>) -
     for epoch in epochs {
         let vote = |key: u8| attestation(key, epoch - 1, epoch, u8::try_from(epoch % 250).unwrap());
         let votes = vec![vote(1), vote(2), vote(2), vote(3)];
-        let verdicts = wait(ledger.submit_requests(votes.clone()))?;
+        let verdicts = wait(ledger.judge_all(&votes))?;
         for (request, verdict) in votes.into_iter().zip(verdicts) {
             clear(tape, request, verdict)?;
         }
         let proposal = block(1, epoch * 32, u8::try_from(epoch % 250).unwrap());
-        clear(tape, proposal, wait(ledger.submit_request(proposal))?)?;
+        clear(tape, proposal, wait(ledger.judge(&proposal))?)?;
         match epoch % 8 {
             3 => {
                 let json = wait(ledger.export(Selection::All))?;

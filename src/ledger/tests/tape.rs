@@ -8,7 +8,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::ffi;
 
@@ -74,6 +74,8 @@ pub(super) struct Tape {
     name: CString,
     below: *mut ffi::sqlite3_vfs,
     state: Mutex<State>,
+    /// While it is held, no sync comes back.
+    syncs: Mutex<()>,
 }
 
 // SAFETY: `below` is SQLite's own layer, which lives as long as the process and may be called by any thread.
@@ -98,8 +100,12 @@ impl Tape {
             ffi::sqlite3_initialize();
             ffi::sqlite3_vfs_find(std::ptr::null())
         };
-        let tape: &'static Self =
-            Box::leak(Box::new(Self { name, below, state: Mutex::new(State { plan, ..State::default() }) }));
+        let tape: &'static Self = Box::leak(Box::new(Self {
+            name,
+            below,
+            state: Mutex::new(State { plan, ..State::default() }),
+            syncs: Mutex::new(()),
+        }));
         // SAFETY: `below` points to a registered layer. The copy keeps its functions, which do not look at the layer
         // they are called through, excepting xOpen and xDelete, which are replaced. The copy and what it points to
         // are leaked, so they outlive all uses.
@@ -119,6 +125,11 @@ impl Tape {
     /// What SQLite knows this layer by.
     pub(super) fn name(&self) -> &str {
         self.name.to_str().unwrap()
+    }
+
+    /// Until the guard is dropped, every sync hangs.
+    pub(super) fn hang(&self) -> MutexGuard<'_, ()> {
+        self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn mark(&self, mark: Mark) {
@@ -294,6 +305,7 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     // SAFETY: `file` was opened by `open`.
     unsafe {
         let (tape, name) = head(file);
+        drop(tape.hang());
         if let Some(code) = tape.fault(Kind::Sync, name) {
             return code;
         }

@@ -18,7 +18,8 @@ fn attestations_per_second() {
     for (keys, epochs) in [(1, 2_000), (100, 200), (1_000, 100), (10_000, 20)] {
         let directory = tempfile::tempdir().unwrap();
         let ledger = open(directory.path());
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build().unwrap();
         runtime.block_on(all_attest(&ledger, keys, 1));
         let started = Instant::now();
         for epoch in 2..2 + epochs {
@@ -47,13 +48,10 @@ async fn all_attest(ledger: &Ledger, keys: u64, epoch: u64) {
         while waiting.len() >= 4_096 {
             waiting.join_next().await.unwrap().unwrap();
         }
-        let answer = ledger.submit_request(request);
-        waiting.spawn(async move {
-            match answer.await.unwrap() {
-                Verdict::Allowed(judged) => judged.cleared().await.unwrap(),
-                Verdict::Refused(refusal) => panic!("{refusal}"),
-            }
-        });
+        match ledger.judge(&request).await.unwrap() {
+            Verdict::Allowed(judged) => waiting.spawn(async move { judged.cleared().await.unwrap() }),
+            Verdict::Refused(refusal) => panic!("{refusal}"),
+        };
     }
     while let Some(cleared) = waiting.join_next().await {
         cleared.unwrap();

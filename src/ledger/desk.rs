@@ -1,0 +1,133 @@
+//! Where requests are judged: on the thread that brings them, with nothing to wait for but, rarely, an order or a disk
+//! that hangs.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::SystemTime;
+
+use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, Semaphore, oneshot};
+
+use super::Settings;
+use super::book::{Book, RawRoots, Request};
+use super::clearance::{Fault, Judged, Verdict};
+use super::horizon::GenesisClock;
+use super::line::{Deadline, Line, Task};
+
+/// Judges, and keeps the writer's thread.
+#[derive(Debug)]
+pub(super) struct Desk {
+    /// Requests read it together, each with its key's own lock; an order has it alone.
+    book: Arc<RwLock<Book>>,
+    line: Arc<Line>,
+    raw_roots: RawRoots,
+    clock: Option<GenesisClock>,
+    longest_wait: std::time::Duration,
+    /// Places for those who wait, orders included.
+    places: Arc<Semaphore>,
+    /// There until the ledger is dropped.
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Desk {
+    pub(super) fn new(
+        settings: &Settings,
+        book: Arc<RwLock<Book>>,
+        line: Arc<Line>,
+        thread: JoinHandle<()>,
+    ) -> Self {
+        Self {
+            book,
+            line,
+            raw_roots: settings.raw_roots,
+            clock: settings.clock,
+            longest_wait: settings.longest_wait,
+            places: Arc::new(Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS))),
+            thread: Some(thread),
+        }
+    }
+
+    /// Judges requests in their order.
+    pub(super) async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
+        let deadline = Deadline::after(self.longest_wait);
+        let book = self.book(deadline).await?;
+        Ok(requests.iter().map(|request| self.verdict(&book, request, deadline)).collect())
+    }
+
+    /// Judges one request.
+    pub(super) async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
+        let deadline = Deadline::after(self.longest_wait);
+        let book = self.book(deadline).await?;
+        Ok(self.verdict(&book, request, deadline))
+    }
+
+    /// Hands an order or a ping to the writer, at once. `None`: too many wait.
+    pub(super) fn send<T>(
+        &self,
+        task: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Task,
+    ) -> Option<Reply<T>> {
+        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+        let (answer, answered) = oneshot::channel();
+        self.line.send(task(answer));
+        Some(Reply { answered, line: Arc::clone(&self.line), _place: place })
+    }
+
+    pub(super) fn line(&self) -> &Line {
+        &self.line
+    }
+
+    /// The book, open for reading. Hardly ever there is something to wait for, and never for longer than the deadline.
+    async fn book(&self, deadline: Deadline) -> Result<RwLockReadGuard<'_, Book>, Fault> {
+        if !self.line.is_stalled() {
+            if let Ok(book) = self.book.try_read() {
+                return self.working(book);
+            }
+        }
+        let _place = self.places.try_acquire().map_err(|_| Fault::QueueFull)?;
+        let book = deadline.limit(async {
+            self.line.until_not_stalled().await;
+            self.book.read().await
+        });
+        self.working(book.await?)
+    }
+
+    fn working<'a>(&self, book: RwLockReadGuard<'a, Book>) -> Result<RwLockReadGuard<'a, Book>, Fault> {
+        self.line.cause().map_or(Ok(book), |cause| Err(Fault::Broken(cause)))
+    }
+
+    fn verdict(&self, book: &Book, request: &Request, deadline: Deadline) -> Verdict {
+        let horizon = self
+            .clock
+            .map(|clock| clock.horizon(book.highest_slot(clock.slots_per_epoch), SystemTime::now()));
+        match book.judge(request, self.raw_roots, horizon) {
+            Ok(None) => Verdict::Allowed(Judged::unrecorded(request)),
+            Ok(Some(record)) => {
+                Verdict::Allowed(Judged::recorded(request, record, Arc::clone(&self.line), deadline))
+            }
+            Err(refusal) => Verdict::Refused(refusal),
+        }
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.line.send(Task::Close);
+        if let Some(thread) = self.thread.take() {
+            // A panic in the thread has been reported by its hook; there is nobody left to tell.
+            drop(thread.join());
+        }
+    }
+}
+
+/// The writer's answer, on its way.
+pub(super) struct Reply<T> {
+    answered: oneshot::Receiver<Result<T, Fault>>,
+    /// Tells why an answer never came.
+    line: Arc<Line>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl<T> Reply<T> {
+    pub(super) async fn wait(self) -> Result<T, Fault> {
+        self.answered.await.unwrap_or_else(|_| Err(self.line.fault()))
+    }
+}

@@ -1,0 +1,51 @@
+//! How far ahead a message can plausibly lie.
+
+use std::time::{Duration, SystemTime};
+
+use crate::network::Network;
+use crate::primitives::Slot;
+
+/// A chain's clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GenesisClock {
+    /// Seconds since 1970 at slot 0.
+    pub(crate) genesis_time: u64,
+    pub(crate) slot_duration: Duration,
+    pub(crate) slots_per_epoch: u64,
+}
+
+/// The latest slot that a message can plausibly be for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Horizon {
+    pub(super) latest: Slot,
+    pub(super) slots_per_epoch: u64,
+}
+
+impl GenesisClock {
+    /// The network's clock, if its genesis is known.
+    pub(crate) fn of(network: &Network) -> Option<Self> {
+        Some(Self {
+            genesis_time: network.genesis_time()?,
+            slot_duration: network.slot_duration()?,
+            slots_per_epoch: network.preset().slots_per_epoch().get(),
+        })
+    }
+
+    /// Two years beyond what the clock or the records say, whichever is later: a clock set back does not stop a signer
+    /// that has records of today.
+    pub(super) fn horizon(self, highest: Slot, now: SystemTime) -> Horizon {
+        let Self { genesis_time, slot_duration, slots_per_epoch } = self;
+        let slots = |time: Duration| {
+            let slots = time.as_millis().checked_div(slot_duration.as_millis()).unwrap_or_default();
+            u64::try_from(slots).unwrap_or(u64::MAX)
+        };
+        let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let current = slots(unix.saturating_sub(Duration::from_secs(genesis_time)));
+        let latest = Slot(current.max(highest.0).saturating_add(slots(WINDOW)));
+        Horizon { latest, slots_per_epoch }
+    }
+}
+
+/// Wide, because a clock may be wrong, and because what must be caught is garbage: a time taken for a slot, a number
+/// that overflowed. Those lie centuries ahead.
+const WINDOW: Duration = Duration::from_secs(2 * 365 * 86_400);

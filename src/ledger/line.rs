@@ -1,0 +1,157 @@
+//! What connects those who wait for the disk with the one thread that writes to it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
+
+use tokio::sync::{oneshot, watch};
+use tokio::time::timeout_at;
+
+use super::clearance::Fault;
+use super::orders::Order;
+use super::page::Record;
+use super::store::StoreError;
+
+/// What the writer is asked to do.
+pub(super) enum Task {
+    /// Put all that has changed on the disk: somebody needs it there.
+    Save,
+    /// Administration.
+    Order(Order),
+    /// Answer when everything asked before is done: a sign of life.
+    Ping(oneshot::Sender<Result<(), Fault>>),
+    /// Save and come to an end.
+    Close,
+}
+
+/// The callers' end of the line.
+#[derive(Debug)]
+pub(super) struct Line {
+    tasks: mpsc::Sender<Task>,
+    /// Whether a `Save` is among the tasks.
+    asked: AtomicBool,
+    commits: watch::Receiver<Commits>,
+    broken: watch::Receiver<Option<Arc<StoreError>>>,
+}
+
+/// The writer's end.
+pub(super) struct FarEnd {
+    pub(super) tasks: mpsc::Receiver<Task>,
+    pub(super) commits: watch::Sender<Commits>,
+    /// The first error; it is for good.
+    pub(super) broken: watch::Sender<Option<Arc<StoreError>>>,
+}
+
+/// Those who wait are woken when a commit has ended.
+#[derive(Debug, Default)]
+pub(super) struct Commits {
+    pub(super) running_since: Option<Instant>,
+}
+
+impl Line {
+    pub(super) fn new() -> (Arc<Self>, FarEnd) {
+        let (tasks, tasks_end) = mpsc::channel();
+        let (commits_end, commits) = watch::channel(Commits::default());
+        let (broken_end, broken) = watch::channel(None);
+        let line = Arc::new(Self { tasks, asked: AtomicBool::new(false), commits, broken });
+        (line, FarEnd { tasks: tasks_end, commits: commits_end, broken: broken_end })
+    }
+
+    /// Hands a task over. Dropped by a writer that has ended or that met a fault, which its sender notices.
+    pub(super) fn send(&self, task: Task) {
+        drop(self.tasks.send(task));
+    }
+
+    /// Asks for a commit, if none is asked for.
+    pub(super) fn ask_to_save(&self) {
+        // What was listed before this is seen by the writer after its `begin_to_save`: both are read-modify-writes.
+        if !self.asked.swap(true, Ordering::AcqRel) {
+            self.send(Task::Save);
+        }
+    }
+
+    /// The writer's side of it: from now on a new commit has to be asked for.
+    pub(super) fn begin_to_save(&self) {
+        self.asked.swap(false, Ordering::AcqRel);
+    }
+
+    /// The cause, if the ledger is broken.
+    pub(super) fn cause(&self) -> Option<Arc<StoreError>> {
+        self.broken.borrow().clone()
+    }
+
+    /// Resolves with the cause when the ledger breaks.
+    pub(super) fn broken(&self) -> impl Future<Output = Option<Arc<StoreError>>> + Send + use<> {
+        let mut broken = self.broken.clone();
+        async move { broken.wait_for(Option::is_some).await.ok().and_then(|cause| cause.clone()) }
+    }
+
+    /// Why there is no answer where one had to be.
+    pub(super) fn fault(&self) -> Fault {
+        self.cause().map_or(Fault::Stopped, Fault::Broken)
+    }
+
+    /// Waits until the disk has the record. Ready at once if it has.
+    pub(super) async fn durable(&self, record: &Record, deadline: Deadline) -> Result<(), Fault> {
+        if record.is_durable() {
+            return Ok(());
+        }
+        self.hasten(record);
+        let mut commits = self.commits.clone();
+        let ended = commits.wait_for(|_| record.is_durable() || self.broken.borrow().is_some());
+        match deadline.limit(ended).await? {
+            Ok(_) if record.is_durable() => Ok(()),
+            Ok(_) | Err(_) => Err(self.fault()),
+        }
+    }
+
+    /// Sees to it that the record's commit begins.
+    pub(super) fn hasten(&self, record: &Record) {
+        if !record.is_underway() {
+            self.ask_to_save();
+        }
+    }
+
+    /// Whether a commit takes so long that nothing new should be taken into memory before it has ended.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.commits.borrow().is_stalled()
+    }
+
+    pub(super) async fn until_not_stalled(&self) {
+        let mut commits = self.commits.clone();
+        // A line that has ended is for whoever looks next to find.
+        drop(commits.wait_for(|commits| !commits.is_stalled()).await);
+    }
+}
+
+impl Commits {
+    fn is_stalled(&self) -> bool {
+        self.running_since.is_some_and(|since| since.elapsed() > STALL)
+    }
+}
+
+/// Until when an answer is of use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Deadline {
+    arrived: Instant,
+    limit: Duration,
+}
+
+impl Deadline {
+    pub(super) fn after(limit: Duration) -> Self {
+        Self { arrived: Instant::now(), limit }
+    }
+
+    /// Gives up on `future` when it comes too late.
+    pub(super) async fn limit<F: Future>(self, future: F) -> Result<F::Output, Fault> {
+        let Self { arrived, limit } = self;
+        let Some(end) = arrived.checked_add(limit) else { return Ok(future.await) };
+        timeout_at(end.into(), future)
+            .await
+            .map_err(|_| Fault::WaitedTooLong { waited: arrived.elapsed(), limit })
+    }
+}
+
+/// A commit takes a few milliseconds on a slow disk. One that takes longer may never end; what is judged meanwhile would
+/// be on record without a signature.
+const STALL: Duration = Duration::from_millis(100);
