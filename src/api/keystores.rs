@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::Signer;
+use super::{Signer, beside_others};
 use crate::bls::PublicKey;
 use crate::custody::Endurance;
 use crate::http::answer::Answer;
@@ -43,7 +43,7 @@ pub(crate) fn list(signer: &Signer) -> Answer {
 /// 400 only for a request that cannot be read or whose history is of another chain; what is wrong with one keystore is
 /// that keystore's `error` and never touches the ones beside it.
 pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Problem> {
-    let request = ImportRequest::parse(body)?;
+    let request = beside_others(body.len(), || ImportRequest::parse(body))?;
     let opened = open_all(signer.custody.importer().clone(), request.items).await?;
 
     let _turn = signer.custody.turn().await;

@@ -15,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::SystemTime;
 
+use tokio::task::block_in_place;
+
 use crate::bls::HashCache;
 use crate::custody::Custody;
 use crate::duty::{Duty, Kind};
@@ -47,6 +49,16 @@ impl Signer {
         }
     }
 }
+
+/// Works on a body of so many bytes. A large one takes milliseconds, in which other connections are served all the same.
+///
+/// Only to be called on a runtime of several threads, even if it has but one.
+fn beside_others<T>(body_length: usize, work: impl FnOnce() -> T) -> T {
+    if body_length > LARGE_BODY { block_in_place(work) } else { work() }
+}
+
+/// In bytes. To read that much takes some 100 microseconds.
+const LARGE_BODY: usize = 64 * 1024;
 
 /// When the last signature was given out.
 #[derive(Default)]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::Signer;
+use super::{Signer, beside_others};
 use crate::bls::{PublicKey, Signature};
 use crate::duty::Duty;
 use crate::http::answer::Answer;
@@ -27,7 +27,7 @@ use crate::workers::{Gone, Priority};
 /// that the single route would answer as `code`, and a `message`. What is wrong with one key does not concern the
 /// others. Refuses the whole request with 400 when it is malformed or names a key twice; a fault is a fault for all.
 pub(crate) async fn sign_batch(signer: &Signer, caller: &Caller, body: &[u8]) -> Result<Answer, Problem> {
-    let batch = Batch::parse(body)?;
+    let batch = beside_others(body.len(), || Batch::parse(body))?;
     let duty = Duty::parse(batch.signing_request.get().as_bytes(), &signer.network)?;
 
     let mut results = Vec::with_capacity(batch.members.len());

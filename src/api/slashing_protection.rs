@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Signer;
+use super::{Signer, beside_others};
 use crate::bls::{BlsError, PublicKey};
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
@@ -92,7 +92,7 @@ pub(crate) struct ShownKey {
 
 /// Answers the [`Done`] of the [`Order`] in `body`.
 pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
-    let order = serde_json::from_slice(body)
+    let order = beside_others(body.len(), || serde_json::from_slice(body))
         .map_err(|error| Problem::bad_request(format!("the body is no order for the ledger: {error}")))?;
     Ok(Answer::json(&carry_out(&signer.ledger, order).await?))
 }
@@ -101,7 +101,8 @@ pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<Answer, Probl
 pub(crate) async fn carry_out(ledger: &Ledger, order: Order) -> Result<Done, OrderError> {
     match order {
         Order::Import { interchange, keys } => {
-            let interchange = Interchange::parse(interchange.as_bytes())?;
+            let interchange =
+                beside_others(interchange.len(), || Interchange::parse(interchange.as_bytes()))?;
             let imported = ledger.import(interchange, selection(&keys)?).await??;
             let failed = imported
                 .failed

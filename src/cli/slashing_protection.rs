@@ -210,9 +210,8 @@ impl Office {
     fn carry_out(&self, order: Order) -> Result<Done, Error> {
         match self {
             Self::File(ledger, _) => {
-                let runtime =
-                    tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?;
-                Ok(runtime.block_on(carry_out(ledger, order))?)
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+                Ok(runtime.map_err(Error::Runtime)?.block_on(carry_out(ledger, order))?)
             }
             Self::Daemon(daemon) => {
                 let order = serde_json::to_value(order).map_err(Error::Wire)?;
