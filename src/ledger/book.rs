@@ -64,6 +64,13 @@ pub(super) struct Head {
     pub(super) high_watermark: HighWatermark,
 }
 
+/// Two genesis validators roots where only one can be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct OtherChain {
+    pub(super) pinned: Root,
+    pub(super) configured: Root,
+}
+
 /// Something that is not on disk yet.
 #[derive(Debug)]
 pub(super) enum Change {
@@ -74,7 +81,10 @@ pub(super) enum Change {
 /// All that the ledger knows.
 #[derive(Debug)]
 pub(super) struct Book {
+    /// The pinned chain.
     chain: OnceLock<Root>,
+    /// The configured one, which the first entry pins: a ledger that was only looked at can still serve another.
+    configured: Option<Root>,
     high_watermark: HighWatermark,
     pages: RwLock<Pages>,
     changes: mpsc::Sender<Change>,
@@ -91,10 +101,24 @@ struct Pages {
 
 impl Book {
     /// What was read from disk, entries in the order of their positions; and where the changes come out.
-    pub(super) fn saved(head: Head, entries: Vec<Entry>) -> (Self, mpsc::Receiver<Change>) {
+    ///
+    /// # Errors
+    /// Another chain is pinned than the configured one.
+    pub(super) fn saved(
+        head: Head,
+        entries: Vec<Entry>,
+        configured: Option<Root>,
+    ) -> Result<(Self, mpsc::Receiver<Change>), OtherChain> {
+        match (head.chain, configured) {
+            (Some(pinned), Some(configured)) if pinned != configured => {
+                return Err(OtherChain { pinned, configured });
+            }
+            (Some(_) | None, Some(_) | None) => {}
+        }
         let (changes, changed) = mpsc::channel();
         let book = Self {
             chain: head.chain.map(OnceLock::from).unwrap_or_default(),
+            configured,
             high_watermark: head.high_watermark,
             pages: RwLock::default(),
             changes,
@@ -104,7 +128,7 @@ impl Book {
         entries.iter().for_each(|entry| book.note_highest(&entry.watermark));
         let index = entries.iter().enumerate().map(|(at, entry)| (entry.public_key, at)).collect();
         let all = entries.into_iter().enumerate().map(|(at, entry)| Page::saved(at, entry)).collect();
-        (Self { pages: RwLock::new(Pages { all, index }), ..book }, changed)
+        Ok((Self { pages: RwLock::new(Pages { all, index }), ..book }, changed))
     }
 
     /// Judges one message and, if it passes and needs a record, takes it into memory. `None`: no record is needed.
@@ -149,16 +173,19 @@ impl Book {
         }
     }
 
-    /// The chain that is pinned.
+    /// The one chain whose messages pass, once it is known.
     pub(super) fn chain(&self) -> Option<Root> {
-        self.chain.get().copied()
+        self.chain.get().copied().or(self.configured)
     }
 
     /// Pins the chain, or confirms that it is the pinned one.
     ///
     /// # Errors
-    /// Another chain is pinned: its genesis validators root.
+    /// Another chain is pinned or configured: its genesis validators root.
     pub(super) fn pin_chain(&self, chain: Root) -> Result<(), Root> {
+        if let Some(configured) = self.configured.filter(|configured| *configured != chain) {
+            return Err(configured);
+        }
         // On the list before anybody can see it, so that no page of this chain is written without it.
         let pinned = self.chain.get_or_init(|| {
             self.list(Change::Head(Head { chain: Some(chain), high_watermark: self.high_watermark }));
@@ -190,6 +217,10 @@ impl Book {
 
     /// Adds or replaces a key's entry.
     pub(super) fn put(&mut self, entry: Entry) {
+        if let Some(configured) = self.configured {
+            // It cannot be another one than the pinned one: that was checked at the start.
+            let _ = self.pin_chain(configured);
+        }
         let page = self.page(&entry.public_key).unwrap_or_else(|| self.open(entry.public_key));
         let mut standing = page.lock();
         self.note_highest(&entry.watermark);

@@ -162,12 +162,12 @@ impl Ledger {
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
         let (store, head, entries) = Store::open(&settings.directory, settings.missing, vfs)?;
-        let (book, changes) = Book::saved(head, entries);
-        if let Some(configured) = settings.genesis_validators_root {
-            if let Err(pinned) = book.pin_chain(configured) {
-                return Err(OpenError::OtherChain { path: settings.directory, pinned, configured });
-            }
-        }
+        let (book, changes) = Book::saved(head, entries, settings.genesis_validators_root).map_err(
+            |book::OtherChain { pinned, configured }| {
+                let path = settings.directory.clone();
+                OpenError::OtherChain { path, pinned, configured }
+            },
+        )?;
         let book = Arc::new(RwLock::new(book));
         let (line, far_end) = Line::new();
         let writer = Writer {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use rusqlite::Connection;
 
 use super::*;
-use crate::ledger::OpenError;
+use crate::ledger::{Arrival, OpenError, Selection};
 
 #[test]
 fn a_missing_ledger_is_only_created_on_request() {
@@ -180,17 +180,31 @@ fn files_that_others_may_write_are_refused() {
 }
 
 #[test]
-fn a_configured_chain_must_be_the_pinned_one() {
+fn a_configured_chain_is_in_force_at_once_and_pinned_with_the_first_record() {
     let directory = tempfile::tempdir().unwrap();
     let network =
         |root| Settings { genesis_validators_root: Some(Root([root; 32])), ..settings(directory.path()) };
     {
         let ledger = Ledger::open(network(0xAA)).unwrap();
         assert!(matches!(refuse(&ledger, block(1, 10, 1)), Refusal::OtherChain { .. }));
+        wait(ledger.status(Selection::All)).unwrap();
         wait(ledger.ping()).unwrap();
     }
+    // Who only looked, with another network than the daemon's, has not decided for it.
+    let chain = Some(Root([0xBB; 32]));
+    sign(&Ledger::open(network(0xBB)).unwrap(), Request { chain, ..block(1, 10, 1) });
+    assert!(matches!(Ledger::open(network(0xAA)), Err(OpenError::OtherChain { .. })));
+    drop(Ledger::open(network(0xBB)).unwrap());
+}
+
+#[test]
+fn a_configured_chain_is_pinned_with_the_first_key() {
+    let directory = tempfile::tempdir().unwrap();
+    let network =
+        |root| Settings { genesis_validators_root: Some(Root([root; 32])), ..settings(directory.path()) };
+    let arrival = Arrival { public_key: public_key(1), keystore: None };
+    wait(Ledger::open(network(0xAA)).unwrap().activate(vec![arrival], None)).unwrap().unwrap();
     assert!(matches!(Ledger::open(network(0xBB)), Err(OpenError::OtherChain { .. })));
-    drop(Ledger::open(network(0xAA)).unwrap());
 }
 
 /// A ledger with a block at slot 10 of key 1 and an attestation of key 2, closed, then edited by hand.
