@@ -88,7 +88,7 @@ async fn enter(
     history: Option<Interchange>,
 ) -> Result<Vec<Status>, Problem> {
     let arrivals = keys.iter().map(|key| {
-        let keystore = signer.custody.sealed(key)?;
+        let keystore = signer.custody.sealed(key, None)?;
         Ok(Arrival { public_key: key.public_key(), keystore })
     });
     let arrivals = arrivals.collect::<Result<Vec<_>, SealError>>().map_err(|error| {

@@ -21,7 +21,7 @@ pub(crate) use self::start::{StartError, start};
 
 use self::tombstones::Tombstones;
 use crate::bls::PublicKey;
-use crate::keys::loader::Loader;
+use crate::keys::loader::{ContentHash, Loader};
 use crate::keys::{Handover, Importer, Key, Ring, Seal, SealError};
 use crate::ledger::SealedKeystore;
 
@@ -56,14 +56,19 @@ impl Custody {
         self.changes.lock().await
     }
 
-    /// What to keep of an imported key on disk; `None` without a seal secret.
-    pub(crate) fn sealed(&self, key: &Key) -> Result<Option<SealedKeystore>, SealError> {
+    /// What to keep of a key on disk, in its own right or as a copy of the file with this content; `None` without a seal
+    /// secret.
+    pub(crate) fn sealed(
+        &self,
+        key: &Key,
+        copy_of: Option<ContentHash>,
+    ) -> Result<Option<SealedKeystore>, SealError> {
         let Some(seal) = &self.seal else { return Ok(None) };
         Ok(Some(SealedKeystore {
             public_key: key.public_key(),
             json: seal.seal(key.secret(), key.derivation_path())?,
             derivation_path: key.derivation_path().map(str::to_owned),
-            copy_of: None,
+            copy_of: copy_of.map(|content| content.0),
         }))
     }
 

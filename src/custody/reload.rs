@@ -71,26 +71,23 @@ impl Custody {
         loader.load(&self.ring, urgency, sealed, progress)
     }
 
-    /// Sealed copies of the keys that were derived from their passwords just now, for a faster start.
+    /// Sealed copies of the keys that were derived from their passwords just now, for a faster start. A key that cannot be
+    /// sealed is served all the same: it costs the next start its time, and a line in the log.
     fn copies(&self, entering: &[FileKey]) -> Vec<SealedKeystore> {
-        let Some(seal) = &self.seal else { return Vec::new() };
         // An imported key is on disk already, in its own right.
         let is_imported = |entry: &FileKey| {
             self.ring.key(&entry.key.public_key()).is_some_and(|key| key.origin() == Origin::Imported)
         };
         let derived = entering.iter().filter(|entry| entry.derived && !is_imported(entry));
-        derived
-            .filter_map(|FileKey { key, content, .. }| {
-                let json = seal.seal(key.secret(), key.derivation_path()).ok()?;
-                let derivation_path = key.derivation_path().map(str::to_owned);
-                Some(SealedKeystore {
-                    public_key: key.public_key(),
-                    json,
-                    derivation_path,
-                    copy_of: Some(content.0),
-                })
-            })
-            .collect()
+        let copy = |FileKey { key, content, .. }: &FileKey| match self.sealed(key, Some(*content)) {
+            Ok(copy) => copy,
+            Err(error) => {
+                let public_key = key.public_key();
+                tracing::error!(%public_key, %error, "no sealed copy of the key could be made");
+                None
+            }
+        };
+        derived.filter_map(copy).collect()
     }
 }
 
