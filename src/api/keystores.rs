@@ -6,7 +6,6 @@
 //! - Delete: forbid signing, durably, and only then hand out the history that another signer may go on from.
 
 use std::collections::HashSet;
-use std::vec;
 
 use hyper::body::Bytes;
 use serde::{Deserialize, Serialize};
@@ -65,20 +64,27 @@ pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Probl
             }
         });
     }
-    let mut entered = enter(signer, fresh, request.history).await?.into_iter();
-    let data = outcomes.into_iter().map(|outcome| match outcome {
-        Outcome::Known(status) => status,
-        Outcome::Fresh => {
-            entered.next().unwrap_or_else(|| Status::error("the ledger gave no answer for this key"))
-        }
-    });
-    Ok(Answer::json(&Data { data: data.collect::<Vec<_>>() }))
+    let entered = enter(signer, fresh, request.history).await?;
+    Ok(Answer::json(&Data { data: in_order(outcomes, entered) }))
 }
 
+/// What is known of one entry of a request.
 enum Outcome {
     Known(Status),
     /// The ledger decides, in the order of the fresh keys.
     Fresh,
+}
+
+/// One status for each entry of a request, in their order.
+fn in_order(outcomes: Vec<Outcome>, decided: Vec<Status>) -> Vec<Status> {
+    let mut decided = decided.into_iter();
+    let statuses = outcomes.into_iter().map(|outcome| match outcome {
+        Outcome::Known(status) => status,
+        Outcome::Fresh => {
+            decided.next().unwrap_or_else(|| Status::error("the ledger gave no answer for this key"))
+        }
+    });
+    statuses.collect()
 }
 
 /// Makes keys and their history durable, then lets them sign. One status for each, in their order.
@@ -150,19 +156,13 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Probl
         departures.push(Departure { public_key, active });
         outcomes.push(Outcome::Fresh);
     }
-    let (mut departed, slashing_protection) = take_out(signer, departures).await;
-    let data = outcomes.into_iter().map(|outcome| match outcome {
-        Outcome::Known(status) => status,
-        Outcome::Fresh => {
-            departed.next().unwrap_or_else(|| Status::error("the ledger gave no answer for this key"))
-        }
-    });
-    Ok(Answer::json(&DeleteReply { data: data.collect(), slashing_protection }))
+    let (departed, slashing_protection) = take_out(signer, departures).await;
+    Ok(Answer::json(&DeleteReply { data: in_order(outcomes, departed), slashing_protection }))
 }
 
 /// Forbids signing durably, then takes the keys out of the ring. When the ledger fails they are taken out all the same:
 /// a key that somebody wanted gone must not sign on.
-async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (vec::IntoIter<Status>, String) {
+async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (Vec<Status>, String) {
     let leaving: Vec<PublicKey> = departures
         .iter()
         .filter(|departure| departure.active)
@@ -173,7 +173,7 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (vec::IntoIter
     for public_key in &leaving {
         tracing::info!(%public_key, "key deleted");
     }
-    let (statuses, interchange) = match farewell {
+    match farewell {
         Ok(Farewell { keys, interchange }) => (keys.into_iter().map(Status::departed).collect(), interchange),
         Err(Fault::Off) => {
             let statuses = departures
@@ -185,10 +185,9 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (vec::IntoIter
             tracing::error!(%fault, "deleted keys could not be recorded: they do not sign any more in this process");
             let message = if signer.custody.note_deletion(&leaving) { NOTED } else { NOT_RECORDED };
             let statuses = departures.iter().map(|_| Status::error(message));
-            (statuses.collect::<Vec<_>>(), EMPTY_INTERCHANGE.to_owned())
+            (statuses.collect(), EMPTY_INTERCHANGE.to_owned())
         }
-    };
-    (statuses.into_iter(), interchange)
+    }
 }
 
 /// Opens keystores away from the threads that sign.
