@@ -21,6 +21,7 @@ use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
 use crate::custody::{self, StartError};
 use crate::http::guard::{AllowedHosts, Guard, TokenDigest};
+use crate::http::guesses::Guesses;
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
@@ -96,8 +97,9 @@ impl Daemon {
             AllowedHosts::new(&settings.allowed_hosts),
             settings.auth_token.as_ref().map(|token| TokenDigest::of(token.reveal())),
         );
+        let guesses = Guesses::new(settings.limits.connections.get());
         let requests = settings.limits.requests.get();
-        let service = Arc::new(Service::new(Arc::clone(&signer), guard, requests, BODY_PATIENCE));
+        let service = Arc::new(Service::new(Arc::clone(&signer), guard, guesses, requests, BODY_PATIENCE));
         let limits = Limits {
             connections: settings.limits.connections.get(),
             first_request: settings.limits.header_timeout,

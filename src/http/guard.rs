@@ -35,8 +35,8 @@ impl Guard {
         let Some(token) = &self.token else { return Ok(()) };
         let wrong = match route.guarded {
             Guarded::Open => return Ok(()),
-            Guarded::Token => GuardRefusal::Token,
-            Guarded::KeymanagerToken => GuardRefusal::WrongToken,
+            Guarded::Token => GuardRefusal::WrongToken,
+            Guarded::KeymanagerToken => GuardRefusal::WrongKeymanagerToken,
         };
         let mut credentials = request.headers.get_all(AUTHORIZATION).iter();
         let Some(value) = credentials.next() else { return Err(GuardRefusal::Token) };
@@ -135,6 +135,19 @@ pub(crate) enum GuardRefusal {
     Token,
     #[error("the token is wrong")]
     WrongToken,
+    /// The same where the Keymanager API wants another status for it.
+    #[error("the token is wrong")]
+    WrongKeymanagerToken,
+}
+
+impl GuardRefusal {
+    /// Whether it answers somebody who may be trying one token after the other.
+    pub(crate) fn is_of_a_guess(self) -> bool {
+        match self {
+            Self::WrongToken | Self::WrongKeymanagerToken => true,
+            Self::Host | Self::NoHost | Self::RepeatedHost | Self::Browser | Self::Token => false,
+        }
+    }
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");

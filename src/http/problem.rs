@@ -149,8 +149,10 @@ impl From<GuardRefusal> for Problem {
     fn from(refusal: GuardRefusal) -> Self {
         let status = match refusal {
             GuardRefusal::NoHost | GuardRefusal::RepeatedHost => StatusCode::BAD_REQUEST,
-            GuardRefusal::Token => StatusCode::UNAUTHORIZED,
-            GuardRefusal::Host | GuardRefusal::Browser | GuardRefusal::WrongToken => StatusCode::FORBIDDEN,
+            GuardRefusal::Token | GuardRefusal::WrongToken => StatusCode::UNAUTHORIZED,
+            GuardRefusal::Host | GuardRefusal::Browser | GuardRefusal::WrongKeymanagerToken => {
+                StatusCode::FORBIDDEN
+            }
         };
         let problem = Self::refusal(status, refusal.to_string());
         if status == StatusCode::UNAUTHORIZED {

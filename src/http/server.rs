@@ -244,7 +244,7 @@ impl Conversation {
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let _request = self.activity.begin();
         let version = request.version();
-        let mut response = self.service.answer(&self.caller, request).await;
+        let mut response = self.service.answer(&self.caller, request, &self.stop).await;
         if *self.stop.borrow() && version == Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -8,13 +8,14 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use tokio::time::timeout;
 
 use super::answer::Answer;
 use super::body::{self, LargeBodies};
 use super::caller::Caller;
 use super::guard::Guard;
+use super::guesses::Guesses;
 use super::problem::Problem;
 use super::routes::{self, Endpoint};
 use crate::api::{self, Signer};
@@ -23,6 +24,7 @@ use crate::api::{self, Signer};
 pub(crate) struct Service {
     signer: Arc<Signer>,
     guard: Guard,
+    guesses: Guesses,
     large_bodies: LargeBodies,
     in_flight: Semaphore,
     body_patience: Duration,
@@ -33,22 +35,29 @@ impl Service {
     pub(crate) fn new(
         signer: Arc<Signer>,
         guard: Guard,
+        guesses: Guesses,
         max_in_flight: usize,
         body_patience: Duration,
     ) -> Self {
         Self {
             signer,
             guard,
+            guesses,
             large_bodies: LargeBodies::new(),
             in_flight: Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)),
             body_patience,
         }
     }
 
-    /// Answers a request. Every refusal is an answer, so this cannot fail.
-    pub(crate) async fn answer(&self, caller: &Caller, request: Request<Incoming>) -> Response<Full<Bytes>> {
+    /// Answers a request. Every refusal is an answer, so this cannot fail. `stop` turns true when the server stops.
+    pub(crate) async fn answer(
+        &self,
+        caller: &Caller,
+        request: Request<Incoming>,
+        stop: &watch::Receiver<bool>,
+    ) -> Response<Full<Bytes>> {
         let (head, body) = request.into_parts();
-        let answer = match self.try_answer(caller, &head, body).await {
+        let answer = match self.try_answer(caller, &head, body, stop).await {
             Ok(answer) => answer,
             Err(problem) => {
                 problem.log(caller, &head.method, head.uri.path());
@@ -58,11 +67,22 @@ impl Service {
         answer.into_response()
     }
 
-    async fn try_answer(&self, caller: &Caller, head: &Parts, body: Incoming) -> Result<Answer, Problem> {
+    async fn try_answer(
+        &self,
+        caller: &Caller,
+        head: &Parts,
+        body: Incoming,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Answer, Problem> {
         self.guard.admit(head, caller)?;
         let matched = routes::find(caller.role, &head.method, head.uri.path())?;
         let route = matched.route;
-        self.guard.authorise(head, route)?;
+        if let Err(refusal) = self.guard.authorise(head, route) {
+            if refusal.is_of_a_guess() {
+                self.guesses.hold_back(caller, stop).await;
+            }
+            return Err(refusal.into());
+        }
         if !route.produces.satisfies(&head.headers) {
             return Err(Problem::not_acceptable(route.produces));
         }

@@ -1,5 +1,10 @@
 //! Who is let in: hosts, browsers, tokens, and headers that claim to be somebody.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
 use crate::support::{Address, Connection, Daemon, Key, Request, Setup, randao_reveal};
 
 const TOKEN: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
@@ -87,10 +92,10 @@ fn every_route_but_health_asks_for_the_token() {
             daemon.send(&request.clone().header("Authorization", other)).assert_problem(401);
         }
     }
-    for wrong in ["Bearer", "Bearer wrong", &format!("Bearer {}", &TOKEN[1..]), &format!("Bearer {TOKEN}0")] {
-        for request in &signing {
-            daemon.send(&request.clone().header("Authorization", wrong)).assert_problem(401);
-        }
+    let wrong = ["Bearer", "Bearer wrong", &format!("Bearer {}", &TOKEN[1..]), &format!("Bearer {TOKEN}0")];
+    for (number, wrong) in wrong.into_iter().enumerate() {
+        let request = &signing[number % signing.len()];
+        daemon.send(&request.clone().header("Authorization", wrong)).assert_problem(401);
         daemon.send(&keymanager.clone().header("Authorization", wrong)).assert_problem(403);
     }
     for health in ["/upcheck", "/healthcheck", "/health"] {
@@ -124,15 +129,87 @@ fn a_token_file_that_guards_nothing_ends_the_start() {
 
 #[test]
 fn a_thousand_wrong_tokens_open_nothing_and_shut_nothing() {
+    // Four of the sixteen connections may be held back; the other guessers go on at full speed.
+    let (daemon, _key) = guarded(&["--auth-token", TOKEN, "--max-connections", "16"]);
+    let socket = daemon.socket();
+    let left = AtomicUsize::new(1000);
+    std::thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut connection = Connection::open(&socket);
+                while let Some(number) = claim(&left) {
+                    connection.exchange(&guess(number)).assert_problem(401);
+                }
+            });
+        }
+        while left.load(Ordering::Relaxed) > 0 {
+            assert_eq!(socket.send(&with_token()).status, 200);
+        }
+    });
+    assert_eq!(daemon.send(&with_token()).status, 200);
+    let lines = wrong_token_lines(&daemon);
+    assert!((1..20).contains(&lines.len()), "{lines:?}");
+}
+
+#[test]
+fn each_wrong_token_waits_longer_for_its_refusal() {
     let (daemon, _key) = guarded(&["--auth-token", TOKEN]);
-    let mut connection = Connection::open(&daemon.socket());
-    for number in 0..1000 {
-        let guess = format!("Bearer {number:064x}");
-        let request = Request::get("/api/v1/eth2/publicKeys").header("Authorization", &guess);
-        connection.exchange(&request).assert_problem(401);
+    let start = Instant::now();
+    for number in 0..9 {
+        daemon.send(&guess(number)).assert_problem(401);
     }
-    let right = Request::get("/api/v1/eth2/publicKeys").header("Authorization", &format!("Bearer {TOKEN}"));
-    assert_eq!(daemon.send(&right).status, 200);
+    // 100, 200, 400 and 800 ms after five that were free.
+    assert!(start.elapsed() >= Duration::from_millis(1_500), "{:?}", start.elapsed());
+}
+
+#[test]
+fn refusals_that_are_held_back_stand_in_nobodys_way() {
+    let setup = Setup::new();
+    let arguments = ["--network=minimal", "--auth-token", TOKEN, "--max-requests=1", "--log-level=debug"];
+    let daemon =
+        setup.args(&arguments).listen("all", "unix:signer.sock").listen("signing", "127.0.0.1:0").start();
+    let mut held: Vec<Connection> = (0..30)
+        .map(|number| {
+            let mut connection = Connection::open(&daemon.socket());
+            connection.send(&guess(number).bytes());
+            connection
+        })
+        .collect();
+    let log = daemon.wait_for_log(|line| line.contains("wrong token"));
+    assert!(log.contains("uid="), "{log}");
+    // With a turn held by each of them this would fail after 4 s.
+    assert_eq!(daemon.send(&with_token()).status, 200);
+    // Nor does the right token wait with them: most are held back for 5 s.
+    let refused = daemon.log().lines().filter(|line| line.contains("the token is wrong")).count();
+    assert!(refused < held.len(), "the right token had to wait");
+    // Another peer, with its own free attempts and its own line in the log.
+    daemon.tcp("signing").send(&guess(0)).assert_problem(401);
+    daemon.wait_for_log(|line| line.contains("wrong token") && line.contains("127.0.0.1:"));
+    for connection in &mut held {
+        connection.answer().assert_problem(401);
+    }
+    assert_eq!(wrong_token_lines(&daemon).len(), 2);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_refusals_that_are_held_back() {
+    let (mut daemon, _key) = guarded(&["--auth-token", TOKEN, "--log-level", "debug"]);
+    let mut held = Vec::new();
+    for number in 0..20 {
+        let mut connection = Connection::open(&daemon.socket());
+        connection.send(&guess(number).bytes());
+        held.push(connection);
+    }
+    // The free ones are answered, so the others have been read too: all were sent before.
+    for connection in held.iter_mut().take(5) {
+        connection.answer().assert_problem(401);
+    }
+    daemon.signal(Signal::SIGTERM);
+    assert!(daemon.wait().success());
+    for connection in held.iter_mut().skip(5) {
+        connection.answer().assert_problem(401);
+    }
+    assert!(!daemon.log().contains("cut off"), "{}", daemon.log());
 }
 
 #[test]
@@ -159,6 +236,29 @@ fn the_token_is_never_logged() {
         daemon.send(&Request::get("/eth/v1/keystores").header("Authorization", &format!("Bearer {token}")));
         assert!(!daemon.log().contains(token), "{}", daemon.log());
     }
+}
+
+/// A request with the token.
+fn with_token() -> Request {
+    Request::get("/api/v1/eth2/publicKeys").header("Authorization", &format!("Bearer {TOKEN}"))
+}
+
+/// A request with a wrong token, another one for each number.
+fn guess(number: usize) -> Request {
+    Request::get("/api/v1/eth2/publicKeys").header("Authorization", &format!("Bearer {number:064x}"))
+}
+
+/// One less, as long as there are any.
+fn claim(left: &AtomicUsize) -> Option<usize> {
+    left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).ok()
+}
+
+fn wrong_token_lines(daemon: &Daemon) -> Vec<String> {
+    let log = daemon.log();
+    log.lines()
+        .filter(|line| line.contains("WARN") && line.contains("wrong token"))
+        .map(str::to_owned)
+        .collect()
 }
 
 fn on_tcp(args: &[&str]) -> (Daemon, Address) {
