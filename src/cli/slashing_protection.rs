@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
+use super::packaged::surroundings;
 use crate::api::slashing_protection::{
     self, Done, FailedKey, Order, OrderError, ShownHighWatermark, ShownKey, ShownStatus, carry_out,
 };
@@ -99,10 +100,10 @@ pub(super) enum Command {
 /// Where the ledger is, which chain it is for, and whom to ask while it is in use.
 #[derive(Args)]
 pub(super) struct Place {
-    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else none]
+    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else for root the packaged daemon's, else none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Directory of the ledger [default: as for 'serve']
+    /// Directory of the ledger [default: for root the packaged daemon's, else as for 'serve']
     #[arg(long, value_name = "DIRECTORY")]
     state_dir: Option<PathBuf>,
     /// Network of the validators: a name or the path of a consensus config.yaml [default: as for 'serve']
@@ -181,6 +182,7 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
 
 impl Place {
     fn open(self, missing: Missing, environment: &Environment) -> Result<Office, Error> {
+        let environment = &surroundings(self.state_dir.as_deref(), self.config.as_deref(), environment);
         let flags =
             RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
         let settings = config::load(self.config.as_deref(), flags, environment)?;

@@ -14,6 +14,12 @@ impl Environment {
         Self(std::env::vars_os().collect())
     }
 
+    /// The same with a variable set.
+    pub(crate) fn with(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.0.insert(name.into(), value.as_ref().to_owned());
+        self
+    }
+
     /// A variable's value; one that is set to nothing counts as absent.
     pub(crate) fn value(&self, name: &str) -> Option<&OsStr> {
         self.0.get(OsStr::new(name)).map(OsString::as_os_str).filter(|value| !value.is_empty())

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::{Error, say};
+use crate::cli::packaged::surroundings;
 use crate::config::{self, Environment, RawSettings};
 use crate::keys::{Seal, SealError};
 use crate::ledger::{self, Ledger, SealedKeystore};
@@ -21,10 +22,10 @@ pub(in crate::cli) struct Options {
     /// File with the secret to seal them with from now on: 64 digits, as 'openssl rand -hex 32' prints them
     #[arg(long, value_name = "FILE")]
     new_seal_file: PathBuf,
-    /// Directory of the sealed keys [default: as for 'serve']
+    /// Directory of the sealed keys [default: for root the packaged daemon's, else as for 'serve']
     #[arg(long, value_name = "DIRECTORY")]
     state_dir: Option<PathBuf>,
-    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else none]
+    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else for root the packaged daemon's, else none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -33,6 +34,7 @@ pub(in crate::cli) struct Options {
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     hardening::harden_process().map_err(Error::Hardening)?;
     let Options { seal_file, new_seal_file, state_dir, config } = options;
+    let environment = &surroundings(state_dir.as_deref(), config.as_deref(), environment);
     let settings = |seal_file: Option<PathBuf>| {
         let flags = RawSettings { state_dir: state_dir.clone(), seal_file, ..RawSettings::default() };
         config::load(config.as_deref(), flags, environment)

@@ -47,5 +47,5 @@ expect "the signature" "$(cat expected)" "$(runuser -u vc -- curl -sS --unix-soc
 step "the tools of the command line"
 bls-signer keys list | grep -q "$(cut -c1-12 one)"
 bls-signer status
-bls-signer slashing-protection status --state-dir $state
+bls-signer slashing-protection status | grep -q "^keys  *2 " || fail "root does not find the ledger"
 runuser -u bls-signer -- bls-signer check --config /etc/bls-signer/config.toml || fail "bls-signer check"
