@@ -22,16 +22,13 @@ pub fn print(keys: u64) {
 }
 
 fn time_to_ready() -> Duration {
-    let mut starts: Vec<_> = (0..STARTS)
-        .map(|_| {
-            let before = Instant::now();
-            let daemon = start();
-            let taken = before.elapsed();
-            drop(daemon);
-            taken
-        })
-        .collect();
-    median(&mut starts)
+    median((0..STARTS).map(|_| {
+        let before = Instant::now();
+        let daemon = start();
+        let taken = before.elapsed();
+        drop(daemon);
+        taken
+    }))
 }
 
 fn start() -> Daemon {

@@ -26,24 +26,30 @@
 mod baseline;
 mod client;
 mod figures;
+mod measured;
 mod process;
 mod report;
 mod statistics;
 #[allow(unused_imports, reason = "as above")]
 #[path = "../../black_box/support/mod.rs"]
 mod support;
+mod turns;
+mod variant;
 mod workload;
 
 use std::path::PathBuf;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
-use baseline::Baseline;
 use report::Report;
-use support::{Daemon, Key, Setup};
+use support::Key;
+use variant::{Ledger, Variant};
 use workload::Workload;
 
 /// Measures the signer under the load of a slot
+///
+/// Ratios are taken slot by slot, each to plain blst and plain fdatasync right before and after it, and the median of the
+/// slots is reported. Daemons that are compared take turns, slot by slot.
 #[derive(Parser)]
 #[command(name = "slot")]
 pub struct Options {
@@ -59,10 +65,11 @@ pub struct Options {
     /// What is asked for in each slot
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Workload::EVERY)]
     workload: Vec<Workload>,
-    /// Whether the daemon keeps its slashing-protection ledger
+    /// Whether the daemon keeps its slashing-protection ledger; with both, throughput is compared
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Ledger::On])]
     ledger: Vec<Ledger>,
-    /// Delay every sync of the ledger by this many milliseconds, with strace; CPU figures mean nothing then
+    /// Also delay every sync of the ledger by this many milliseconds, with strace, and compare with none; CPU figures under
+    /// strace mean nothing
     #[arg(long, value_name = "MS")]
     sync_delay: Option<u32>,
     /// Write the figures as JSON to this file as well
@@ -76,22 +83,6 @@ pub struct Options {
     bench: bool,
 }
 
-/// Whether slashing protection is on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Ledger {
-    On,
-    Off,
-}
-
-impl Ledger {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::On => "on",
-            Self::Off => "off",
-        }
-    }
-}
-
 fn main() {
     let options = Options::parse();
     if options.figures {
@@ -100,50 +91,12 @@ fn main() {
     }
     let keys: Vec<Key> = (0..options.keys).map(Key::number).collect();
     let mut report = Report::new(&options);
-    for &ledger in &options.ledger {
-        for &workload in &options.workload {
-            let daemon = signer(&keys, ledger, options.sync_delay);
-            let before = Baseline::measure(daemon.directory());
-            let measured = workload::run(workload, &daemon, &keys, &options);
-            let baseline = before.and(&Baseline::measure(daemon.directory()));
-            report.add(workload, ledger, measured, baseline);
-        }
+    let variants = Variant::wanted(&options);
+    for &workload in &options.workload {
+        report.add(turns::run(workload, &variants, &keys, &options));
     }
     print!("{}", report.table());
     if let Some(file) = &options.json {
         std::fs::write(file, report.json()).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     }
-}
-
-fn signer(keys: &[Key], ledger: Ledger, sync_delay: Option<u32>) -> Daemon {
-    let setup = Setup::new().args(&[
-        "--network",
-        "minimal",
-        "--slashing-protection",
-        ledger.name(),
-        "--log-level",
-        "warn",
-    ]);
-    let daemon = match sync_delay {
-        None => setup.start(),
-        Some(milliseconds) => {
-            let inject = format!("inject=fdatasync,fsync:delay_exit={}", u64::from(milliseconds) * 1000);
-            // Should strace be killed, the daemon must not outlive it.
-            let trace = [
-                "/usr/bin/strace",
-                "-f",
-                "--seccomp-bpf",
-                "-o",
-                "/dev/null",
-                "-e",
-                "trace=fdatasync,fsync",
-                "-e",
-            ];
-            setup.under(&[&trace[..], &[&inject, "/usr/bin/setpriv", "--pdeathsig", "KILL"]].concat()).start()
-        }
-    };
-    for some in keys.chunks(1000) {
-        daemon.import(&some.iter().collect::<Vec<_>>());
-    }
-    daemon
 }

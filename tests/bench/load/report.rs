@@ -2,171 +2,258 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::thread::available_parallelism;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::baseline::Baseline;
-use crate::statistics::{median, microseconds, quantile};
-use crate::workload::{Measured, Workload};
-use crate::{Ledger, Options};
+use crate::Options;
+use crate::baseline::{Baseline, sign_on_all_cores};
+use crate::measured::{Measured, SlowDisk, cores};
+use crate::statistics::{microseconds, milliseconds};
+use crate::variant::{Ledger, Syncs, Variant};
+use crate::workload::Workload;
 
-/// All workloads of a run.
+/// All that was measured in a run.
 pub struct Report {
-    keys: u64,
+    pub keys: u64,
     slots: u64,
-    cores: usize,
-    rows: Vec<Row>,
-}
-
-struct Row {
-    workload: &'static str,
-    ledger: &'static str,
-    connections: usize,
-    signatures_per_second: f64,
-    p50: Duration,
-    p99: Duration,
-    max: Duration,
-    /// The daemon's CPU time for a signature.
-    cpu: Duration,
-    /// That, in plain signatures.
-    cpu_ratio: f64,
-    /// The median slot's duration, in the time that its multiplications take on all cores.
-    slot_ratio: f64,
-    /// In KiB, after the first slot and after the last.
-    resident: (u64, u64),
-    baseline: Baseline,
+    sign_on_all_cores: Duration,
+    measured: Vec<Measured>,
 }
 
 impl Report {
     pub fn new(options: &Options) -> Self {
-        let cores = available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { keys: options.keys, slots: options.slots, cores, rows: Vec::new() }
+        Self {
+            keys: options.keys,
+            slots: options.slots,
+            sign_on_all_cores: sign_on_all_cores(),
+            measured: Vec::new(),
+        }
     }
 
-    pub fn add(&mut self, workload: Workload, ledger: Ledger, measured: Measured, baseline: Baseline) {
-        let signatures = measured.signatures();
-        let cpu = measured.cpu / u32::try_from(signatures).unwrap();
-        let per_slot = signatures / measured.slots.len();
-        let slot = median(&mut measured.slots.iter().map(|slot| slot.duration).collect::<Vec<_>>());
-        let mut latencies: Vec<_> =
-            measured.slots.iter().flat_map(|slot| slot.latencies.iter().copied()).collect();
-        let multiplications = baseline.multiplication().as_secs_f64() * per_slot as f64;
-        self.rows.push(Row {
-            workload: workload.name(),
-            ledger: ledger.name(),
-            connections: measured.connections,
-            signatures_per_second: per_slot as f64 / slot.as_secs_f64(),
-            p50: median(&mut latencies),
-            p99: quantile(&mut latencies, 0.99),
-            max: quantile(&mut latencies, 1.0),
-            cpu,
-            cpu_ratio: cpu.as_secs_f64() / baseline.sign.as_secs_f64(),
-            slot_ratio: slot.as_secs_f64() / (multiplications / self.cores as f64),
-            resident: measured.resident,
-            baseline,
-        });
+    pub fn add(&mut self, measured: Vec<Measured>) {
+        self.measured.extend(measured);
+    }
+
+    /// What was measured without strace.
+    pub fn plain(&self, workload: Workload, ledger: Ledger) -> Option<&Measured> {
+        self.of(workload, Variant { ledger, syncs: Syncs::Plain })
+    }
+
+    /// Throughput with the ledger in parts of that without, where both took turns.
+    pub fn costs_of_the_ledger(&self) -> impl Iterator<Item = (Workload, f64)> {
+        Workload::EVERY.into_iter().filter_map(|workload| {
+            let off = self.plain(workload, Ledger::Off)?;
+            Some((workload, self.plain(workload, Ledger::On)?.throughput_of(off)))
+        })
+    }
+
+    /// What a delay of the ledger's syncs costs, where that was measured.
+    pub fn slow_disk(&self, workload: Workload) -> Option<SlowDisk> {
+        let traced =
+            |delay_ms| self.of(workload, Variant { ledger: Ledger::On, syncs: Syncs::Traced { delay_ms } });
+        let delays = self.measured.iter().filter_map(|measured| measured.variant.syncs.delay_ms());
+        let delay_ms = delays.max()?;
+        Some(SlowDisk {
+            delay_ms,
+            delayed: traced(delay_ms)?.slot_time(),
+            traced: traced(0)?.slot_time(),
+            plain: self.plain(workload, Ledger::On)?.slot_time(),
+        })
     }
 
     pub fn table(&self) -> String {
-        let mut table = format!(
-            "{} keys, {} slots, {} cores of {}; load generator on the same cores\n\n",
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "{} keys, {} slots, {} cores of {}; load generator on the same cores\n",
             self.keys,
             self.slots,
-            self.cores,
+            cores(),
             processor()
         );
-        table.push_str(
-            "| workload | ledger | connections | signatures/s | p50 ms | p99 ms | max ms | CPU us/signature | / blst sign | slot / multiplications | memory MiB |\n\
-             | --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |\n",
-        );
-        for row in &self.rows {
-            let _ = writeln!(
-                table,
-                "| {} | {} | {} | {:.0} | {:.2} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {:.1} -> {:.1} |",
-                row.workload,
-                row.ledger,
-                row.connections,
-                row.signatures_per_second,
-                microseconds(row.p50) / 1e3,
-                microseconds(row.p99) / 1e3,
-                microseconds(row.max) / 1e3,
-                microseconds(row.cpu),
-                row.cpu_ratio,
-                row.slot_ratio,
-                row.resident.0 as f64 / 1024.0,
-                row.resident.1 as f64 / 1024.0,
-            );
+        if !self.measured.is_empty() {
+            text.push_str(HEAD);
+            self.measured.iter().for_each(|measured| text.push_str(&row(measured)));
+            text.push('\n');
         }
-        if let Some(row) = self.rows.last() {
-            let _ = writeln!(
-                table,
-                "\nblst on one core: sign {:.0} us, of which hash to curve {:.0} us and multiplication {:.0} us; fdatasync {:.0} us",
-                microseconds(row.baseline.sign),
-                microseconds(row.baseline.hash),
-                microseconds(row.baseline.multiplication()),
-                microseconds(row.baseline.sync),
-            );
-        }
-        for (workload, ratio) in self.cost_of_the_ledger() {
-            let _ = writeln!(table, "{workload}: {ratio:.2} of the throughput without the ledger");
-        }
-        for row in self.rows.iter().filter(|row| row.workload == Workload::OneAtATime.name()) {
-            let _ = writeln!(
-                table,
-                "{}, ledger {}: p50 is {:.0} us more than signing and, with the ledger, one fdatasync",
-                row.workload,
-                row.ledger,
-                microseconds(row.p50) - row.least_us(),
-            );
-        }
-        table
-    }
-
-    /// Throughput with the ledger over that without, where both were measured.
-    fn cost_of_the_ledger(&self) -> impl Iterator<Item = (&'static str, f64)> {
-        let with = self.rows.iter().filter(|row| row.ledger == Ledger::On.name());
-        with.filter_map(|on| {
-            let mut without = self.rows.iter().filter(|row| row.ledger == Ledger::Off.name());
-            let off = without.find(|off| off.workload == on.workload)?;
-            Some((on.workload, on.signatures_per_second / off.signatures_per_second))
-        })
+        self.say_the_baseline(&mut text);
+        self.say_the_comparisons(&mut text);
+        text
     }
 
     pub fn json(&self) -> String {
-        let rows: Vec<_> = self.rows.iter().map(Row::json).collect();
-        let all = json!({"keys": self.keys, "slots": self.slots, "cores": self.cores, "processor": processor(), "workloads": rows});
+        let workloads: Vec<_> = self.measured.iter().map(measured_json).collect();
+        let costs: Vec<_> = self
+            .costs_of_the_ledger()
+            .map(|(workload, ratio)| json!({"workload": workload.name(), "throughput_on_over_off": ratio}))
+            .collect();
+        let slow = Workload::EVERY.into_iter().filter_map(|workload| {
+            let slow = self.slow_disk(workload)?;
+            Some(json!({
+                "workload": workload.name(),
+                "delay_ms": slow.delay_ms,
+                "slot_us": {
+                    "delayed": microseconds(slow.delayed),
+                    "traced": microseconds(slow.traced),
+                    "plain": microseconds(slow.plain),
+                    "allowed": microseconds(SlowDisk::allowed(slow.traced)),
+                },
+                "holds": slow.holds(),
+            }))
+        });
+        let all = json!({
+            "keys": self.keys,
+            "slots": self.slots,
+            "cores": cores(),
+            "processor": processor(),
+            "blst_sign_on_all_cores_us": microseconds(self.sign_on_all_cores),
+            "workloads": workloads,
+            "ledger": costs,
+            "slow_disk": slow.collect::<Vec<_>>(),
+        });
         format!("{all:#}\n")
+    }
+
+    fn of(&self, workload: Workload, variant: Variant) -> Option<&Measured> {
+        self.measured.iter().find(|measured| measured.workload == workload && measured.variant == variant)
+    }
+
+    fn say_the_baseline(&self, text: &mut String) {
+        let turns = self.measured.iter().flat_map(|measured| &measured.turns);
+        if self.measured.is_empty() {
+            return;
+        }
+        let baseline = Baseline::typical(turns.map(|turn| &turn.baseline));
+        let _ = writeln!(
+            text,
+            "blst on one core: sign {:.0} us ({:.0} us on all cores at once), of which hash to curve {:.0} us and \
+             multiplication {:.0} us; fdatasync of an appended page {:.0} us, of a page in place {:.0} us",
+            microseconds(baseline.sign),
+            microseconds(self.sign_on_all_cores),
+            microseconds(baseline.hash),
+            microseconds(baseline.multiplication()),
+            microseconds(baseline.sync),
+            microseconds(baseline.sync_in_place),
+        );
+    }
+
+    fn say_the_comparisons(&self, text: &mut String) {
+        for (workload, ratio) in self.costs_of_the_ledger() {
+            let _ = writeln!(text, "{}: {ratio:.2} of the throughput without the ledger", workload.name());
+        }
+        for measured in self.measured.iter().filter(|it| it.workload == Workload::OneAtATime) {
+            let _ = writeln!(
+                text,
+                "one at a time, ledger {}: p50 is {:.0} us more than signing and, with the ledger, one fdatasync of an \
+                 appended page ({:.0} us, if in place)",
+                measured.variant.name(),
+                measured.beyond_least_us(|baseline| baseline.sync),
+                measured.beyond_least_us(|baseline| baseline.sync_in_place),
+            );
+        }
+        for measured in &self.measured {
+            let block = |share| measured.latency_in_the_midst(share).map(milliseconds);
+            let (Some(p50), Some(max)) = (block(0.5), block(1.0)) else { continue };
+            let _ = writeln!(
+                text,
+                "{}, ledger {}: the block p50 {p50:.2} ms, max {max:.2} ms; the votes p50 {:.2} ms, p99 {:.2} ms",
+                measured.workload.name(),
+                measured.variant.name(),
+                milliseconds(measured.latency(0.5)),
+                milliseconds(measured.latency(0.99)),
+            );
+        }
+        for workload in Workload::EVERY {
+            let Some(slow) = self.slow_disk(workload) else { continue };
+            let _ = write!(
+                text,
+                "{}, syncs delayed by {} ms: {:.1} ms a slot; {:.1} ms without the delay, {:.1} ms without strace",
+                workload.name(),
+                slow.delay_ms,
+                milliseconds(slow.delayed),
+                milliseconds(slow.traced),
+                milliseconds(slow.plain),
+            );
+            if workload.is_one_wave() {
+                let allowed = milliseconds(SlowDisk::allowed(slow.traced));
+                let verdict = if slow.holds() { "holds" } else { "does not hold" };
+                let _ = write!(text, "; delayed <= 15 ms + 1.15 x undelayed = {allowed:.1} ms {verdict}");
+            }
+            text.push('\n');
+        }
     }
 }
 
-impl Row {
-    /// What a request cannot do without.
-    fn least_us(&self) -> f64 {
-        let sync = if self.ledger == Ledger::On.name() { self.baseline.sync } else { Duration::ZERO };
-        microseconds(self.baseline.sign + sync)
-    }
+fn row(measured: &Measured) -> String {
+    format!(
+        "| {} | {} | {} | {} | {:.1} | {:.0} | {:.2} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {:.1} -> {:.1} |\n",
+        measured.workload.name(),
+        measured.variant.name(),
+        measured.connections,
+        measured.most_in_flight(),
+        milliseconds(measured.slot_time()),
+        measured.signatures_per_second(),
+        milliseconds(measured.latency(0.5)),
+        milliseconds(measured.latency(0.99)),
+        milliseconds(measured.latency(1.0)),
+        measured.cpu_us(),
+        measured.cpu_ratio(),
+        measured.slot_ratio(),
+        measured.resident_kib.0 as f64 / 1024.0,
+        measured.resident_kib.1 as f64 / 1024.0,
+    )
+}
 
-    fn json(&self) -> Value {
+fn measured_json(measured: &Measured) -> Value {
+    let baseline = measured.baseline();
+    let slots = measured.turns.iter().map(|turn| {
         json!({
-            "workload": self.workload,
-            "ledger": self.ledger,
-            "connections": self.connections,
-            "signatures_per_second": self.signatures_per_second,
-            "latency_us": {"p50": microseconds(self.p50), "p99": microseconds(self.p99), "max": microseconds(self.max)},
-            "fdatasync_us": microseconds(self.baseline.sync),
-            "cpu_us_per_signature": microseconds(self.cpu),
-            "cpu_per_signature_over_blst_sign": self.cpu_ratio,
-            "slot_over_multiplications_on_all_cores": self.slot_ratio,
-            "resident_kib": {"after_first_slot": self.resident.0, "after_last_slot": self.resident.1},
-            "blst_us": {
-                "sign": microseconds(self.baseline.sign),
-                "hash_to_curve": microseconds(self.baseline.hash),
-                "multiplication": microseconds(self.baseline.multiplication()),
-            },
+            "slot_us": microseconds(turn.slot.duration),
+            "cpu_per_signature_over_blst_sign": turn.cpu_ratio(),
+            "slot_over_multiplications_on_all_cores": turn.slot_ratio(),
         })
-    }
+    });
+    json!({
+        "workload": measured.workload.name(),
+        "ledger": measured.variant.ledger.name(),
+        "sync_delay_ms": measured.variant.syncs.delay_ms(),
+        "connections": measured.connections,
+        "most_in_flight": measured.most_in_flight(),
+        "slot_us": microseconds(measured.slot_time()),
+        "signatures_per_second": measured.signatures_per_second(),
+        "latency_us": {
+            "p50": microseconds(measured.latency(0.5)),
+            "p99": microseconds(measured.latency(0.99)),
+            "max": microseconds(measured.latency(1.0)),
+        },
+        "block_latency_us": measured.latency_in_the_midst(1.0).map(|max| {
+            json!({"p50": measured.latency_in_the_midst(0.5).map(microseconds), "max": microseconds(max)})
+        }),
+        "cpu_us_per_signature": measured.cpu_us(),
+        "cpu_per_signature_over_blst_sign": measured.cpu_ratio(),
+        "slot_over_multiplications_on_all_cores": measured.slot_ratio(),
+        "p50_beyond_signing_and_sync_us": (measured.workload == Workload::OneAtATime).then(|| {
+            json!({
+                "appended": measured.beyond_least_us(|baseline| baseline.sync),
+                "in_place": measured.beyond_least_us(|baseline| baseline.sync_in_place),
+            })
+        }),
+        "resident_kib": {
+            "after_first_slot": measured.resident_kib.0,
+            "after_last_slot": measured.resident_kib.1,
+        },
+        "blst_us": {
+            "sign": microseconds(baseline.sign),
+            "hash_to_curve": microseconds(baseline.hash),
+            "multiplication": microseconds(baseline.multiplication()),
+        },
+        "fdatasync_us": {
+            "appended": microseconds(baseline.sync),
+            "in_place": microseconds(baseline.sync_in_place),
+        },
+        "slots": slots.collect::<Vec<_>>(),
+    })
 }
 
 fn processor() -> String {
@@ -174,3 +261,8 @@ fn processor() -> String {
     let model = cpuinfo.lines().find_map(|line| line.strip_prefix("model name")?.split_once(": "));
     model.map_or_else(|| "unknown".to_owned(), |(_, model)| model.to_owned())
 }
+
+const HEAD: &str = "\
+| workload | ledger | connections | in flight | slot ms | signatures/s | p50 ms | p99 ms | max ms | CPU us/signature | / blst sign | slot / multiplications | memory MiB |
+| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+";

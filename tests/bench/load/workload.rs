@@ -1,31 +1,41 @@
 //! What validator clients ask for in a slot.
 
-use std::time::Duration;
-
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::Options;
-use crate::client::{Clients, Slot};
-use crate::process;
-use crate::support::{Address, Daemon, Key, Request};
+use crate::client::{Requests, Slot, body};
+use crate::support::{Key, Request};
 use crate::support::{aggregation_slot, attestation, block_header, sync_committee_message};
 
 /// The duties of one slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Workload {
-    /// Every key attests to the same: since Electra the rule, as a vote names no committee.
+    /// Every key attests to the same: since Electra the rule, as a vote names no committee
     SharedRoot,
-    /// Every key attests to something else: the worst that can be asked for.
+    /// Every key attests to something else: the worst that can be asked for
     DistinctRoots,
-    /// Every key attests, proves its selection and signs a sync committee message; one proposes a block.
+    /// Every key attests, proves its selection and signs a sync committee message; one proposes a block
     MixedSlot,
-    /// One request at a time on an idle daemon.
+    /// One request at a time on an idle daemon
     OneAtATime,
+    /// Every key attests to the same, in one request for all of them
+    Batch,
+    /// Every key attests to the same over a connection of its own, all of them at once
+    AllAtOnce,
+    /// A block proposal that arrives when half of all other keys' votes have been answered
+    BlockBehindVotes,
 }
 
 impl Workload {
-    pub const EVERY: [Self; 4] = [Self::SharedRoot, Self::DistinctRoots, Self::MixedSlot, Self::OneAtATime];
+    pub const EVERY: [Self; 7] = [
+        Self::SharedRoot,
+        Self::DistinctRoots,
+        Self::MixedSlot,
+        Self::OneAtATime,
+        Self::Batch,
+        Self::AllAtOnce,
+        Self::BlockBehindVotes,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -33,77 +43,106 @@ impl Workload {
             Self::DistinctRoots => "distinct roots",
             Self::MixedSlot => "mixed slot",
             Self::OneAtATime => "one at a time",
+            Self::Batch => "batch",
+            Self::AllAtOnce => "all at once",
+            Self::BlockBehindVotes => "block behind votes",
         }
     }
 
-    fn connections(self, wanted: usize) -> usize {
+    /// How many connections the queue has, where `wanted` are asked for.
+    pub fn connections(self, wanted: usize, validators: &Validators) -> usize {
         match self {
-            Self::SharedRoot | Self::DistinctRoots | Self::MixedSlot => wanted,
-            Self::OneAtATime => 1,
+            Self::SharedRoot | Self::DistinctRoots | Self::MixedSlot | Self::BlockBehindVotes => wanted,
+            Self::OneAtATime | Self::Batch => 1,
+            Self::AllAtOnce => validators.names.len(),
+        }
+    }
+
+    /// Whether all votes of a slot can share one sync of the ledger, so that a slow one delays the slot only so often.
+    pub fn is_one_wave(self) -> bool {
+        match self {
+            Self::AllAtOnce | Self::Batch => true,
+            Self::SharedRoot
+            | Self::DistinctRoots
+            | Self::MixedSlot
+            | Self::OneAtATime
+            | Self::BlockBehindVotes => false,
         }
     }
 
     /// The requests of a slot. An epoch has one slot here, as a validator attests once an epoch.
-    fn requests(self, keys: &[Key], slot: u64) -> Vec<Vec<u8>> {
+    pub fn requests(self, validators: &Validators, slot: u64) -> Requests {
         let (source, target) = (slot, slot + 1);
-        let shared = attestation(8 * target, source, target, 1);
-        match self {
-            Self::SharedRoot => keys.iter().map(|key| sign(key, &shared)).collect(),
+        let vote = attestation(8 * target, source, target, 1);
+        let block = || block_header(8 * target, 1);
+        let mut in_the_midst = None;
+        let queue = match self {
+            Self::SharedRoot | Self::AllAtOnce => validators.all_sign(&vote),
             Self::DistinctRoots | Self::OneAtATime => {
-                keys.iter().zip(0_u64..).map(|(key, number)| sign(key, &distinct(&shared, number))).collect()
+                let votes = (0..).map(|number| distinct(&vote, number));
+                validators.names.iter().zip(votes).map(|(name, vote)| sign(name, &vote.to_string())).collect()
             }
             Self::MixedSlot => {
-                let selection = aggregation_slot(8 * target);
-                let sync = sync_committee_message(8 * target, 1);
+                let (selection, sync) = (aggregation_slot(8 * target), sync_committee_message(8 * target, 1));
+                let duties = [vote, selection, sync].map(|duty| duty.to_string());
                 let each =
-                    keys.iter().flat_map(|key| [&shared, &selection, &sync].map(|duty| sign(key, duty)));
-                each.chain(keys.first().map(|key| sign(key, &block_header(8 * target, 1)))).collect()
+                    validators.names.iter().flat_map(|name| duties.each_ref().map(|duty| sign(name, duty)));
+                each.chain([sign(&validators.names[0], &block().to_string())]).collect()
+            }
+            Self::Batch => {
+                let request = Request::post(
+                    "/api/v1/eth2/sign",
+                    json!({"identifiers": validators.names, "signing_request": vote}).to_string(),
+                );
+                let signatures = validators.names.len();
+                return Requests { queue: vec![request.bytes()], in_the_midst, signatures };
+            }
+            Self::BlockBehindVotes => {
+                let mut requests = validators.all_sign(&vote);
+                requests[0] = sign(&validators.names[0], &block().to_string());
+                in_the_midst = Some(requests.remove(0));
+                requests
+            }
+        };
+        let signatures = queue.len() + usize::from(in_the_midst.is_some());
+        Requests { queue, in_the_midst, signatures }
+    }
+
+    /// That every key's signature came is in the status of the answers, except where one answer is for many.
+    pub fn check(self, slot: &Slot) {
+        match self {
+            Self::SharedRoot
+            | Self::DistinctRoots
+            | Self::MixedSlot
+            | Self::OneAtATime
+            | Self::AllAtOnce
+            | Self::BlockBehindVotes => {}
+            Self::Batch => {
+                let answer: Vec<Value> = serde_json::from_slice(body(&slot.answers[0])).unwrap();
+                let is_signature = |text: &str| text.len() == 2 + 2 * 96 && text.starts_with("0x");
+                let unsigned =
+                    answer.iter().find(|item| !item["signature"].as_str().is_some_and(is_signature));
+                assert!(unsigned.is_none(), "no signature: {unsigned:?}");
+                assert_eq!(answer.len(), slot.signatures);
             }
         }
     }
 }
 
-/// What a workload took.
-pub struct Measured {
-    pub slots: Vec<Slot>,
-    /// The daemon's, over all slots.
-    pub cpu: Duration,
-    pub connections: usize,
-    /// The daemon's resident memory in KiB: after the first slot, and after the last.
-    pub resident: (u64, u64),
+/// The keys as requests name them, made once: a public key takes as long as a signature.
+pub struct Validators {
+    names: Vec<String>,
 }
 
-impl Measured {
-    pub fn signatures(&self) -> usize {
-        self.slots.iter().map(|slot| slot.latencies.len()).sum()
+impl Validators {
+    pub fn of(keys: &[Key]) -> Self {
+        Self { names: keys.iter().map(Key::name).collect() }
     }
-}
 
-/// Runs one slot to warm up and then those that count.
-pub fn run(workload: Workload, daemon: &Daemon, keys: &[Key], options: &Options) -> Measured {
-    let Address::Unix(socket) = daemon.socket() else { panic!("the daemon listens on a Unix socket") };
-    let connections = workload.connections(options.connections);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().unwrap();
-    runtime.block_on(async {
-        let mut clients = Clients::connect(&socket, connections).await;
-        clients.send(workload.requests(keys, 0)).await;
-        let resident = || process::status_kib(daemon.pid(), "VmRSS:");
-        let after_first = resident();
-        let mut measured = Measured {
-            slots: Vec::new(),
-            cpu: Duration::ZERO,
-            connections,
-            resident: (after_first, after_first),
-        };
-        for slot in 1..=options.slots {
-            let requests = workload.requests(keys, slot);
-            let before = process::cpu(daemon.pid());
-            measured.slots.push(clients.send(requests).await);
-            measured.cpu += process::cpu(daemon.pid()) - before;
-        }
-        measured.resident.1 = resident();
-        measured
-    })
+    fn all_sign(&self, duty: &Value) -> Vec<Vec<u8>> {
+        let duty = duty.to_string();
+        self.names.iter().map(|name| sign(name, &duty)).collect()
+    }
 }
 
 fn distinct(shared: &Value, number: u64) -> Value {
@@ -112,7 +151,7 @@ fn distinct(shared: &Value, number: u64) -> Value {
     own
 }
 
-fn sign(key: &Key, duty: &Value) -> Vec<u8> {
-    let request = Request::post(&format!("/api/v1/eth2/sign/{}", key.name()), duty.to_string());
+fn sign(name: &str, duty: &str) -> Vec<u8> {
+    let request = Request::post(&format!("/api/v1/eth2/sign/{name}"), duty);
     request.header("Accept", "application/json").bytes()
 }
