@@ -29,6 +29,7 @@ mod figures;
 mod measured;
 mod process;
 mod report;
+mod soak;
 mod statistics;
 #[allow(unused_imports, reason = "as above")]
 #[path = "../../black_box/support/mod.rs"]
@@ -78,6 +79,9 @@ pub struct Options {
     /// Instead: size, memory, time to readiness
     #[arg(long)]
     figures: bool,
+    /// Instead: mixed slots until there are this many signatures, and what becomes of the memory (1000000 take minutes)
+    #[arg(long, value_name = "N")]
+    soak: Option<u64>,
     /// `cargo bench` adds it
     #[arg(long, hide = true)]
     bench: bool,
@@ -92,8 +96,12 @@ fn main() {
     let keys: Vec<Key> = (0..options.keys).map(Key::number).collect();
     let mut report = Report::new(&options);
     let variants = Variant::wanted(&options);
-    for &workload in &options.workload {
-        report.add(turns::run(workload, &variants, &keys, &options));
+    if let Some(signatures) = options.soak {
+        report.soak = Some(soak::run(signatures, variants[0], &keys, &options));
+    } else {
+        for &workload in &options.workload {
+            report.add(turns::run(workload, &variants, &keys, &options));
+        }
     }
     print!("{}", report.table());
     if let Some(file) = &options.json {

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::Options;
 use crate::baseline::{Baseline, sign_on_all_cores};
 use crate::measured::{Measured, SlowDisk, cores};
+use crate::soak::Soak;
 use crate::statistics::{microseconds, milliseconds};
 use crate::variant::{Ledger, Syncs, Variant};
 use crate::workload::Workload;
@@ -16,6 +17,7 @@ use crate::workload::Workload;
 /// All that was measured in a run.
 pub struct Report {
     pub keys: u64,
+    pub soak: Option<Soak>,
     slots: u64,
     sign_on_all_cores: Duration,
     measured: Vec<Measured>,
@@ -25,6 +27,7 @@ impl Report {
     pub fn new(options: &Options) -> Self {
         Self {
             keys: options.keys,
+            soak: None,
             slots: options.slots,
             sign_on_all_cores: sign_on_all_cores(),
             measured: Vec::new(),
@@ -79,6 +82,9 @@ impl Report {
         }
         self.say_the_baseline(&mut text);
         self.say_the_comparisons(&mut text);
+        if let Some(soak) = &self.soak {
+            let _ = write!(text, "\n{}", soak.table());
+        }
         text
     }
 
@@ -111,6 +117,7 @@ impl Report {
             "workloads": workloads,
             "ledger": costs,
             "slow_disk": slow.collect::<Vec<_>>(),
+            "soak": self.soak.as_ref().map(Soak::json),
         });
         format!("{all:#}\n")
     }
