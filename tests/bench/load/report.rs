@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::Options;
 use crate::baseline::{Baseline, sign_on_all_cores};
+use crate::goals::{self, Goal};
 use crate::measured::{Measured, SlowDisk, cores};
 use crate::soak::Soak;
 use crate::statistics::{microseconds, milliseconds};
@@ -19,6 +20,7 @@ pub struct Report {
     pub keys: u64,
     pub soak: Option<Soak>,
     slots: u64,
+    with_goals: bool,
     sign_on_all_cores: Duration,
     measured: Vec<Measured>,
 }
@@ -29,6 +31,7 @@ impl Report {
             keys: options.keys,
             soak: None,
             slots: options.slots,
+            with_goals: options.goals,
             sign_on_all_cores: sign_on_all_cores(),
             measured: Vec::new(),
         }
@@ -67,6 +70,9 @@ impl Report {
 
     pub fn table(&self) -> String {
         let mut text = String::new();
+        if self.with_goals {
+            let _ = writeln!(text, "{}", goals::table(&goals::of(self)));
+        }
         let _ = writeln!(
             text,
             "{} keys, {} slots, {} cores of {}; load generator on the same cores\n",
@@ -118,6 +124,7 @@ impl Report {
             "ledger": costs,
             "slow_disk": slow.collect::<Vec<_>>(),
             "soak": self.soak.as_ref().map(Soak::json),
+            "goals": self.with_goals.then(|| goals::of(self).iter().map(Goal::json).collect::<Vec<_>>()),
         });
         format!("{all:#}\n")
     }

@@ -1,0 +1,155 @@
+//! The goals of `docs/performance.md`, each beside what was measured: `tests/bench/goals`. Figures are not tests: a goal that
+//! is not reached is said and nothing fails.
+
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::Options;
+use crate::measured::{Measured, SlowDisk};
+use crate::report::Report;
+use crate::soak;
+use crate::statistics::{microseconds, milliseconds};
+use crate::support::Key;
+use crate::turns;
+use crate::variant::{Ledger, Syncs, Variant};
+use crate::workload::Workload;
+
+/// One line of the table.
+pub struct Goal {
+    what: String,
+    goal: String,
+    measured: String,
+    /// None where there is no goal, only a figure.
+    reached: Option<bool>,
+}
+
+/// Measures all that [`of`] needs; some minutes, most of them the soak's.
+pub fn measure(report: &mut Report, keys: &[Key], options: &Options) {
+    let variant = |ledger, syncs| Variant { ledger, syncs };
+    let (on, off) = (variant(Ledger::On, Syncs::Plain), variant(Ledger::Off, Syncs::Plain));
+    let traced = |delay_ms| variant(Ledger::On, Syncs::Traced { delay_ms });
+    let slow_disk = [on, traced(0), traced(options.sync_delay.unwrap_or(DELAY_MS))];
+    let plan: [(Workload, &[Variant]); 7] = [
+        (Workload::SharedRoot, &[on, off]),
+        (Workload::DistinctRoots, &[on, off]),
+        (Workload::MixedSlot, &[on, off]),
+        (Workload::Batch, &[on]),
+        (Workload::OneAtATime, &[on]),
+        (Workload::BlockBehindVotes, &[on]),
+        (Workload::AllAtOnce, &slow_disk),
+    ];
+    for (workload, variants) in plan {
+        eprintln!("{} ...", workload.name());
+        report.add(turns::run(workload, variants, keys, options));
+    }
+    report.soak = Some(soak::run(options.soak.unwrap_or(SOAK), on, keys, options));
+}
+
+/// The goals, as far as the report has what they are about.
+pub fn of(report: &Report) -> Vec<Goal> {
+    let mut goals = Vec::new();
+    let on = |workload| report.plain(workload, Ledger::On);
+    let keys = report.keys;
+    goals.extend(on(Workload::SharedRoot).map(|shared| {
+        Goal::at_most("one root, ledger on: CPU per signature / `blst sign`", 0.62, shared.cpu_ratio())
+    }));
+    goals
+        .extend(on(Workload::DistinctRoots).map(|distinct| {
+            Goal::at_most("distinct roots, ledger on: the same", 1.12, distinct.cpu_ratio())
+        }));
+    goals.extend(on(Workload::SharedRoot).map(|shared| {
+        let what =
+            format!("{keys} keys, one root, {} connections: slot / multiplications", shared.connections);
+        Goal::at_most(&what, 1.35, shared.slot_ratio())
+    }));
+    goals.extend(on(Workload::Batch).map(|batch| {
+        let what = format!("{keys} keys in one request: time to the answer / multiplications");
+        Goal::at_most(&what, 1.10, batch.slot_ratio())
+    }));
+    goals.extend(on(Workload::OneAtATime).map(idle_request));
+    for (workload, ratio) in report.costs_of_the_ledger() {
+        let what = format!("{}: signatures per second, ledger on / off", workload.name());
+        goals.push(Goal {
+            goal: ">= 0.95".to_owned(),
+            measured: format!("{ratio:.2}"),
+            reached: Some(ratio >= 0.95),
+            what,
+        });
+    }
+    goals.extend(report.slow_disk(Workload::AllAtOnce).map(|slow| slow_syncs(keys, &slow)));
+    goals.extend(on(Workload::BlockBehindVotes).and_then(block_behind_votes));
+    goals.extend(report.soak.as_ref().map(|soak| Goal {
+        what: format!("memory over {} signatures", soak.signatures()),
+        goal: "does not grow".to_owned(),
+        measured: format!("{} KiB", soak.growth_kib()),
+        reached: Some(soak.holds()),
+    }));
+    goals
+}
+
+pub fn table(goals: &[Goal]) -> String {
+    let mut table = "| what | goal | measured |\n| --- | ---: | ---: |\n".to_owned();
+    for Goal { what, goal, measured, reached } in goals {
+        let missed = if *reached == Some(false) { "; **not reached**" } else { "" };
+        let _ = writeln!(table, "| {what} | {goal} | {measured}{missed} |");
+    }
+    table
+}
+
+impl Goal {
+    pub fn json(&self) -> Value {
+        json!({"what": self.what, "goal": self.goal, "measured": self.measured, "reached": self.reached})
+    }
+
+    fn at_most(what: &str, most: f64, measured: f64) -> Self {
+        Self {
+            what: what.to_owned(),
+            goal: format!("<= {most:.2}"),
+            measured: format!("{measured:.2}"),
+            reached: Some(measured <= most),
+        }
+    }
+}
+
+/// The disk is measured in two ways, since which of them the ledger's own syncs resemble is the file system's matter.
+fn idle_request(measured: &Measured) -> Goal {
+    let beyond = measured.beyond_least_us(|baseline| baseline.sync);
+    let beyond_in_place = measured.beyond_least_us(|baseline| baseline.sync_in_place);
+    Goal {
+        what: "idle daemon, p50 beyond multiplication, hash and one fdatasync".to_owned(),
+        goal: "<= 120 us".to_owned(),
+        measured: format!("{beyond:.0} us; {beyond_in_place:.0} us beyond a sync in place"),
+        reached: Some(beyond <= 120.0),
+    }
+}
+
+fn slow_syncs(keys: u64, slow: &SlowDisk) -> Goal {
+    let ms = |duration: Duration| format!("{:.1} ms", milliseconds(duration));
+    Goal {
+        what: format!("{keys} votes at once, syncs delayed by {} ms", slow.delay_ms),
+        goal: format!("<= 15 ms + 1.15 x {} = {}", ms(slow.traced), ms(SlowDisk::allowed(slow.traced))),
+        measured: ms(slow.delayed),
+        reached: Some(slow.holds()),
+    }
+}
+
+fn block_behind_votes(measured: &Measured) -> Option<Goal> {
+    let block = |share| measured.latency_in_the_midst(share).map(microseconds);
+    Some(Goal {
+        what: format!("a block in the midst of votes over {} connections: p50, max", measured.connections),
+        goal: String::new(),
+        measured: format!(
+            "{:.1}, {:.1} ms; votes p50 {:.1}, p99 {:.1} ms",
+            block(0.5)? / 1e3,
+            block(1.0)? / 1e3,
+            milliseconds(measured.latency(0.5)),
+            milliseconds(measured.latency(0.99)),
+        ),
+        reached: None,
+    })
+}
+
+const DELAY_MS: u32 = 5;
+const SOAK: u64 = 1_000_000;
