@@ -17,6 +17,8 @@ pub mod bls;
 pub mod cli;
 pub mod duty;
 pub mod network;
+#[doc(hidden)]
+pub mod parts;
 pub mod primitives;
 
 mod api;
