@@ -77,6 +77,9 @@ impl Clients {
             answered: Cell::new(0),
             midst: Notify::new(),
         });
+        if shared.half == 0 {
+            shared.midst.notify_one();
+        }
         let local = LocalSet::new();
         let start = Instant::now();
         let busy: Vec<_> = self

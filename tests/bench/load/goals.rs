@@ -84,7 +84,7 @@ pub fn of(report: &Report) -> Vec<Goal> {
         what: format!("memory over {} signatures", soak.signatures()),
         goal: "does not grow".to_owned(),
         measured: format!("{} KiB", soak.growth_kib()),
-        reached: Some(soak.holds()),
+        reached: soak.holds(),
     }));
     goals
 }
@@ -125,12 +125,19 @@ fn idle_request(measured: &Measured) -> Goal {
     }
 }
 
+/// Each sync under strace costs more than a stop, and an undelayed daemon may make more of them. So the plain one's bound
+/// stands beside the goal's.
 fn slow_syncs(keys: u64, slow: &SlowDisk) -> Goal {
     let ms = |duration: Duration| format!("{:.1} ms", milliseconds(duration));
     Goal {
         what: format!("{keys} votes at once, syncs delayed by {} ms", slow.delay_ms),
         goal: format!("<= 15 ms + 1.15 x {} = {}", ms(slow.traced), ms(SlowDisk::allowed(slow.traced))),
-        measured: ms(slow.delayed),
+        measured: format!(
+            "{} ({} allowed beside {} without strace)",
+            ms(slow.delayed),
+            ms(SlowDisk::allowed(slow.plain)),
+            ms(slow.plain)
+        ),
         reached: Some(slow.holds()),
     }
 }

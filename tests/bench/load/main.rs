@@ -56,13 +56,13 @@ use workload::Workload;
 #[command(name = "slot")]
 pub struct Options {
     /// How many validator keys
-    #[arg(long, default_value_t = 1000)]
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
     /// How many connections, each with one request at a time
-    #[arg(long, default_value_t = 32)]
-    connections: usize,
+    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
+    connections: u16,
     /// How many slots; figures are medians over them
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..))]
     slots: u64,
     /// What is asked for in each slot
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = Workload::EVERY)]
@@ -72,7 +72,7 @@ pub struct Options {
     ledger: Vec<Ledger>,
     /// Also delay every sync of the ledger by this many milliseconds, with strace, and compare with none; CPU figures under
     /// strace mean nothing
-    #[arg(long, value_name = "MS")]
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     sync_delay: Option<u32>,
     /// Write the figures as JSON to this file as well
     #[arg(long, value_name = "FILE")]
@@ -81,7 +81,7 @@ pub struct Options {
     #[arg(long)]
     figures: bool,
     /// Instead: mixed slots until there are this many signatures, and what becomes of the memory (1000000 take minutes)
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     soak: Option<u64>,
     /// Instead: all that docs/performance.md has a goal for, beside the goal, --soak 1000000 included; some minutes. A goal
     /// that is not reached is no failure

@@ -126,6 +126,7 @@ impl SlowDisk {
         Duration::from_millis(15) + undelayed.mul_f64(1.15)
     }
 
+    /// Beside the undelayed daemon that pays for strace as well.
     pub fn holds(&self) -> bool {
         self.delayed <= Self::allowed(self.traced)
     }

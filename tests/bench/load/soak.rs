@@ -30,7 +30,7 @@ struct Sample {
 /// Mixed slots until there are so many signatures, or until half an hour is over.
 pub fn run(signatures: u64, variant: Variant, keys: &[Key], options: &Options) -> Soak {
     let (workload, validators) = (Workload::MixedSlot, Validators::of(keys));
-    let connections = workload.connections(options.connections, &validators);
+    let connections = workload.connections(options.connections.into(), &validators);
     process::make_room_for(connections + 1);
     let daemon = variant.start(keys, connections + 1);
     let Address::Unix(socket) = daemon.socket() else { panic!("the daemon listens on a Unix socket") };
@@ -68,11 +68,13 @@ impl Soak {
         last.resident_kib as i64 - first.resident_kib as i64
     }
 
-    /// Whether the daemon had signed all that was wanted and kept less than a byte of each signature: what remains is the
-    /// allocator's to and fro.
-    pub fn holds(&self) -> bool {
+    /// Whether the daemon kept less than a byte of each signature: what remains is the allocator's to and fro. None where
+    /// the soak cannot tell.
+    pub fn holds(&self) -> Option<bool> {
         let (first, last) = self.ends();
-        self.is_complete() && self.growth_kib() * 1024 < (last.signatures - first.signatures) as i64
+        let grown = self.growth_kib() * 1024;
+        let tells = first.signatures >= WARM && self.is_complete();
+        tells.then_some(grown < (last.signatures - first.signatures) as i64)
     }
 
     pub fn verdict(&self) -> String {
@@ -82,10 +84,11 @@ impl Soak {
             self.growth_kib(),
             first.signatures,
             last.signatures,
-            match (self.is_complete(), self.holds()) {
-                (false, _) => "stopped by the clock before all were signed",
-                (true, true) => "none, as it is less than a byte a signature",
-                (true, false) => "it grows",
+            match self.holds() {
+                Some(true) => "none, as it is less than a byte a signature",
+                Some(false) => "it grows",
+                None if self.is_complete() => "too few to tell, as pools and caches fill first",
+                None => "stopped by the clock before all were signed",
             },
         )
     }
@@ -151,13 +154,16 @@ impl std::fmt::Display for Sample {
     }
 }
 
-/// After the first 50,000, which fill pools and caches, and then at every tenth of the whole.
+/// When it is warm, and then at every tenth of the whole.
 fn marks(signatures: u64) -> Vec<u64> {
     let tenths = (1..=10).map(|tenth| signatures.max(10) / 10 * tenth);
-    let mut marks: Vec<_> = tenths.chain([50_000.min(signatures)]).collect();
+    let mut marks: Vec<_> = tenths.chain([WARM.min(signatures)]).collect();
     marks.sort_unstable();
     marks
 }
+
+/// So many signatures fill pools and caches.
+const WARM: u64 = 50_000;
 
 /// A soak ends by itself, however slow the machine is.
 const LONGEST: Duration = Duration::from_secs(1800);

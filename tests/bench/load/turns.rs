@@ -15,7 +15,7 @@ use crate::workload::{Validators, Workload};
 /// Runs a workload on a daemon of each variant: one slot to warm up and then those that count.
 pub fn run(workload: Workload, variants: &[Variant], keys: &[Key], options: &Options) -> Vec<Measured> {
     let validators = Validators::of(keys);
-    let connections = workload.connections(options.connections, &validators);
+    let connections = workload.connections(options.connections.into(), &validators);
     // All of ours are open at one time.
     process::make_room_for((connections + 1) * variants.len());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
