@@ -137,7 +137,7 @@ fn network() -> Network {
 }
 
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_current_thread().build().unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }
 
 const CLIENT: &str = "lodestar 1.39.1";
