@@ -82,6 +82,7 @@ impl Daemon {
             custody::start(&settings.keys, &settings.ledger.state_dir, opened.stored, &ledger, &notifier)
                 .await?,
         );
+        let workers = Workers::start(ledger.hurry()).map_err(Error::Workers)?;
         let permits = Permits { refuse_raw_roots: settings.raw_roots == RawRoots::Refuse };
         let signer = Arc::new(Signer {
             network,
@@ -89,7 +90,7 @@ impl Daemon {
             custody,
             permits,
             hashes: Arc::new(HashCache::new()),
-            workers: Workers::start().map_err(Error::Workers)?,
+            workers,
             last_duty: LastDuty::default(),
         });
 
@@ -227,7 +228,7 @@ pub(crate) fn terminated() -> Result<impl Future<Output = ()>, Error> {
 fn probes(signer: &Signer) -> [Probe<'_>; 2] {
     [
         Probe::new("signing", || async {
-            match signer.workers.run(Priority::Block, bls::self_test).await {
+            match signer.workers.run(Priority::Block, |_| bls::self_test()).await {
                 Ok(tested) => tested.map_err(io::Error::other),
                 Err(gone) => Err(io::Error::other(gone)),
             }

@@ -60,12 +60,15 @@ impl Priority {
 }
 
 impl Workers {
-    /// Starts one thread for each core that this process may use.
-    pub(crate) fn start() -> io::Result<Self> {
-        Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN))
+    /// Starts one thread for each core that this process may use. A thread calls `at_rest` when it has found nothing
+    /// to do.
+    pub(crate) fn start(at_rest: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+        Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), at_rest)
     }
 
     /// Queues `work` at once; the future is its result. Dropped before the work has begun, the work is not done.
+    ///
+    /// The work is told what waits behind it.
     ///
     /// # Errors
     /// The work panicked, or the workers were dropped.
@@ -76,16 +79,16 @@ impl Workers {
     ) -> impl Future<Output = Result<T, Gone>> + Send + use<T, W>
     where
         T: Send + 'static,
-        W: FnOnce() -> T + Send + 'static,
+        W: FnOnce(Behind) -> T + Send + 'static,
     {
         let (answer, result) = oneshot::channel();
         self.shared.add(
             priority,
-            Box::new(move || {
+            Box::new(move |behind| {
                 if answer.is_closed() {
                     return None;
                 }
-                let outcome = work();
+                let outcome = work(behind);
                 // Whoever has gone meanwhile misses nothing.
                 Some(Box::new(move || drop(answer.send(outcome))) as HandOver)
             }),
@@ -93,8 +96,9 @@ impl Workers {
         async { result.await.map_err(|_| Gone) }
     }
 
-    fn with_threads(threads: NonZeroUsize) -> io::Result<Self> {
-        let mut workers = Self { shared: Arc::new(Shared::default()), threads: Vec::new() };
+    fn with_threads(threads: NonZeroUsize, at_rest: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
+        let shared = Shared { queue: Mutex::default(), added: Condvar::new(), at_rest: Box::new(at_rest) };
+        let mut workers = Self { shared: Arc::new(shared), threads: Vec::new() };
         for _ in 0..threads.get() {
             let shared = Arc::clone(&workers.shared);
             let thread = thread::Builder::new().name("signing".to_owned()).spawn(move || shared.work())?;
@@ -114,15 +118,22 @@ impl Drop for Workers {
     }
 }
 
+/// What waits for a core while some work is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Behind {
+    Nothing,
+    MoreWork,
+}
+
 /// Work that was begun has no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signing threads have ended")]
 pub(crate) struct Gone;
 
-#[derive(Default)]
 struct Shared {
     queue: Mutex<Queue>,
     added: Condvar,
+    at_rest: Box<dyn Fn() + Send + Sync>,
 }
 
 #[derive(Default)]
@@ -136,7 +147,7 @@ struct Queue {
 }
 
 /// Does the work; nothing comes of it if nobody waits for it any more.
-type Work = Box<dyn FnOnce() -> Option<HandOver> + Send>;
+type Work = Box<dyn FnOnce(Behind) -> Option<HandOver> + Send>;
 
 /// Gives a result to whoever waits for it.
 type HandOver = Box<dyn FnOnce()>;
@@ -160,33 +171,34 @@ impl Shared {
     fn work(&self) {
         let mut finished = Vec::with_capacity(TOGETHER);
         loop {
-            let Some((priority, work)) = self.try_next().or_else(|| {
+            let Some(Taken { priority, work, behind }) = self.try_next().or_else(|| {
                 hand_over(&mut finished);
+                (self.at_rest)();
                 self.next()
             }) else {
                 return;
             };
-            finished.extend(work());
+            finished.extend(work(behind));
             if priority == Priority::Block || finished.len() >= TOGETHER {
                 hand_over(&mut finished);
             }
         }
     }
 
-    fn try_next(&self) -> Option<(Priority, Work)> {
+    fn try_next(&self) -> Option<Taken> {
         let mut queue = self.queue();
         if queue.closed { None } else { queue.take() }
     }
 
     /// Waits for work; `None` when there will be no more.
-    fn next(&self) -> Option<(Priority, Work)> {
+    fn next(&self) -> Option<Taken> {
         let mut queue = self.queue();
         loop {
             if queue.closed {
                 return None;
             }
-            if let Some(work) = queue.take() {
-                return Some(work);
+            if let Some(taken) = queue.take() {
+                return Some(taken);
             }
             queue.idle = queue.idle.saturating_add(1);
             queue = self.added.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -213,14 +225,24 @@ impl Shared {
     }
 }
 
+/// Work taken from the queue.
+struct Taken {
+    priority: Priority,
+    work: Work,
+    behind: Behind,
+}
+
 impl Queue {
-    fn take(&mut self) -> Option<(Priority, Work)> {
+    fn take(&mut self) -> Option<Taken> {
         let queues = [
             (Priority::Block, &mut self.blocks),
             (Priority::Vote, &mut self.votes),
             (Priority::Other, &mut self.others),
         ];
-        queues.into_iter().find_map(|(priority, queue)| Some((priority, queue.pop_front()?)))
+        let (priority, work) =
+            queues.into_iter().find_map(|(priority, queue)| Some((priority, queue.pop_front()?)))?;
+        let is_empty = self.blocks.is_empty() && self.votes.is_empty() && self.others.is_empty();
+        Some(Taken { priority, work, behind: if is_empty { Behind::Nothing } else { Behind::MoreWork } })
     }
 }
 
@@ -247,7 +269,7 @@ mod tests {
     #[test]
     fn all_threads_share_the_work_and_every_result_comes_back() {
         let workers = workers(4);
-        let results: Vec<_> = (0..500_u32).map(|i| workers.run(Priority::Vote, move || i * 2)).collect();
+        let results: Vec<_> = (0..500_u32).map(|i| workers.run(Priority::Vote, move |_| i * 2)).collect();
         for (i, result) in (0..).zip(results) {
             assert_eq!(wait(result), Ok(i * 2));
         }
@@ -265,7 +287,7 @@ mod tests {
         ]
         .map(|(priority, name)| {
             let order = order.clone();
-            workers.run(priority, move || order.send(name).unwrap())
+            workers.run(priority, move |_| order.send(name).unwrap())
         });
         gate.send(()).unwrap();
         for result in waiting {
@@ -280,7 +302,7 @@ mod tests {
         let begun = Arc::new(AtomicUsize::new(0));
         let count = || {
             let begun = Arc::clone(&begun);
-            workers.run(Priority::Vote, move || begun.fetch_add(1, Ordering::Relaxed))
+            workers.run(Priority::Vote, move |_| begun.fetch_add(1, Ordering::Relaxed))
         };
         let (wanted, unwanted) = (count(), count());
         drop(unwanted);
@@ -294,7 +316,7 @@ mod tests {
     #[test]
     fn who_waits_when_the_workers_go_is_told() {
         let (workers, gate) = occupied();
-        let never = workers.run(Priority::Vote, || ());
+        let never = workers.run(Priority::Vote, |_| ());
         let closing = thread::spawn(move || drop(workers));
         assert_eq!(wait(never), Err(Gone));
         gate.send(()).unwrap();
@@ -304,8 +326,8 @@ mod tests {
     /// One thread, busy until the sender is used.
     fn occupied() -> (Workers, mpsc::Sender<()>) {
         let (workers, (gate, opened), (begun, is_begun)) = (workers(1), mpsc::channel(), mpsc::channel());
-        drop(workers.run(Priority::Block, || ())); // wakes nobody up for nothing
-        let occupied = workers.run(Priority::Block, move || {
+        drop(workers.run(Priority::Block, |_| ())); // wakes nobody up for nothing
+        let occupied = workers.run(Priority::Block, move |_| {
             begun.send(()).unwrap();
             opened.recv().unwrap();
         });
@@ -315,7 +337,7 @@ mod tests {
     }
 
     fn workers(threads: usize) -> Workers {
-        Workers::with_threads(NonZeroUsize::new(threads).unwrap()).unwrap()
+        Workers::with_threads(NonZeroUsize::new(threads).unwrap(), || ()).unwrap()
     }
 
     fn wait<T>(future: impl Future<Output = T>) -> T {

@@ -21,10 +21,10 @@ use crate::bls::HashCache;
 use crate::custody::Custody;
 use crate::duty::{Duty, Kind};
 use crate::http::caller::Caller;
-use crate::ledger::Ledger;
+use crate::ledger::{Haste, Ledger};
 use crate::network::Network;
 use crate::permit::Permits;
-use crate::workers::Workers;
+use crate::workers::{Behind, Priority, Workers};
 
 /// What the endpoints work on: made once by the daemon and shared by all requests. No key has to wait for another's lock.
 pub(crate) struct Signer {
@@ -47,6 +47,14 @@ impl Signer {
             Kind::RawRoot => tracing::info!(%caller, %public_key, %signing_root, "signed a raw root"),
             kind => tracing::debug!(%caller, %public_key, %kind, %signing_root, "signed"),
         }
+    }
+}
+
+/// How soon a record is needed whose signature is begun.
+fn haste(priority: Priority, behind: Behind) -> Haste {
+    match (priority, behind) {
+        (Priority::Block, _) | (_, Behind::Nothing) => Haste::Now,
+        (Priority::Vote | Priority::Other, Behind::MoreWork) => Haste::Soon,
     }
 }
 

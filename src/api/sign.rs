@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hyper::HeaderMap;
 use serde::Serialize;
 
-use super::Signer;
+use super::{Signer, haste};
 use crate::bls::PublicKey;
 use crate::duty::Duty;
 use crate::http::answer::Answer;
@@ -43,11 +43,12 @@ pub(crate) async fn sign(
     // The record goes to the disk while its signature is computed; only the release must wait for it. Until a core is
     // free there is no hurry, and more records will share the sync.
     let (hashes, signing_root) = (Arc::clone(&signer.hashes), duty.signing_root());
-    let presign = move || {
-        judged.begin_to_record();
+    let priority = Priority::of(duty.kind());
+    let presign = move |behind| {
+        judged.begin_to_record(haste(priority, behind));
         (key.presign(&hashes.hashed(&signing_root), &judged), judged)
     };
-    let (held, judged) = signer.workers.run(Priority::of(duty.kind()), presign).await?;
+    let (held, judged) = signer.workers.run(priority, presign).await?;
     let cleared = judged.cleared().await?;
     let signature = held.release(cleared)?;
 

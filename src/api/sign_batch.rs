@@ -10,7 +10,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
-use super::{Signer, beside_others};
+use super::{Signer, beside_others, haste};
 use crate::bls::{PublicKey, Signature};
 use crate::duty::Duty;
 use crate::http::answer::Answer;
@@ -98,8 +98,9 @@ fn presign(
     share: Vec<Assignment>,
 ) -> impl Future<Output = Result<Vec<Held>, Gone>> + Send + use<> {
     let (hashes, signing_root) = (Arc::clone(&signer.hashes), duty.signing_root());
-    signer.workers.run(Priority::of(duty.kind()), move || {
-        share.iter().for_each(|assignment| assignment.judged.begin_to_record());
+    let priority = Priority::of(duty.kind());
+    signer.workers.run(priority, move |behind| {
+        share.iter().for_each(|assignment| assignment.judged.begin_to_record(haste(priority, behind)));
         let hashed = hashes.hashed(&signing_root);
         share
             .into_iter()

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::book::Request;
-use super::line::{Deadline, Line};
+use super::line::{Deadline, Haste, Line};
 use super::page::Record;
 use super::rules::Refusal;
 use super::store::StoreError;
@@ -39,10 +39,10 @@ impl Judged {
         Self { pending: Some(Pending { record, line, deadline }), ..Self::unrecorded(request) }
     }
 
-    /// Begins to record, if that has not begun: call it when the signature is begun, so that both run at a time.
-    pub(crate) fn begin_to_record(&self) {
+    /// Has the record made, if that has not begun: call it when the signature is begun, so that both run at a time.
+    pub(crate) fn begin_to_record(&self, haste: Haste) {
         if let Some(Pending { record, line, .. }) = &self.pending {
-            line.hasten(record);
+            line.hasten(record, haste);
         }
     }
 

@@ -71,7 +71,7 @@ impl Desk {
         Some(Reply { answered, line: Arc::clone(&self.line), _place: place })
     }
 
-    pub(super) fn line(&self) -> &Line {
+    pub(super) fn line(&self) -> &Arc<Line> {
         &self.line
     }
 
@@ -101,6 +101,9 @@ impl Desk {
         match book.judge(request, self.raw_roots, horizon) {
             Ok(None) => Verdict::Allowed(Judged::unrecorded(request)),
             Ok(Some(record)) => {
+                if !record.is_underway() {
+                    self.line.note_waiting();
+                }
                 Verdict::Allowed(Judged::recorded(request, record, Arc::clone(&self.line), deadline))
             }
             Err(refusal) => Verdict::Refused(refusal),

@@ -1,6 +1,6 @@
 //! What connects those who wait for the disk with the one thread that writes to it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -15,7 +15,7 @@ use super::store::StoreError;
 /// What the writer is asked to do.
 pub(super) enum Task {
     /// Put all that has changed on the disk: somebody needs it there.
-    Save,
+    Save(Haste),
     /// Administration.
     Order(Order),
     /// Answer when everything asked before is done: a sign of life.
@@ -24,12 +24,24 @@ pub(super) enum Task {
     Close,
 }
 
+/// How urgently a record is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Haste {
+    /// Within a few milliseconds, or when there are enough to share a sync: there is other work meanwhile, which the sync
+    /// would take its time from.
+    Soon,
+    /// At once.
+    Now,
+}
+
 /// The callers' end of the line.
 #[derive(Debug)]
 pub(super) struct Line {
     tasks: mpsc::Sender<Task>,
-    /// Whether a `Save` is among the tasks.
-    asked: AtomicBool,
+    /// The most urgent `Save` among the tasks: 0 for none, or as [`Haste::level`] has it.
+    asked: AtomicU8,
+    /// So many records wait for the next commit.
+    waiting: AtomicUsize,
     commits: watch::Receiver<Commits>,
     broken: watch::Receiver<Option<Arc<StoreError>>>,
 }
@@ -53,7 +65,8 @@ impl Line {
         let (tasks, tasks_end) = mpsc::channel();
         let (commits_end, commits) = watch::channel(Commits::default());
         let (broken_end, broken) = watch::channel(None);
-        let line = Arc::new(Self { tasks, asked: AtomicBool::new(false), commits, broken });
+        let line =
+            Arc::new(Self { tasks, asked: AtomicU8::new(0), waiting: AtomicUsize::new(0), commits, broken });
         (line, FarEnd { tasks: tasks_end, commits: commits_end, broken: broken_end })
     }
 
@@ -62,17 +75,30 @@ impl Line {
         drop(self.tasks.send(task));
     }
 
-    /// Asks for a commit, if none is asked for.
-    pub(super) fn ask_to_save(&self) {
+    /// Asks for a commit, if none is asked for that urgently.
+    fn ask_to_save(&self, haste: Haste) {
         // What was listed before this is seen by the writer after its `begin_to_save`: both are read-modify-writes.
-        if !self.asked.swap(true, Ordering::AcqRel) {
-            self.send(Task::Save);
+        if self.asked.fetch_max(haste.level(), Ordering::AcqRel) < haste.level() {
+            self.send(Task::Save(haste));
         }
     }
 
     /// The writer's side of it: from now on a new commit has to be asked for.
     pub(super) fn begin_to_save(&self) {
-        self.asked.swap(false, Ordering::AcqRel);
+        self.asked.swap(0, Ordering::AcqRel);
+        self.waiting.store(0, Ordering::Relaxed);
+    }
+
+    /// One more record waits for the next commit.
+    pub(super) fn note_waiting(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was wanted soon is wanted now: there is nothing else to do.
+    pub(super) fn hurry(&self) {
+        if self.asked.load(Ordering::Acquire) == Haste::Soon.level() {
+            self.ask_to_save(Haste::Now);
+        }
     }
 
     /// The cause, if the ledger is broken.
@@ -96,7 +122,7 @@ impl Line {
         if record.is_durable() {
             return Ok(());
         }
-        self.hasten(record);
+        self.hasten(record, Haste::Soon);
         let mut commits = self.commits.clone();
         let ended = commits.wait_for(|_| record.is_durable() || self.broken.borrow().is_some());
         match deadline.limit(ended).await? {
@@ -106,9 +132,10 @@ impl Line {
     }
 
     /// Sees to it that the record's commit begins.
-    pub(super) fn hasten(&self, record: &Record) {
+    pub(super) fn hasten(&self, record: &Record, haste: Haste) {
         if !record.is_underway() {
-            self.ask_to_save();
+            let are_enough = self.waiting.load(Ordering::Relaxed) >= ENOUGH;
+            self.ask_to_save(if are_enough { Haste::Now } else { haste });
         }
     }
 
@@ -121,6 +148,15 @@ impl Line {
         let mut commits = self.commits.clone();
         // A line that has ended is for whoever looks next to find.
         drop(commits.wait_for(|commits| !commits.is_stalled()).await);
+    }
+}
+
+impl Haste {
+    fn level(self) -> u8 {
+        match self {
+            Self::Soon => 1,
+            Self::Now => 2,
+        }
     }
 }
 
@@ -151,6 +187,9 @@ impl Deadline {
             .map_err(|_| Fault::WaitedTooLong { waited: arrived.elapsed(), limit })
     }
 }
+
+/// So many records are worth a sync. It takes about as much of a core as a signature; what more would save is little.
+const ENOUGH: usize = 8;
 
 /// A commit takes a few milliseconds on a slow disk. One that takes longer may never end; what is judged meanwhile would
 /// be on record without a signature.

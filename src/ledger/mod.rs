@@ -32,6 +32,7 @@ pub(crate) use self::book::{HighWatermark, RawRoots};
 pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
 pub(crate) use self::horizon::GenesisClock;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
+pub(crate) use self::line::Haste;
 pub(crate) use self::orders::{
     Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, KeyStatus, ResealRefusal, Selection,
     Status,
@@ -123,6 +124,12 @@ impl Ledger {
             Some(desk) => desk.send(Task::Ping).ok_or(Fault::QueueFull)?.wait().await,
             None => Ok(()),
         }
+    }
+
+    /// What to call when a core has nothing to do: records that were wanted soon are made at once then.
+    pub(crate) fn hurry(&self) -> impl Fn() + Send + Sync + 'static + use<> {
+        let line = self.desk.as_ref().map(|desk| Arc::clone(desk.line()));
+        move || line.iter().for_each(|line| line.hurry())
     }
 
     /// Whether slashing protection works.

@@ -6,7 +6,8 @@
 //!
 //! Nobody waits for the disk who need not: a request is judged in memory at once, its multiplication begins, and asks
 //! for the commit as it does. While a commit runs, further requests are judged, and what they change waits for the next
-//! one. So the more there is to do, the more share a sync, and no sync is waited for that could have run meanwhile.
+//! one. While more work waits for a core, the commit waits for more records, a little. So the more there is to do, the
+//! more share a sync, and no core waits for a sync that could have run meanwhile.
 
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
@@ -15,7 +16,7 @@ use tokio::sync::RwLock;
 
 use super::book::{Book, Change, Head};
 use super::clearance::Fault;
-use super::line::{FarEnd, Line, Task};
+use super::line::{FarEnd, Haste, Line, Task};
 use super::orders::{Office, Order};
 use super::page::Taken;
 use super::store::{SealedChange, Store, StoreError};
@@ -33,9 +34,15 @@ pub(super) struct Writer {
 impl Writer {
     /// Serves until it is told to close.
     pub(super) fn run(mut self) {
-        while let Some(task) = self.next() {
+        let mut next = None;
+        while let Some(task) = next.take().or_else(|| self.next()) {
             match task {
-                Task::Save => drop(self.save(&[])),
+                // Whoever waits for it is told by the commit.
+                Task::Save(Haste::Now) => drop(self.save(&[])),
+                Task::Save(Haste::Soon) => {
+                    next = self.gather();
+                    drop(self.save(&[]));
+                }
                 Task::Order(order) => self.carry_out(order),
                 Task::Ping(answer) => {
                     let saved = self.save(&[]);
@@ -70,6 +77,11 @@ impl Writer {
             }
         }
         self.far_end.tasks.recv().ok()
+    }
+
+    /// Gives others the time to add their records. What ends it early is done after the commit.
+    fn gather(&self) -> Option<Task> {
+        self.far_end.tasks.recv_timeout(SOON).ok()
     }
 
     fn tidy(&mut self) {
@@ -171,6 +183,9 @@ impl Batch {
         self.head.is_none() && self.pages.is_empty()
     }
 }
+
+/// How long records that are not needed at once wait for others.
+const SOON: Duration = Duration::from_millis(2);
 
 /// Nobody asks, if nobody has for this long.
 const QUIET: Duration = Duration::from_millis(200);

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use super::power_loss::scratch;
 use super::tape::Tape;
 use super::*;
+use crate::ledger::Haste;
 use crate::ledger::orders::Answer;
 
 #[test]
@@ -76,7 +77,7 @@ fn what_is_judged_while_a_commit_runs_is_in_the_next_one() {
             .into_iter()
             .map(|request| match wait(ledger.judge(&request)).unwrap() {
                 Verdict::Allowed(judged) => {
-                    judged.begin_to_record();
+                    judged.begin_to_record(Haste::Now);
                     judged
                 }
                 Verdict::Refused(refusal) => panic!("{refusal}"),
