@@ -60,8 +60,8 @@ impl Priority {
 }
 
 impl Workers {
-    /// Starts one thread for each core that this process may use. A thread calls `at_rest` when it has found nothing
-    /// to do.
+    /// Starts one thread for each core that this process may use. When all of them have found nothing to do, the last
+    /// calls `at_rest`.
     pub(crate) fn start(at_rest: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), at_rest)
     }
@@ -97,7 +97,8 @@ impl Workers {
     }
 
     fn with_threads(threads: NonZeroUsize, at_rest: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
-        let shared = Shared { queue: Mutex::default(), added: Condvar::new(), at_rest: Box::new(at_rest) };
+        let shared =
+            Shared { threads, queue: Mutex::default(), added: Condvar::new(), at_rest: Box::new(at_rest) };
         let mut workers = Self { shared: Arc::new(shared), threads: Vec::new() };
         for _ in 0..threads.get() {
             let shared = Arc::clone(&workers.shared);
@@ -131,6 +132,7 @@ pub(crate) enum Behind {
 pub(crate) struct Gone;
 
 struct Shared {
+    threads: NonZeroUsize,
     queue: Mutex<Queue>,
     added: Condvar,
     at_rest: Box<dyn Fn() + Send + Sync>,
@@ -173,7 +175,6 @@ impl Shared {
         loop {
             let Some(Taken { priority, work, behind }) = self.try_next().or_else(|| {
                 hand_over(&mut finished);
-                (self.at_rest)();
                 self.next()
             }) else {
                 return;
@@ -193,12 +194,20 @@ impl Shared {
     /// Waits for work; `None` when there will be no more.
     fn next(&self) -> Option<Taken> {
         let mut queue = self.queue();
+        let mut has_told = false;
         loop {
             if queue.closed {
                 return None;
             }
             if let Some(taken) = queue.take() {
                 return Some(taken);
+            }
+            if !has_told && queue.idle.saturating_add(1) == self.threads.get() {
+                drop(queue);
+                (self.at_rest)();
+                has_told = true;
+                queue = self.queue();
+                continue;
             }
             queue.idle = queue.idle.saturating_add(1);
             queue = self.added.wait(queue).unwrap_or_else(PoisonError::into_inner);

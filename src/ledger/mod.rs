@@ -68,9 +68,12 @@ pub(crate) struct Settings {
     /// A request that has waited longer is a fault. While a commit takes unduly long nothing is judged, so that what
     /// waits for it is not recorded.
     pub(crate) longest_wait: Duration,
-    /// The write-ahead log is moved into the database when it is longer than this (in bytes) and nobody asks for a
-    /// while; when it is four times as long, at once.
+    /// The write-ahead log is moved into the database and emptied when it is longer than this (in bytes).
     pub(crate) log_limit: u64,
+    /// It is moved and written over from its beginning when it has so many commits and nobody asks for a while.
+    pub(crate) log_commits: usize,
+    /// How long that while is.
+    pub(crate) quiet: Duration,
 }
 
 impl Settings {
@@ -84,7 +87,9 @@ impl Settings {
             clock: None,
             queue: 8_192,
             longest_wait: Duration::from_secs(4),
-            log_limit: 1 << 20,
+            log_limit: 4 << 20,
+            log_commits: 100,
+            quiet: Duration::from_millis(200),
         }
     }
 }
@@ -126,7 +131,7 @@ impl Ledger {
         }
     }
 
-    /// What to call when a core has nothing to do: records that were wanted soon are made at once then.
+    /// What to call when the cores have nothing to do: records that were wanted soon are made at once then.
     pub(crate) fn hurry(&self) -> impl Fn() + Send + Sync + 'static + use<> {
         let line = self.desk.as_ref().map(|desk| Arc::clone(desk.line()));
         move || line.iter().for_each(|line| line.hurry())
@@ -184,6 +189,8 @@ impl Ledger {
             line: Arc::clone(&line),
             far_end,
             log_limit: settings.log_limit,
+            log_commits: settings.log_commits,
+            quiet: settings.quiet,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())

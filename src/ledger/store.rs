@@ -46,6 +46,8 @@ pub(crate) enum Missing {
 pub(super) struct Store {
     connection: Connection,
     files: Files,
+    /// Since the log was last moved into the database.
+    commits: usize,
     /// Held as long as the file is open, and before anything in the directory is touched.
     _lock: Lock,
 }
@@ -79,10 +81,10 @@ impl Store {
             return Err(OpenError::ReadOnly { path });
         }
         schema::check(&connection, &path)?;
-        checkpoint(&connection).map_err(sqlite)?;
+        checkpoint(&connection, Log::Truncate).map_err(sqlite)?;
         let (head, entries) = (rows::read_head(&connection, &path)?, rows::read_entries(&connection, &path)?);
         let files = Files::watch(&path)?;
-        Ok((Self { connection, files, _lock: lock }, head, entries))
+        Ok((Self { connection, files, commits: 0, _lock: lock }, head, entries))
     }
 
     /// Writes what has changed, entries with their positions, and changes to the kept keystores, in one transaction with
@@ -104,6 +106,7 @@ impl Store {
         rows::write_entries(&transaction, entries).map_err(StoreError::write)?;
         sealed::apply(&transaction, sealed).map_err(StoreError::write)?;
         transaction.commit().map_err(StoreError::write)?;
+        self.commits = self.commits.saturating_add(1);
         // Checked again after the fsync: what was synced has to be the file that a restart will read.
         self.files.note()
     }
@@ -127,10 +130,26 @@ impl Store {
         self.files.log_length()
     }
 
+    /// How many commits the log has that are not in the database.
+    pub(super) fn commits_in_log(&self) -> usize {
+        self.commits
+    }
+
+    /// Moves the log into the database, so that the next commit is written over its beginning. A sync of bytes that
+    /// replace others costs half of one that makes the file longer.
+    pub(super) fn restart_log(&mut self) -> Result<(), StoreError> {
+        self.move_log(Log::Restart)
+    }
+
     /// Moves the log into the database and empties it, so that what was deleted does not live on in the log.
     pub(super) fn empty_log(&mut self) -> Result<(), StoreError> {
+        self.move_log(Log::Truncate)
+    }
+
+    fn move_log(&mut self, then: Log) -> Result<(), StoreError> {
         self.files.check()?;
-        checkpoint(&self.connection).map_err(StoreError::write)?;
+        checkpoint(&self.connection, then).map_err(StoreError::write)?;
+        self.commits = 0;
         self.files.note()
     }
 
@@ -257,9 +276,21 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
     connection.execute_batch("PRAGMA wal_autocheckpoint = 0")
 }
 
+/// What becomes of the log when it is in the database.
+#[derive(Clone, Copy)]
+enum Log {
+    /// It keeps its length and is written over from its beginning.
+    Restart,
+    Truncate,
+}
+
 /// Moves all of the log into the database, with fsync before and after. An incomplete one is an error.
-fn checkpoint(connection: &Connection) -> rusqlite::Result<()> {
-    if answer::<i64>(connection, "PRAGMA wal_checkpoint(TRUNCATE)")? != 0 {
+fn checkpoint(connection: &Connection, then: Log) -> rusqlite::Result<()> {
+    let pragma = match then {
+        Log::Restart => "PRAGMA wal_checkpoint(RESTART)",
+        Log::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+    };
+    if answer::<i64>(connection, pragma)? != 0 {
         return Err(failure(rusqlite::ffi::SQLITE_BUSY, "the log could not be moved into the database"));
     }
     Ok(())

@@ -29,6 +29,8 @@ pub(super) struct Writer {
     pub(super) line: Arc<Line>,
     pub(super) far_end: FarEnd,
     pub(super) log_limit: u64,
+    pub(super) log_commits: usize,
+    pub(super) quiet: Duration,
 }
 
 impl Writer {
@@ -51,8 +53,8 @@ impl Writer {
                 }
                 Task::Close => break,
             }
-            if self.store.log_length() > self.log_limit.saturating_mul(URGENT) {
-                self.tidy();
+            if self.store.log_length() > self.log_limit {
+                self.tidy(Store::empty_log);
             }
         }
         if self.save(&[]).is_err() {
@@ -66,13 +68,12 @@ impl Writer {
         }
     }
 
-    /// Waits for something to do. Emptying the log costs several syncs, so that is left for a moment in which nobody
-    /// asks.
+    /// Waits for something to do. Moving the log costs several syncs, so that is left for a moment in which nobody asks.
     fn next(&mut self) -> Option<Task> {
-        if self.store.log_length() > self.log_limit {
-            match self.far_end.tasks.recv_timeout(QUIET) {
+        if self.store.commits_in_log() >= self.log_commits {
+            match self.far_end.tasks.recv_timeout(self.quiet) {
                 Ok(task) => return Some(task),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.tidy(),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.tidy(Store::restart_log),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
             }
         }
@@ -84,11 +85,11 @@ impl Writer {
         self.far_end.tasks.recv_timeout(SOON).ok()
     }
 
-    fn tidy(&mut self) {
+    fn tidy(&mut self, tidy: impl Fn(&mut Store) -> Result<(), StoreError>) {
         if self.line.cause().is_none() {
-            let emptied = self.store.empty_log();
+            let tidied = tidy(&mut self.store);
             // Whoever comes next is told.
-            drop(self.note(emptied));
+            drop(self.note(tidied));
         }
     }
 
@@ -186,9 +187,3 @@ impl Batch {
 
 /// How long records that are not needed at once wait for others.
 const SOON: Duration = Duration::from_millis(2);
-
-/// Nobody asks, if nobody has for this long.
-const QUIET: Duration = Duration::from_millis(200);
-
-/// A log that is so many times longer than its limit is emptied even while others wait.
-const URGENT: u64 = 4;

@@ -40,13 +40,15 @@ fn adds_to(database: &[u8], frames: &[u8]) -> bool {
         size => usize::from(size),
     };
     let frame_length = FRAME_HEADER.saturating_add(page_size);
-    let (mut open, mut newest) = (Vec::new(), BTreeMap::new());
     let frames = frames.chunks_exact(frame_length);
-    for (before, frame) in frames.clone().zip(frames.skip(1)).filter(|(before, frame)| follows(before, frame))
-    {
-        if salt(before) != salt(frame) {
-            open.clear();
-        }
+    let intact = frames.clone().zip(frames.skip(1)).filter(|(before, frame)| follows(before, frame));
+    // A log is written over from its beginning only when all of it is in the database, so of several logs whose frames
+    // are left in the file only the last counts. The first half of the salt is its number.
+    let Some(last) = intact.clone().filter_map(|(_, frame)| salt(frame).0).reduce(later) else {
+        return false;
+    };
+    let (mut open, mut newest) = (Vec::new(), BTreeMap::new());
+    for (_, frame) in intact.filter(|(_, frame)| salt(frame).0 == Some(last)) {
         open.push((word(frame, 0), frame.get(FRAME_HEADER..)));
         if is_commit(frame) {
             newest.extend(open.drain(..));
@@ -58,6 +60,11 @@ fn adds_to(database: &[u8], frames: &[u8]) -> bool {
         let end = start.and_then(|start| start.checked_add(page_size));
         start.zip(end).and_then(|(start, end)| database.get(start..end)) != page
     })
+}
+
+/// Of two logs' numbers that of the later one; they begin anywhere and wrap around.
+fn later(one: u32, other: u32) -> u32 {
+    if other.wrapping_sub(one) <= u32::MAX / 2 { other } else { one }
 }
 
 /// Whether a frame's checksum continues the one before, so that it is no garbage.

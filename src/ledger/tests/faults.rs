@@ -3,7 +3,7 @@
 
 use rusqlite::ffi;
 
-use super::power_loss::{brief, scratch, small_log};
+use super::power_loss::{LOGS, brief, scratch};
 use super::promises::{Promises, live};
 use super::tape::{Event, Kind, Plan, Tape};
 use super::*;
@@ -46,11 +46,15 @@ fn memory_that_runs_out_breaks_no_promise() {
 
 /// Fails the first operation of its kind, then the second, and so on until a run comes through; says how many failed.
 fn fail_each(kind: Kind, code: i32) -> usize {
+    LOGS.into_iter().map(|log| fail_each_with(log, kind, code)).sum()
+}
+
+fn fail_each_with(log: fn(&Path) -> Settings, kind: Kind, code: i32) -> usize {
     for number in 1.. {
         let tape = Tape::new(Some(Plan { kind, number, code }));
         let place = format!("{kind:?} {number}");
         let directory = scratch();
-        run(directory.path(), tape, &place);
+        run(log(directory.path()), tape, &place);
         if !tape.has_failed() {
             println!("{} times {kind:?} failed with {code}, each in its turn", number - 1);
             return number - 1;
@@ -80,8 +84,8 @@ fn fail_each(kind: Kind, code: i32) -> usize {
 }
 
 /// One process's life, up to the fault.
-fn run(directory: &Path, tape: &Tape, place: &str) {
-    let ledger = match Ledger::open_on(small_log(directory), Some(tape.name())) {
+fn run(settings: Settings, tape: &Tape, place: &str) {
+    let ledger = match Ledger::open_on(settings, Some(tape.name())) {
         Ok(ledger) => ledger,
         Err(error) => {
             assert!(tape.has_failed(), "{place}: {error:?}");
