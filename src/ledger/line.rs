@@ -188,8 +188,8 @@ impl Deadline {
     }
 }
 
-/// So many records are worth a sync. It takes about as much of a core as a signature; what more would save is little.
-const ENOUGH: usize = 8;
+/// So many records are worth a sync. It takes as much of a core as a signature does, so more of them would save little.
+const ENOUGH: usize = 16;
 
 /// A commit takes a few milliseconds on a slow disk. One that takes longer may never end; what is judged meanwhile would
 /// be on record without a signature.

@@ -87,8 +87,8 @@ impl Settings {
             clock: None,
             queue: 8_192,
             longest_wait: Duration::from_secs(4),
-            log_limit: 4 << 20,
-            log_commits: 100,
+            log_limit: 2 << 20,
+            log_commits: 50,
             quiet: Duration::from_millis(200),
         }
     }
