@@ -145,6 +145,8 @@ struct Queue {
     others: VecDeque<Work>,
     /// Threads that wait for work: only they need to be woken.
     idle: usize,
+    /// Whether it was said that all are at rest, since work was taken last.
+    has_rested: bool,
     closed: bool,
 }
 
@@ -194,7 +196,6 @@ impl Shared {
     /// Waits for work; `None` when there will be no more.
     fn next(&self) -> Option<Taken> {
         let mut queue = self.queue();
-        let mut has_told = false;
         loop {
             if queue.closed {
                 return None;
@@ -202,10 +203,11 @@ impl Shared {
             if let Some(taken) = queue.take() {
                 return Some(taken);
             }
-            if !has_told && queue.idle.saturating_add(1) == self.threads.get() {
+            if !queue.has_rested && queue.idle.saturating_add(1) == self.threads.get() {
+                queue.has_rested = true;
                 drop(queue);
                 (self.at_rest)();
-                has_told = true;
+                // Others may have worked and come to rest meanwhile.
                 queue = self.queue();
                 continue;
             }
@@ -250,6 +252,7 @@ impl Queue {
         ];
         let (priority, work) =
             queues.into_iter().find_map(|(priority, queue)| Some((priority, queue.pop_front()?)))?;
+        self.has_rested = false;
         let is_empty = self.blocks.is_empty() && self.votes.is_empty() && self.others.is_empty();
         Some(Taken { priority, work, behind: if is_empty { Behind::Nothing } else { Behind::MoreWork } })
     }
@@ -303,6 +306,34 @@ mod tests {
             wait(result).unwrap();
         }
         assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["block", "vote 1", "vote 2", "other"]);
+    }
+
+    #[test]
+    fn a_block_is_handed_over_before_more_work_begins() {
+        let (workers, gate) = occupied();
+        let (go_on, stopped) = mpsc::channel::<()>();
+        let block = workers.run(Priority::Block, |behind| behind);
+        let vote = workers.run(Priority::Vote, move |behind| {
+            stopped.recv().unwrap();
+            behind
+        });
+        gate.send(()).unwrap();
+        // Would never come if it was kept for the vote's result.
+        assert_eq!(wait(block), Ok(Behind::MoreWork));
+        go_on.send(()).unwrap();
+        assert_eq!(wait(vote), Ok(Behind::Nothing));
+    }
+
+    #[test]
+    fn each_time_that_all_threads_come_to_rest_the_last_says_so() {
+        let (rest, rests) = mpsc::channel();
+        let at_rest = move || rest.send(()).unwrap_or_default();
+        let workers = Workers::with_threads(NonZeroUsize::new(3).unwrap(), at_rest).unwrap();
+        for _ in 0..100 {
+            let results: Vec<_> = (0..10).map(|i| workers.run(Priority::Vote, move |_| i)).collect();
+            assert!(results.into_iter().all(|result| wait(result).is_ok()));
+            rests.recv().unwrap();
+        }
     }
 
     #[test]
