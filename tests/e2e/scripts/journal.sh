@@ -10,7 +10,8 @@ operator import $keymanager
 client sign $signing
 
 step "status"
-eventually 10 sh -c 'systemctl status bls-signer.service | grep -q "Status: .*6 keys"'
+# It is told every ten seconds.
+eventually 30 sh -c 'systemctl status bls-signer.service | grep -q "Status: .*6 keys"'
 systemctl status bls-signer.service | grep Status:
 
 step "fields"
