@@ -17,6 +17,7 @@ mod desk;
 mod horizon;
 mod interchange;
 mod line;
+mod office;
 mod orders;
 mod page;
 mod rules;

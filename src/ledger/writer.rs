@@ -17,7 +17,8 @@ use tokio::sync::RwLock;
 use super::book::{Book, Change, Head};
 use super::clearance::Fault;
 use super::line::{FarEnd, Haste, Line, Task};
-use super::orders::{Office, Order};
+use super::office::Office;
+use super::orders::Order;
 use super::page::Taken;
 use super::store::{SealedChange, Store, StoreError};
 

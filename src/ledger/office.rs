@@ -1,0 +1,206 @@
+//! What the orders do, on the writer's thread: they change memory and say what else to write.
+
+use std::collections::{HashMap, HashSet};
+
+use super::book::{Book, Head};
+use super::interchange::{self, Interchange};
+use super::orders::{
+    Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, Imported, KeyStatus, Page, ResealRefusal,
+    Selection, Status,
+};
+use super::page::Entry;
+use super::rules::{SignedAttestation, SignedBlock, Watermark};
+use super::store::{SealedChange, SealedKeystore, Store, StoreError};
+use crate::bls::PublicKey;
+use crate::primitives::{Epoch, Root, Slot};
+
+/// What an order works on.
+pub(super) struct Office<'a> {
+    pub(super) book: &'a mut Book,
+    pub(super) store: &'a Store,
+    pub(super) sealed: Vec<SealedChange>,
+}
+
+impl Office<'_> {
+    pub(super) fn import(
+        &mut self,
+        interchange: Interchange,
+        keys: &Selection,
+    ) -> Result<Imported, ImportRefusal> {
+        self.check_chain(&interchange)?;
+        let mut imported = Imported::default();
+        let mut histories: Vec<_> =
+            interchange.histories.into_iter().filter(|(public_key, _)| keys.contains(public_key)).collect();
+        // The order of the rows is that of the keys, and not another one each time.
+        histories.sort_unstable_by_key(|(public_key, _)| *public_key);
+        for (public_key, history) in histories {
+            match history {
+                Ok(watermark) => {
+                    let entry = self.entry(public_key);
+                    self.merge(entry, watermark, interchange.genesis_validators_root);
+                    imported.merged = imported.merged.saturating_add(1);
+                }
+                Err(reason) => imported.failed.push((public_key, reason)),
+            }
+        }
+        imported.failed.sort();
+        Ok(imported)
+    }
+
+    pub(super) fn activate(
+        &mut self,
+        arrivals: Vec<Arrival>,
+        history: Option<Interchange>,
+    ) -> Result<Vec<Arrived>, ImportRefusal> {
+        if let Some(interchange) = &history {
+            self.check_chain(interchange)?;
+        }
+        Ok(arrivals.into_iter().map(|arrival| self.welcome(arrival, history.as_ref())).collect())
+    }
+
+    fn welcome(&mut self, arrival: Arrival, history: Option<&Interchange>) -> Arrived {
+        let Arrival { public_key, keystore } = arrival;
+        let before = self.entry(public_key);
+        let entry = Entry { deleted: false, ..before };
+        let theirs = history.and_then(|interchange| {
+            Some((interchange.histories.get(&public_key)?, interchange.genesis_validators_root))
+        });
+        match theirs {
+            Some((Err(reason), _)) => return Arrived::Unmergeable { reason: reason.clone() },
+            Some((Ok(watermark), chain)) => self.merge(entry, *watermark, chain),
+            None => self.book.put(entry),
+        }
+        if let Some(keystore) = keystore {
+            self.keep(keystore);
+        }
+        Arrived::Active { deleted_before: before.deleted }
+    }
+
+    pub(super) fn delete(&mut self, departures: &[Departure]) -> Result<Farewell, StoreError> {
+        let mut statuses = HashMap::<PublicKey, Departed>::new();
+        let mut keys = Vec::with_capacity(departures.len());
+        for Departure { public_key, active } in departures {
+            let known = self.book.entry(public_key);
+            let kept = match self.book.position(public_key) {
+                Some(position) => self.store.has_sealed_keystore(position)?,
+                None => false,
+            };
+            let status = if (*active || kept) && !statuses.contains_key(public_key) {
+                self.book.put(Entry { deleted: true, ..self.entry(*public_key) });
+                self.sealed.extend(self.book.position(public_key).map(SealedChange::Remove));
+                Departed::Deleted
+            } else if known.is_some_and(|entry| !entry.watermark.is_empty()) {
+                Departed::NotActive
+            } else {
+                Departed::NotFound
+            };
+            statuses.entry(*public_key).or_insert(status);
+            keys.push(status);
+        }
+        let interchange = self.export(|public_key| statuses.contains_key(public_key));
+        Ok(Farewell { keys, interchange })
+    }
+
+    pub(super) fn export(&self, selected: impl Fn(&PublicKey) -> bool) -> String {
+        let entries = self.book.entries();
+        let keys = entries.iter().filter(|entry| selected(&entry.public_key));
+        interchange::write(self.book.chain(), keys.map(|entry| (entry.public_key, entry.watermark)))
+    }
+
+    pub(super) fn raise(&mut self, slot: Option<Slot>, epoch: Option<Epoch>, keys: &Selection) -> usize {
+        let raised = Watermark {
+            block: slot.map(|slot| SignedBlock { slot, signing_root: None }),
+            attestation: epoch.map(|epoch| SignedAttestation {
+                source: epoch,
+                target: epoch,
+                signing_root: None,
+            }),
+        };
+        let keys = match keys {
+            Selection::All => {
+                self.book.entries().into_iter().map(|entry| entry.public_key).collect::<Vec<_>>()
+            }
+            Selection::Only(keys) => keys.iter().copied().collect(),
+        };
+        let mut changed = 0usize;
+        for public_key in keys {
+            let entry = self.entry(public_key);
+            let watermark = entry.watermark.merged(raised);
+            if watermark != entry.watermark {
+                self.book.put(Entry { watermark, ..entry });
+                changed = changed.saturating_add(1);
+            }
+        }
+        changed
+    }
+
+    pub(super) fn status(&self, keys: &Selection) -> Status {
+        let Head { chain, high_watermark } = self.book.head();
+        let entries = self.book.entries();
+        let keys = entries.iter().filter(|entry| keys.contains(&entry.public_key));
+        Status {
+            genesis_validators_root: chain,
+            high_watermark,
+            keys: keys
+                .map(|Entry { public_key, watermark, deleted }| KeyStatus {
+                    public_key: *public_key,
+                    watermark: *watermark,
+                    deleted: *deleted,
+                })
+                .collect(),
+        }
+    }
+
+    pub(super) fn keystores(&self, start: usize, limit: usize) -> Result<Page, StoreError> {
+        let found = self.store.sealed_keystores(start, limit)?;
+        let next = match found.last() {
+            Some((position, _)) if found.len() == limit => Some(position.saturating_add(1)),
+            Some(_) | None => None,
+        };
+        Ok(Page { keystores: found.into_iter().map(|(_, keystore)| keystore).collect(), next })
+    }
+
+    pub(super) fn reseal(
+        &mut self,
+        keystores: Vec<SealedKeystore>,
+    ) -> Result<Result<(), ResealRefusal>, StoreError> {
+        let kept = self.store.sealed_keystores(0, usize::MAX)?;
+        let imported = |keystore: &SealedKeystore| keystore.copy_of.is_none().then_some(keystore.public_key);
+        let kept = kept.iter().filter_map(|(_, keystore)| imported(keystore)).collect::<HashSet<_>>();
+        let given = keystores.iter().filter_map(imported).collect::<HashSet<_>>();
+        if kept != given {
+            return Ok(Err(ResealRefusal::Changed { kept: kept.len(), given: given.len() }));
+        }
+        self.sealed.push(SealedChange::RemoveAll);
+        keystores.into_iter().for_each(|keystore| self.keep(keystore));
+        Ok(Ok(()))
+    }
+
+    pub(super) fn keep(&mut self, keystore: SealedKeystore) {
+        let entry = self.entry(keystore.public_key);
+        self.book.put(entry);
+        let position = self.book.position(&keystore.public_key);
+        self.sealed.extend(position.map(|position| SealedChange::Put(position, keystore)));
+    }
+
+    fn merge(&mut self, entry: Entry, theirs: Watermark, chain: Root) {
+        self.book.put(Entry { watermark: entry.watermark.merged(theirs), ..entry });
+        if !theirs.is_empty() {
+            // It is no other chain than the pinned one, that was checked. A file without history pins nothing.
+            let _ = self.book.pin_chain(chain);
+        }
+    }
+
+    fn check_chain(&self, interchange: &Interchange) -> Result<(), ImportRefusal> {
+        let theirs = interchange.genesis_validators_root;
+        match self.book.chain() {
+            Some(pinned) if pinned != theirs => Err(ImportRefusal::OtherChain { theirs, pinned }),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// The key's entry, or the one that it would begin with.
+    fn entry(&self, public_key: PublicKey) -> Entry {
+        self.book.entry(&public_key).unwrap_or(Entry::new(public_key))
+    }
+}
