@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, mpsc};
 
 use super::horizon::Horizon;
-use super::page::{Entry, Page, Record};
+use super::page::{Entry, Page, Record, Standing};
 use super::rules::{Refusal, Ruling, Watermark, judge_attestation, judge_block};
 use crate::bls::PublicKey;
 use crate::duty::Claim;
@@ -153,10 +153,7 @@ impl Book {
             Some(Ruling::Repeat) => {}
             Some(Ruling::Record(watermark)) => {
                 self.pin(request.chain)?;
-                self.note_highest(&watermark);
-                if page.write(&mut standing, Entry { public_key, watermark, deleted: false }) {
-                    self.list(Change::Page(Arc::clone(&page)));
-                }
+                self.write(&page, &mut standing, Entry { public_key, watermark, deleted: false });
             }
         }
         Ok(Some(standing.record(&page)))
@@ -223,9 +220,8 @@ impl Book {
         }
         let page = self.page(&entry.public_key).unwrap_or_else(|| self.open(entry.public_key));
         let mut standing = page.lock();
-        self.note_highest(&entry.watermark);
-        if *standing.entry() != entry && page.write(&mut standing, entry) {
-            self.list(Change::Page(Arc::clone(&page)));
+        if *standing.entry() != entry {
+            self.write(&page, &mut standing, entry);
         }
     }
 
@@ -242,13 +238,20 @@ impl Book {
             return Arc::clone(page); // Another thread was faster.
         }
         let position = pages.all.len();
-        let page = Page::saved(position, Entry::new(public_key));
-        if page.write(&mut page.lock(), Entry::new(public_key)) {
-            self.list(Change::Page(Arc::clone(&page)));
-        }
+        let entry = Entry::new(public_key);
+        let page = Page::saved(position, entry);
+        self.write(&page, &mut page.lock(), entry);
         pages.all.push(Arc::clone(&page));
         pages.index.insert(public_key, position);
         page
+    }
+
+    /// Changes what a locked page says, and sees to it that the writer will find it.
+    fn write(&self, page: &Arc<Page>, standing: &mut Standing, entry: Entry) {
+        self.note_highest(&entry.watermark);
+        if page.write(standing, entry) {
+            self.list(Change::Page(Arc::clone(page)));
+        }
     }
 
     fn list(&self, change: Change) {
