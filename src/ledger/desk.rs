@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, Semaphore, oneshot};
 
@@ -21,7 +21,7 @@ pub(super) struct Desk {
     line: Arc<Line>,
     raw_roots: RawRoots,
     clock: Option<GenesisClock>,
-    longest_wait: std::time::Duration,
+    longest_wait: Duration,
     /// Places for those who wait, orders included.
     places: Arc<Semaphore>,
     /// There until the ledger is dropped.
@@ -60,15 +60,15 @@ impl Desk {
         Ok(self.verdict(&book, request, deadline))
     }
 
-    /// Hands an order or a ping to the writer, at once. `None`: too many wait.
+    /// Hands an order or a ping to the writer, at once.
     pub(super) fn send<T>(
         &self,
         task: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Task,
-    ) -> Option<Reply<T>> {
-        let place = Arc::clone(&self.places).try_acquire_owned().ok()?;
+    ) -> Result<Reply<T>, Fault> {
+        let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Fault::QueueFull)?;
         let (answer, answered) = oneshot::channel();
         self.line.send(task(answer));
-        Some(Reply { answered, line: Arc::clone(&self.line), _place: place })
+        Ok(Reply { answered, line: Arc::clone(&self.line), _place: place })
     }
 
     pub(super) fn line(&self) -> &Arc<Line> {

@@ -25,7 +25,7 @@ pub(super) enum Task {
 }
 
 /// How urgently a record is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) enum Haste {
     /// Within a few milliseconds, or when there are enough to share a sync: there is other work meanwhile, which the sync
     /// would take its time from.

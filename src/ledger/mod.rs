@@ -127,7 +127,7 @@ impl Ledger {
     /// Resolves when everything judged before is durable: a sign of life of the ledger's thread, for the watchdog.
     pub(crate) async fn ping(&self) -> Result<(), Fault> {
         match &self.desk {
-            Some(desk) => desk.send(Task::Ping).ok_or(Fault::QueueFull)?.wait().await,
+            Some(desk) => desk.send(Task::Ping)?.wait().await,
             None => Ok(()),
         }
     }

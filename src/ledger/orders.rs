@@ -6,10 +6,11 @@
 
 use std::collections::HashSet;
 
+use tokio::sync::oneshot;
+
 use super::Ledger;
 use super::book::HighWatermark;
 use super::clearance::Fault;
-use super::desk;
 use super::interchange::Interchange;
 use super::line::Task;
 use super::office::Office;
@@ -142,7 +143,7 @@ impl Ledger {
         interchange: Interchange,
         keys: Selection,
     ) -> impl Future<Output = Result<Result<Imported, ImportRefusal>, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.import(interchange, &keys))).wait()
+        self.order(move |office| Ok(office.import(interchange, &keys)))
     }
 
     /// Lets keys sign here, each with its history and its kept keystore, all in one transaction.
@@ -153,7 +154,7 @@ impl Ledger {
         arrivals: Vec<Arrival>,
         history: Option<Interchange>,
     ) -> impl Future<Output = Result<Result<Vec<Arrived>, ImportRefusal>, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.activate(arrivals, history))).wait()
+        self.order(move |office| Ok(office.activate(arrivals, history)))
     }
 
     /// Disables keys, forgets their kept keystores and exports their histories, all in one transaction.
@@ -164,7 +165,7 @@ impl Ledger {
         &self,
         departures: Vec<Departure>,
     ) -> impl Future<Output = Result<Farewell, Fault>> + Send + use<> {
-        self.order(move |office| office.delete(&departures)).wait()
+        self.order(move |office| office.delete(&departures))
     }
 
     /// The selected keys' histories as EIP-3076 JSON.
@@ -172,7 +173,7 @@ impl Ledger {
         &self,
         keys: Selection,
     ) -> impl Future<Output = Result<String, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.export(|public_key| keys.contains(public_key)))).wait()
+        self.order(move |office| Ok(office.export(|public_key| keys.contains(public_key))))
     }
 
     /// Lifts watermarks to a slot and an epoch (source and target): from then on only what lies above passes. Nothing
@@ -183,7 +184,7 @@ impl Ledger {
         epoch: Option<Epoch>,
         keys: Selection,
     ) -> impl Future<Output = Result<usize, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.raise(slot, epoch, &keys))).wait()
+        self.order(move |office| Ok(office.raise(slot, epoch, &keys)))
     }
 
     /// Sets or removes the point at and beyond which nothing is signed.
@@ -195,7 +196,6 @@ impl Ledger {
             office.book.set_high_watermark(high_watermark);
             Ok(())
         })
-        .wait()
     }
 
     /// The state of the ledger and of the selected keys.
@@ -203,7 +203,7 @@ impl Ledger {
         &self,
         keys: Selection,
     ) -> impl Future<Output = Result<Status, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.status(&keys))).wait()
+        self.order(move |office| Ok(office.status(&keys)))
     }
 
     /// Up to `limit` of the kept keystores, page by page: `start` is 0, then each page's `next`.
@@ -212,7 +212,7 @@ impl Ledger {
         start: usize,
         limit: usize,
     ) -> impl Future<Output = Result<Page, Fault>> + Send + use<> {
-        self.order(move |office| office.keystores(start, limit)).wait()
+        self.order(move |office| office.keystores(start, limit))
     }
 
     /// Keeps copies of keystores from elsewhere, for a faster start. It activates nobody.
@@ -224,7 +224,6 @@ impl Ledger {
             keystores.into_iter().for_each(|keystore| office.keep(keystore));
             Ok(())
         })
-        .wait()
     }
 
     /// Forgets kept keystores. Their keys' histories stay.
@@ -237,7 +236,6 @@ impl Ledger {
             office.sealed.extend(positions.map(SealedChange::Remove));
             Ok(())
         })
-        .wait()
     }
 
     /// Replaces all kept keystores by the same keys' under a new secret. Copies that are not given are forgotten.
@@ -245,37 +243,24 @@ impl Ledger {
         &self,
         keystores: Vec<SealedKeystore>,
     ) -> impl Future<Output = Result<Result<(), ResealRefusal>, Fault>> + Send + use<> {
-        self.order(move |office| office.reseal(keystores)).wait()
+        self.order(move |office| office.reseal(keystores))
     }
 
-    pub(super) fn order<T: Send + 'static>(
-        &self,
-        order: impl FnOnce(&mut Office<'_>) -> Result<T, StoreError> + Send + 'static,
-    ) -> Answer<T> {
-        let Some(desk) = &self.desk else { return Answer::Now(Fault::Off) };
-        let reply = desk.send(|answer| {
+    /// Hands an order over when it is called, not when the answer is awaited.
+    pub(super) fn order<T, O>(&self, order: O) -> impl Future<Output = Result<T, Fault>> + Send + use<T, O>
+    where
+        T: Send + 'static,
+        O: FnOnce(&mut Office<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let task = |answer: oneshot::Sender<_>| {
             Task::Order(Box::new(move |office| {
                 let outcome = order(office)?;
                 // Nobody waits for an answer that cannot be sent.
                 Ok(Box::new(move |saved: Result<(), Fault>| drop(answer.send(saved.map(|()| outcome)))))
             }))
-        });
-        reply.map_or(Answer::Now(Fault::QueueFull), Answer::Later)
-    }
-}
-
-/// An answer that is here, or one to wait for.
-pub(super) enum Answer<T> {
-    Now(Fault),
-    Later(desk::Reply<T>),
-}
-
-impl<T> Answer<T> {
-    pub(super) async fn wait(self) -> Result<T, Fault> {
-        match self {
-            Self::Now(fault) => Err(fault),
-            Self::Later(reply) => reply.wait().await,
-        }
+        };
+        let reply = self.desk.as_ref().ok_or(Fault::Off).and_then(|desk| desk.send(task));
+        async move { reply?.wait().await }
     }
 }
 

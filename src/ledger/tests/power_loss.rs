@@ -277,7 +277,7 @@ fn lay_out(directory: &Path, image: &Image) {
     }
 }
 
-fn open_on(settings: Settings, tape: &Tape) -> Ledger {
+pub(super) fn open_on(settings: Settings, tape: &Tape) -> Ledger {
     Ledger::open_on(settings, Some(tape.name())).unwrap()
 }
 

@@ -1,18 +1,18 @@
 //! Who waits for what, and for how long: a disk that hangs, an order that takes its time.
 
+use std::pin::Pin;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-use super::power_loss::scratch;
+use super::power_loss::{open_on, scratch};
 use super::tape::Tape;
 use super::*;
 use crate::ledger::Haste;
-use crate::ledger::orders::Answer;
 
 #[test]
 fn while_a_sync_hangs_what_waits_for_it_is_a_fault_and_what_comes_later_is_not_recorded() {
     let (directory, tape) = (scratch(), Tape::new(None));
-    let ledger = Ledger::open_on(impatient(directory.path()), Some(tape.name())).unwrap();
+    let ledger = open_on(impatient(directory.path()), tape);
     sign(&ledger, block(1, 10, 1));
 
     let hangs = tape.hang();
@@ -37,7 +37,7 @@ fn while_a_sync_hangs_what_waits_for_it_is_a_fault_and_what_comes_later_is_not_r
 #[test]
 fn a_request_that_waits_for_a_hanging_disk_goes_on_when_the_disk_does() {
     let (directory, tape) = (scratch(), Tape::new(None));
-    let ledger = Ledger::open_on(settings(directory.path()), Some(tape.name())).unwrap();
+    let ledger = open_on(settings(directory.path()), tape);
     sign(&ledger, block(1, 10, 1));
     let hangs = tape.hang();
     std::thread::scope(|scope| {
@@ -56,7 +56,7 @@ fn a_request_that_waits_for_a_hanging_disk_goes_on_when_the_disk_does() {
 #[test]
 fn a_repeat_waits_for_the_record_of_the_first() {
     let (directory, tape) = (scratch(), Tape::new(None));
-    let ledger = Ledger::open_on(impatient(directory.path()), Some(tape.name())).unwrap();
+    let ledger = open_on(impatient(directory.path()), tape);
     let hangs = tape.hang();
     let verdicts = wait(ledger.judge_all(&[block(1, 10, 1), block(1, 10, 1)])).unwrap();
     for verdict in verdicts {
@@ -71,7 +71,7 @@ fn a_repeat_waits_for_the_record_of_the_first() {
 fn what_is_judged_while_a_commit_runs_is_in_the_next_one() {
     let (directory, tape) = (scratch(), Tape::new(None));
     {
-        let ledger = Ledger::open_on(settings(directory.path()), Some(tape.name())).unwrap();
+        let ledger = open_on(settings(directory.path()), tape);
         let hangs = tape.hang();
         let during: Vec<_> = [block(1, 10, 1), block(1, 11, 1), attestation(1, 0, 1, 1), block(2, 10, 1)]
             .into_iter()
@@ -123,7 +123,7 @@ fn when_all_places_are_taken_who_comes_next_is_told() {
 /// An order in the middle of its work.
 struct Busy {
     end: mpsc::Sender<()>,
-    answer: Answer<()>,
+    answer: Pin<Box<dyn Future<Output = Result<(), Fault>>>>,
 }
 
 impl Busy {
@@ -135,12 +135,12 @@ impl Busy {
             Ok(())
         });
         is_begun.recv().unwrap();
-        Self { end, answer }
+        Self { end, answer: Box::pin(answer) }
     }
 
     fn end(self) {
         self.end.send(()).unwrap();
-        wait(self.answer.wait()).unwrap();
+        wait(self.answer).unwrap();
     }
 }
 
