@@ -22,7 +22,11 @@
 )]
 
 mod imports;
+#[path = "../load/process.rs"]
+mod process;
 mod starts;
+#[path = "../load/statistics.rs"]
+mod statistics;
 #[allow(unused_imports, reason = "as above")]
 #[path = "../../black_box/support/mod.rs"]
 mod support;
@@ -57,8 +61,5 @@ fn main() {
 
 /// A line of `/proc/PID/status` in MiB.
 fn status_mib(pid: u32, name: &str) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    let kib: u32 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
-    f64::from(kib) / 1024.0
+    process::status_kib(pid, name) as f64 / 1024.0
 }

@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::thread::{available_parallelism, scope};
 use std::time::{Duration, Instant};
 
+use crate::statistics::median;
 use crate::status_mib;
 use crate::support::{Daemon, Key, Setup};
 
@@ -21,36 +22,20 @@ pub fn measure(count: u64, starts: usize) {
     let setup = quiet();
     let seal = setup.file("seal", "5e1f0c8a3b7d92e4465a1d0f9c2b8e7733d05a6c41f8b29e0d7c6a5b3f1e2d48");
     std::fs::set_permissions(&seal, PermissionsExt::from_mode(0o600)).unwrap();
-    let mut daemon = setup.args(&["--seal-file", seal.to_str().unwrap()]).start();
+    let daemon = setup.args(&["--seal-file", seal.to_str().unwrap()]).start();
     import(&daemon, &keys);
     row("sealed: after the import", None, Some(&daemon));
-    let mut times = Vec::new();
-    for _ in 0..starts {
-        let setup = daemon.kill();
-        let before = Instant::now();
-        daemon = setup.start();
-        times.push(before.elapsed());
-    }
-    assert_eq!(daemon.public_keys().len(), keys.len());
-    row("sealed: start to READY", Some(median(&mut times)), Some(&daemon));
-    drop(daemon);
+    restart("sealed: start to READY", starts, daemon, &keys, |setup| setup);
 
     let mut daemon = quiet().start();
     import(&daemon, &keys);
     row("fd store: after the import", None, Some(&daemon));
     let kept = daemon.stored();
     let names: Vec<_> = kept.iter().map(|(name, _)| name.as_str()).collect();
-    let mut times = Vec::new();
-    for _ in 0..starts {
+    restart("fd store: start to READY", starts, daemon, &keys, |setup| {
         let fds: Vec<OwnedFd> = kept.iter().map(|(_, fd)| fd.try_clone().unwrap()).collect();
-        let setup = daemon.kill().hand_over(&names.join(":"), fds);
-        let before = Instant::now();
-        daemon = setup.start();
-        times.push(before.elapsed());
-    }
-    assert_eq!(daemon.public_keys().len(), keys.len());
-    row("fd store: start to READY", Some(median(&mut times)), Some(&daemon));
-    drop(daemon);
+        setup.hand_over(&names.join(":"), fds)
+    });
 
     let again = derive_public_keys(&keys);
     let cores = available_parallelism().unwrap();
@@ -59,6 +44,19 @@ pub fn measure(count: u64, starts: usize) {
         Some(derivation.min(again)),
         None,
     );
+}
+
+/// Kills and starts the daemon again, so many times; `prepare` is not timed. It must have all its keys in the end.
+fn restart(what: &str, starts: usize, mut daemon: Daemon, keys: &[Key], prepare: impl Fn(Setup) -> Setup) {
+    let mut times = Vec::new();
+    for _ in 0..starts {
+        let setup = prepare(daemon.kill());
+        let before = Instant::now();
+        daemon = setup.start();
+        times.push(before.elapsed());
+    }
+    assert_eq!(daemon.public_keys().len(), keys.len());
+    row(what, Some(median(times)), Some(&daemon));
 }
 
 fn quiet() -> Setup {
@@ -91,9 +89,4 @@ fn row(what: &str, time: Option<Duration>, daemon: Option<&Daemon>) {
     let memory =
         |name| daemon.map_or(String::new(), |daemon| format!("{:.1}", status_mib(daemon.pid(), name)));
     println!("| {what} | {time} | {} | {} |", memory("VmRSS:"), memory("RssAnon:"));
-}
-
-fn median(times: &mut [Duration]) -> Duration {
-    times.sort();
-    times[times.len() / 2]
 }

@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use tokio::task::LocalSet;
 use tokio::time::timeout;
 
-use crate::support::Request;
+use crate::support::{Address, Daemon, Request};
 
 /// What is asked for in a slot.
 pub struct Requests {
@@ -46,8 +46,9 @@ pub struct Clients {
 
 impl Clients {
     /// So many connections for the queue, and one more for what comes in the midst.
-    pub async fn connect(socket: &Path, connections: usize) -> Self {
-        let mut streams: Vec<_> = (0..=connections).map(|_| open(socket)).collect();
+    pub async fn connect(daemon: &Daemon, connections: usize) -> Self {
+        let Address::Unix(socket) = daemon.socket() else { panic!("the daemon listens on a Unix socket") };
+        let mut streams: Vec<_> = (0..=connections).map(|_| open(&socket)).collect();
         let aside = streams.pop().unwrap();
         let mut clients = Self { streams, aside };
         // The first exchange on a connection is not what is measured.

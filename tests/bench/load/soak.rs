@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::Options;
 use crate::client::Clients;
 use crate::process;
-use crate::support::{Address, Daemon, Key};
+use crate::support::{Daemon, Key};
 use crate::variant::Variant;
 use crate::workload::{Validators, Workload};
 
@@ -33,10 +33,9 @@ pub fn run(signatures: u64, variant: Variant, keys: &[Key], options: &Options) -
     let connections = workload.connections(options.connections.into(), &validators);
     process::make_room_for(connections + 1);
     let daemon = variant.start(keys, connections + 1);
-    let Address::Unix(socket) = daemon.socket() else { panic!("the daemon listens on a Unix socket") };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
-        let mut clients = Clients::connect(&socket, connections).await;
+        let mut clients = Clients::connect(&daemon, connections).await;
         let (start, mut signed) = (Instant::now(), 0);
         let mut soak = Soak { wanted: signatures, samples: Vec::new() };
         let mut marks = marks(signatures).into_iter().peekable();

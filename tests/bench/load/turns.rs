@@ -8,7 +8,7 @@ use crate::baseline::{Baseline, Yardstick};
 use crate::client::{Clients, Slot};
 use crate::measured::{Measured, Turn};
 use crate::process;
-use crate::support::{Address, Daemon, Key};
+use crate::support::{Daemon, Key};
 use crate::variant::{Ledger, Variant};
 use crate::workload::{Validators, Workload};
 
@@ -63,8 +63,7 @@ impl Player {
         connections: usize,
         validators: &Validators,
     ) -> Self {
-        let Address::Unix(socket) = daemon.socket() else { panic!("the daemon listens on a Unix socket") };
-        let mut clients = Clients::connect(&socket, connections).await;
+        let mut clients = Clients::connect(&daemon, connections).await;
         clients.send(workload.requests(validators, 0)).await;
         let (cpu, resident_kib) = (process::cpu(daemon.pid()), resident_kib(&daemon));
         Self { variant, daemon, clients, cpu, resident_kib, turns: Vec::new() }
