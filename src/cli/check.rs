@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::Path;
 
-use super::{Error, chain, serve};
+use super::{Error, chain, output, serve};
 use crate::config::{self, Address, Environment, ListenSpec, Role, Settings};
 use crate::http::tls::Tls;
 use crate::ledger::{self, Ledger, Missing, OpenError};
@@ -15,10 +15,8 @@ use crate::network::Network;
 pub(super) fn run(options: serve::Options, environment: &Environment) -> Result<(), Error> {
     let settings = config::load(options.config.as_deref(), options.settings, environment)?;
     let findings = findings(&settings);
-    let mut output = io::stdout().lock();
-    for finding in &findings {
-        writeln!(output, "{finding}").map_err(Error::Output)?;
-    }
+    let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    output::show(&mut io::stdout(), &report).map_err(Error::Output)?;
     match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
         0 => Ok(()),
         problems => Err(Error::Check { problems }),

@@ -5,11 +5,11 @@ use std::io;
 use clap::CommandFactory;
 use clap_complete::Shell;
 
-use super::{Arguments, Error};
+use super::{Arguments, Error, output};
 
 /// Prints the script.
 pub(super) fn run(shell: Shell) -> Result<(), Error> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "bls-signer", &mut script);
-    io::Write::write_all(&mut io::stdout(), &script).map_err(Error::Output)
+    output::show(&mut io::stdout(), script).map_err(Error::Output)
 }

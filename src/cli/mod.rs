@@ -6,6 +6,7 @@ mod completions;
 mod connect;
 mod demo;
 mod keys;
+mod output;
 mod packaged;
 mod prompt;
 mod serve;

@@ -11,6 +11,7 @@ use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
+use super::output;
 use super::packaged::surroundings;
 use crate::api::slashing_protection::{
     self, Done, FailedKey, Order, OrderError, ShownHighWatermark, ShownKey, ShownStatus, carry_out,
@@ -155,7 +156,7 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
                 place.open(Missing::Refuse, environment)?.carry_out(Order::Export { keys: keys.texts() })?;
             let Done::Export { interchange } = done else { return Err(Error::OtherAnswer) };
             match path {
-                None => say(output, &interchange),
+                None => output::hand_over(output, &format!("{interchange}\n")).map_err(Error::Output),
                 Some(path) => write_new(&path, &interchange).map_err(|source| Error::Write { path, source }),
             }
         }
@@ -327,7 +328,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn say(output: &mut dyn Write, line: &str) -> Result<(), Error> {
-    writeln!(output, "{line}").map_err(Error::Output)
+    output::show(output, &format!("{line}\n")).map_err(Error::Output)
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! `bls-signer status`: how a running daemon is.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io;
 
 use hyper::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::Error;
 use super::connect::{self, SIGNING_SOCKET};
+use super::{Error, output};
 use crate::config::Environment;
 
 #[derive(clap::Args)]
@@ -26,7 +26,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     let daemon = options.connect.daemon(SIGNING_SOCKET, environment)?;
     let (status, health) = daemon.ask(Method::GET, "/healthcheck", None).map_err(Error::Status)?;
     let text = if options.json { format!("{health:#}\n") } else { table(health) };
-    io::stdout().write_all(text.as_bytes()).map_err(Error::Output)?;
+    output::show(&mut io::stdout(), &text).map_err(Error::Output)?;
     if status == StatusCode::OK { Ok(()) } else { Err(Error::Unhealthy { status }) }
 }
 

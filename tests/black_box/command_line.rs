@@ -1,7 +1,9 @@
 //! The subcommands that look at a daemon or its configuration from outside.
 
 use std::fs;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -178,6 +180,23 @@ fn a_second_daemon_on_a_state_directory_ends_with_its_own_status() {
 }
 
 #[test]
+fn a_reader_that_has_seen_enough_is_no_failure_except_for_history() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    daemon.import(&[&Key::number(1)]);
+    for arguments in [&["keys", "list"][..], &["status"], &["slashing-protection", "status"]] {
+        let output = for_nobody(&daemon, arguments);
+        assert_eq!(
+            (output.status.code(), text_of(&output.stderr)),
+            (Some(0), String::new()),
+            "{arguments:?}"
+        );
+    }
+    let history = for_nobody(&daemon, &["slashing-protection", "export"]);
+    assert_eq!(history.status.code(), Some(1));
+    assert!(text_of(&history.stderr).contains("cannot write the output"), "{history:?}");
+}
+
+#[test]
 fn arguments_that_cannot_be_read_have_their_own_status() {
     let directory = tempfile::tempdir().unwrap();
     for arguments in [&["--no-such-flag"][..], &["frobnicate"], &["--port", "x"], &["keys"]] {
@@ -195,23 +214,43 @@ fn on(daemon: &Daemon, arguments: &[&str]) -> Output {
     run(daemon.directory(), &[arguments, &["--connect", &socket(daemon)]].concat())
 }
 
+/// The same, with nobody at the other end of the output.
+fn for_nobody(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let state = daemon.directory().join("state");
+    let place: &[&str] = match arguments {
+        ["slashing-protection", ..] => &["--state-dir", state.to_str().unwrap()],
+        _ => &[],
+    };
+    let (writer, _) = UnixStream::pair().unwrap();
+    command(daemon.directory(), &[arguments, place, &["--connect", &socket(daemon)]].concat())
+        .stdout(OwnedFd::from(writer))
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap()
+        .wait_with_output()
+        .unwrap()
+}
+
 fn socket(daemon: &Daemon) -> String {
     format!("unix:{}", daemon.directory().join("signer.sock").display())
 }
 
 fn run(directory: &Path, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_bls-signer"))
-        .args(arguments)
-        .current_dir(directory)
-        .env_clear()
-        .env("HOME", directory)
-        .stdin(Stdio::null())
-        .output()
-        .unwrap()
+    command(directory, arguments).output().unwrap()
+}
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bls-signer"));
+    command.args(arguments).current_dir(directory).env_clear().env("HOME", directory).stdin(Stdio::null());
+    command
 }
 
 fn text(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).unwrap()
+    text_of(&output.stdout)
+}
+
+fn text_of(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
 }
 
 fn json_of(output: &Output) -> Value {

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
-use super::prompt;
+use super::{output, prompt};
 use crate::bls::PublicKey;
 use crate::config::{self, Environment};
 use crate::keys::{SealError, SealFileError};
@@ -125,7 +125,7 @@ fn delete(options: DeleteOptions, environment: &Environment) -> Result<(), Error
         }
     };
     if let Err(source) = save(&file, &history) {
-        print(&history)?;
+        output::hand_over(&mut io::stdout(), &history).map_err(Error::Output)?;
         return Err(Error::Save { path: options.history, source });
     }
     let rows: Vec<_> = options.public_keys.iter().map(|key| (key.to_string(), String::new())).collect();
@@ -205,7 +205,7 @@ fn save(mut file: &File, text: &str) -> io::Result<()> {
 }
 
 fn print(text: &str) -> Result<(), Error> {
-    io::stdout().write_all(text.as_bytes()).map_err(Error::Output)
+    output::show(&mut io::stdout(), text).map_err(Error::Output)
 }
 
 /// A word to the person at the terminal; no part of the output.

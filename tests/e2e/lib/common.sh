@@ -45,4 +45,5 @@ eventually() {
   done
 }
 
-logged() { journalctl -u bls-signer --no-pager -o cat | grep -q -e "$1"; }
+# Reads to the end: a journalctl whose reader leaves early fails, and with it the pipe.
+logged() { journalctl -u bls-signer --no-pager -o cat | grep -e "$1" >/dev/null; }
