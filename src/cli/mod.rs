@@ -5,9 +5,11 @@ mod client;
 mod completions;
 mod connect;
 mod demo;
+mod history;
 mod keys;
 mod output;
 mod packaged;
+mod progress;
 mod prompt;
 mod serve;
 mod slashing_protection;
@@ -195,6 +197,7 @@ fn keys_status(error: &keys::Error) -> ExitStatus {
         Error::Daemon(_)
         | Error::Answer
         | Error::Files(_)
+        | Error::History(_)
         | Error::Failed { .. }
         | Error::Declined
         | Error::Terminal(_)
@@ -217,7 +220,7 @@ fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus 
         | Error::Daemon(_)
         | Error::Wire(_)
         | Error::OtherAnswer
-        | Error::Read { .. }
+        | Error::History(_)
         | Error::Write { .. }
         | Error::Partial { .. }
         | Error::Runtime(_)

@@ -4,15 +4,15 @@
 
 use std::fmt;
 use std::fs;
-use std::io::{self, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use hyper::Method;
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
-use super::output;
 use super::packaged::surroundings;
+use super::{history, output};
 use crate::api::slashing_protection::{
     self, Done, FailedKey, Order, OrderError, ShownHighWatermark, ShownKey, ShownStatus, carry_out,
 };
@@ -124,6 +124,10 @@ pub(super) struct Keys {
 }
 
 impl Keys {
+    fn contains(&self, public_key: &PublicKey) -> bool {
+        self.keys.is_empty() || self.keys.contains(public_key)
+    }
+
     fn texts(&self) -> Vec<String> {
         self.keys.iter().map(ToString::to_string).collect()
     }
@@ -137,11 +141,16 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
             say(output, &format!("the ledger is {office}"))
         }
         Command::Import { place, keys, file } => {
-            let interchange = String::from_utf8(read(&file)?)
-                .map_err(|source| Error::Read { path: file, source: io::Error::other(source) })?;
+            let history = history::read(&file)?;
             let office = place.open(Missing::Create, environment)?;
+            let interchange = history.minimal(|key| keys.contains(key));
             let done = office.carry_out(Order::Import { interchange, keys: keys.texts() })?;
-            let Done::Import { merged, failed } = done else { return Err(Error::OtherAnswer) };
+            let Done::Import { merged, failed: not_taken } = done else { return Err(Error::OtherAnswer) };
+            let unreadable = history.unreadable().into_iter().filter(|(key, _)| keys.contains(key));
+            let failed: Vec<_> = unreadable
+                .map(|(key, reason)| FailedKey { public_key: key.to_string(), reason: reason.to_owned() })
+                .chain(not_taken)
+                .collect();
             for FailedKey { public_key, reason } in &failed {
                 say(output, &format!("{public_key} was NOT imported: {reason}"))?;
             }
@@ -156,7 +165,7 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
                 place.open(Missing::Refuse, environment)?.carry_out(Order::Export { keys: keys.texts() })?;
             let Done::Export { interchange } = done else { return Err(Error::OtherAnswer) };
             match path {
-                None => output::hand_over(output, &format!("{interchange}\n")).map_err(Error::Output),
+                None => output::hand_over(output, format!("{interchange}\n")).map_err(Error::Output),
                 Some(path) => write_new(&path, &interchange).map_err(|source| Error::Write { path, source }),
             }
         }
@@ -253,8 +262,8 @@ pub(crate) enum Error {
     Wire(#[source] serde_json::Error),
     #[error("the daemon answered another question: is it of another version?")]
     OtherAnswer,
-    #[error("cannot read {}", path.display())]
-    Read { path: PathBuf, source: io::Error },
+    #[error(transparent)]
+    History(#[from] history::Error),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("the history of {failed} of {of} keys was not imported: see above")]
@@ -310,16 +319,6 @@ fn describe(slot: Option<u64>, epoch: Option<u64>) -> String {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let read = if path == Path::new("-") {
-        let mut bytes = Vec::new();
-        io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
-    } else {
-        fs::read(path)
-    };
-    read.map_err(|source| Error::Read { path: path.to_owned(), source })
-}
-
 /// An older file of that name may be the only copy of another history.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
@@ -328,7 +327,7 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
 }
 
 fn say(output: &mut dyn Write, line: &str) -> Result<(), Error> {
-    output::show(output, &format!("{line}\n")).map_err(Error::Output)
+    output::show(output, format!("{line}\n")).map_err(Error::Output)
 }
 
 #[cfg(test)]

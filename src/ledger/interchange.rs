@@ -5,22 +5,24 @@
 //! client needs a message signed again that another signer signed. Going out, each key has at most one block and one
 //! attestation, its highest ("minimal" data).
 
+mod incoming;
+mod outgoing;
+
 use std::collections::HashMap;
-use std::fmt;
-use std::marker::PhantomData;
+use std::io;
 
-use serde::de::{Deserializer, Error, SeqAccess, Visitor};
-use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+pub(super) use self::outgoing::write;
 
-use super::rules::{SignedAttestation, SignedBlock, Watermark};
+use self::incoming::WireFile;
+use super::rules::Watermark;
 use crate::bls::PublicKey;
-use crate::primitives::{Epoch, Root, SigningRoot, Slot};
+use crate::primitives::Root;
 
 /// Protection history that someone wants to bring in: well-formed, not yet judged.
 #[derive(Clone, Debug)]
 pub(crate) struct Interchange {
     pub(super) genesis_validators_root: Root,
+    /// What became of each key's history: its watermark, or why it cannot be read.
     pub(super) histories: HashMap<PublicKey, Result<Watermark, String>>,
 }
 
@@ -32,26 +34,50 @@ impl Interchange {
     /// It is no JSON of that form, or of another version. A history that cannot be read is an error of its key alone,
     /// kept for the answer about that key.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, InterchangeError> {
-        let wire: WireFile<'_> = serde_json::from_slice(json).map_err(InterchangeError::Form)?;
-        if wire.metadata.interchange_format_version != VERSION {
-            return Err(InterchangeError::Version { found: wire.metadata.interchange_format_version });
+        Self::of(serde_json::from_slice(json))
+    }
+
+    /// The same from a stream, of which no more than one key's history is in memory at a time.
+    ///
+    /// # Errors
+    /// As for [`Interchange::parse`], or the stream cannot be read.
+    pub(crate) fn read(json: impl io::Read) -> Result<Self, InterchangeError> {
+        Self::of(serde_json::from_reader(json))
+    }
+
+    /// A key's watermark or why its history cannot be read; `None` if the file is not about this key.
+    pub(crate) fn history(&self, public_key: &PublicKey) -> Option<Result<&Watermark, &str>> {
+        self.histories.get(public_key).map(|history| history.as_ref().map_err(String::as_str))
+    }
+
+    /// The keys whose history cannot be read, each with the reason, in the order of the keys.
+    pub(crate) fn unreadable(&self) -> Vec<(PublicKey, &str)> {
+        let reasons =
+            self.histories.iter().filter_map(|(key, history)| Some((*key, history.as_ref().err()?.as_str())));
+        let mut unreadable: Vec<_> = reasons.collect();
+        unreadable.sort_unstable();
+        unreadable
+    }
+
+    /// All that a ledger takes of these keys' histories, as an interchange file: small, however long they were. What
+    /// cannot be read is not in it.
+    pub(crate) fn minimal(&self, keys: impl Fn(&PublicKey) -> bool) -> String {
+        let readable =
+            self.histories.iter().filter_map(|(key, history)| Some((*key, *history.as_ref().ok()?)));
+        let mut histories: Vec<_> = readable.filter(|(key, _)| keys(key)).collect();
+        histories.sort_unstable_by_key(|(key, _)| *key);
+        write(Some(self.genesis_validators_root), histories.into_iter())
+    }
+
+    fn of(wire: serde_json::Result<WireFile>) -> Result<Self, InterchangeError> {
+        let WireFile { metadata, data } = wire.map_err(InterchangeError::Form)?;
+        if metadata.interchange_format_version != VERSION {
+            return Err(InterchangeError::Version { found: metadata.interchange_format_version });
         }
-        let genesis_validators_root = const_hex::decode_to_array(&wire.metadata.genesis_validators_root)
+        let genesis_validators_root = const_hex::decode_to_array(&metadata.genesis_validators_root)
             .map(Root)
             .map_err(|_| InterchangeError::ChainHex)?;
-        let mut histories = HashMap::<PublicKey, Result<Watermark, String>>::new();
-        for entry in wire.data {
-            let public_key =
-                entry.pubkey.parse().map_err(|_| InterchangeError::PublicKeyHex { found: entry.pubkey })?;
-            let history = read_history(entry.signed_blocks, entry.signed_attestations);
-            let merged = match (histories.remove(&public_key), history) {
-                (Some(Ok(before)), Ok(watermark)) => Ok(before.merged(watermark)),
-                (Some(Err(reason)), _) | (_, Err(reason)) => Err(reason),
-                (None, Ok(watermark)) => Ok(watermark),
-            };
-            histories.insert(public_key, merged);
-        }
-        Ok(Self { genesis_validators_root, histories })
+        Ok(Self { genesis_validators_root, histories: data.0 })
     }
 
     /// The number of keys with a history.
@@ -70,203 +96,6 @@ pub(crate) enum InterchangeError {
     Version { found: String },
     #[error("the slashing protection data's genesis_validators_root is not 32 bytes of hexadecimal digits")]
     ChainHex,
-    #[error(
-        "the slashing protection data has a pubkey that is not 48 bytes of hexadecimal digits: {found:?}"
-    )]
-    PublicKeyHex { found: String },
-}
-
-/// Writes the interchange file of these keys. Keys without history are left out.
-///
-/// As long as no chain is known the file lacks `genesis_validators_root`, which every reader will notice.
-pub(super) fn write(chain: Option<Root>, keys: impl Iterator<Item = (PublicKey, Watermark)>) -> String {
-    let file = OutFile {
-        metadata: OutMetadata {
-            interchange_format_version: VERSION,
-            genesis_validators_root: chain.map(|root| root.to_string()),
-        },
-        data: keys.filter(|(_, watermark)| !watermark.is_empty()).map(OutHistory::from).collect(),
-    };
-    // Strings and lists of strings always have a JSON form.
-    serde_json::to_string(&file).unwrap_or_default()
-}
-
-fn read_history(blocks: &RawValue, attestations: &RawValue) -> Result<Watermark, String> {
-    let blocks = serde_json::from_str::<Highest<WireBlock>>(blocks.get())
-        .map_err(|error| format!("its signed_blocks cannot be read: {error}"))?;
-    let attestations = serde_json::from_str::<Highest<WireAttestation>>(attestations.get())
-        .map_err(|error| format!("its signed_attestations cannot be read: {error}"))?;
-    Ok(blocks.watermark.merged(attestations.watermark))
-}
-
-#[derive(Deserialize)]
-struct WireFile<'a> {
-    metadata: WireMetadata,
-    #[serde(borrow)]
-    data: Vec<WireHistory<'a>>,
-}
-
-#[derive(Deserialize)]
-struct WireMetadata {
-    interchange_format_version: String,
-    genesis_validators_root: String,
-}
-
-#[derive(Deserialize)]
-struct WireHistory<'a> {
-    pubkey: String,
-    #[serde(borrow)]
-    signed_blocks: &'a RawValue,
-    #[serde(borrow)]
-    signed_attestations: &'a RawValue,
-}
-
-#[derive(Deserialize)]
-struct WireBlock {
-    slot: Number,
-}
-
-impl From<WireBlock> for Watermark {
-    fn from(block: WireBlock) -> Self {
-        Self { block: Some(SignedBlock { slot: Slot(block.slot.0), signing_root: None }), attestation: None }
-    }
-}
-
-#[derive(Deserialize)]
-struct WireAttestation {
-    source_epoch: Number,
-    target_epoch: Number,
-}
-
-impl From<WireAttestation> for Watermark {
-    fn from(attestation: WireAttestation) -> Self {
-        Self {
-            block: None,
-            attestation: Some(SignedAttestation {
-                source: Epoch(attestation.source_epoch.0),
-                target: Epoch(attestation.target_epoch.0),
-                signing_root: None,
-            }),
-        }
-    }
-}
-
-/// A list of messages, of which only the highest of everything is kept.
-struct Highest<T> {
-    watermark: Watermark,
-    message: PhantomData<T>,
-}
-
-impl<'de, T: Deserialize<'de> + Into<Watermark>> Deserialize<'de> for Highest<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_seq(Self { watermark: Watermark::default(), message: PhantomData })
-    }
-}
-
-impl<'de, T: Deserialize<'de> + Into<Watermark>> Visitor<'de> for Highest<T> {
-    type Value = Self;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a list of signed messages")
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(mut self, mut messages: A) -> Result<Self, A::Error> {
-        while let Some(message) = messages.next_element::<T>()? {
-            self.watermark = self.watermark.merged(message.into());
-        }
-        Ok(self)
-    }
-}
-
-/// An unsigned number: the standard's decimal string, or a JSON integer.
-struct Number(u64);
-
-impl<'de> Deserialize<'de> for Number {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(NumberVisitor)
-    }
-}
-
-struct NumberVisitor;
-
-impl Visitor<'_> for NumberVisitor {
-    type Value = Number;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an unsigned 64-bit number as a decimal string")
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<Number, E> {
-        Ok(Number(number))
-    }
-
-    fn visit_str<E: Error>(self, digits: &str) -> Result<Number, E> {
-        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-            return Err(E::invalid_value(serde::de::Unexpected::Str(digits), &self));
-        }
-        digits.parse().map(Number).map_err(|_| E::invalid_value(serde::de::Unexpected::Str(digits), &self))
-    }
-}
-
-#[derive(Serialize)]
-struct OutFile {
-    metadata: OutMetadata,
-    data: Vec<OutHistory>,
-}
-
-#[derive(Serialize)]
-struct OutMetadata {
-    interchange_format_version: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    genesis_validators_root: Option<String>,
-}
-
-#[derive(Serialize)]
-struct OutHistory {
-    pubkey: String,
-    signed_blocks: Vec<OutBlock>,
-    signed_attestations: Vec<OutAttestation>,
-}
-
-impl From<(PublicKey, Watermark)> for OutHistory {
-    fn from((public_key, watermark): (PublicKey, Watermark)) -> Self {
-        let text = |root: SigningRoot| root.to_string();
-        Self {
-            pubkey: public_key.to_string(),
-            signed_blocks: watermark
-                .block
-                .into_iter()
-                .map(|block| OutBlock {
-                    slot: block.slot.to_string(),
-                    signing_root: block.signing_root.map(text),
-                })
-                .collect(),
-            signed_attestations: watermark
-                .attestation
-                .into_iter()
-                .map(|attestation| OutAttestation {
-                    source_epoch: attestation.source.to_string(),
-                    target_epoch: attestation.target.to_string(),
-                    signing_root: attestation.signing_root.map(text),
-                })
-                .collect(),
-        }
-    }
-}
-
-#[derive(Serialize)]
-struct OutBlock {
-    slot: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signing_root: Option<String>,
-}
-
-#[derive(Serialize)]
-struct OutAttestation {
-    source_epoch: String,
-    target_epoch: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    signing_root: Option<String>,
 }
 
 const VERSION: &str = "5";
@@ -274,6 +103,8 @@ const VERSION: &str = "5";
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ledger::rules::{SignedAttestation, SignedBlock};
+    use crate::primitives::{Epoch, SigningRoot, Slot};
 
     #[test]
     fn reads_keys_in_any_form_and_merges_those_that_stand_twice() {
@@ -331,7 +162,9 @@ mod tests {
         );
         assert!(matches!(with("5", CHAIN, &key), Err(InterchangeError::Form(_))));
         assert!(matches!(with("\"5\"", "0x00", &key), Err(InterchangeError::ChainHex)));
-        assert!(matches!(with("\"5\"", CHAIN, "0x01"), Err(InterchangeError::PublicKeyHex { .. })));
+        let error = with("\"5\"", CHAIN, "0x01").unwrap_err();
+        let InterchangeError::Form(cause) = &error else { panic!("{error}") };
+        assert!(cause.to_string().contains("\"0x01\", expected a pubkey"), "{cause}");
         assert!(matches!(Interchange::parse(b"[]"), Err(InterchangeError::Form(_))));
         assert!(matches!(Interchange::parse(b""), Err(InterchangeError::Form(_))));
     }
@@ -346,8 +179,7 @@ mod tests {
                 signing_root: None,
             }),
         };
-        let keys = [(PublicKey([1; 48]), watermark), (PublicKey([2; 48]), Watermark::default())];
-        let json = write(Some(Root([0xC4; 32])), keys.into_iter());
+        let json = write(Some(Root([0xC4; 32])), [(PublicKey([1; 48]), watermark)].into_iter());
         assert_eq!(
             json,
             format!(
@@ -362,6 +194,45 @@ mod tests {
         let read = interchange.histories[&PublicKey([1; 48])].as_ref().unwrap();
         assert_eq!(read.merged(watermark), *read);
         assert_eq!(read.attestation, watermark.attestation);
+    }
+
+    #[test]
+    fn a_stream_reads_like_the_text_and_what_it_comes_to_is_small() {
+        let attestations: Vec<_> = (0..1000)
+            .map(|epoch| format!(r#"{{"source_epoch":"{epoch}","target_epoch":"{}"}}"#, epoch + 1))
+            .collect();
+        let json = format!(
+            r#"{{"metadata": {{"interchange_format_version": "5", "genesis_validators_root": "{CHAIN}"}}, "data": [
+                {{"pubkey": "{}", "signed_blocks": [], "signed_attestations": [{}]}},
+                {{"pubkey": "{}", "signed_blocks": [], "signed_attestations": []}},
+                {{"pubkey": "{}", "signed_blocks": [{{"slot": "x"}}], "signed_attestations": []}}]}}"#,
+            "01".repeat(48),
+            attestations.join(","),
+            "02".repeat(48),
+            "03".repeat(48),
+        );
+        let streamed = Interchange::read(json.as_bytes()).unwrap();
+        assert_eq!(streamed.histories, Interchange::parse(json.as_bytes()).unwrap().histories);
+        let [(unreadable, _)] = streamed.unreadable()[..] else { panic!("{streamed:?}") };
+        assert_eq!(unreadable, PublicKey([3; 48]));
+
+        let minimal = streamed.minimal(|_| true);
+        assert!(minimal.len() < 600, "{minimal}");
+        let mut expected = streamed.histories;
+        expected.remove(&unreadable);
+        assert_eq!(Interchange::parse(minimal.as_bytes()).unwrap().histories, expected);
+    }
+
+    #[test]
+    fn a_stream_that_breaks_off_is_refused_whole() {
+        struct Broken;
+        impl io::Read for Broken {
+            fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+                Err(io::ErrorKind::ConnectionReset.into())
+            }
+        }
+        let InterchangeError::Form(cause) = Interchange::read(Broken).unwrap_err() else { panic!() };
+        assert!(cause.is_io());
     }
 
     const CHAIN: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";

@@ -103,7 +103,7 @@ impl Office<'_> {
 
     pub(super) fn export(&self, selected: impl Fn(&PublicKey) -> bool) -> String {
         let entries = self.book.entries();
-        let keys = entries.iter().filter(|entry| selected(&entry.public_key));
+        let keys = entries.iter().filter(|entry| selected(&entry.public_key) && !entry.watermark.is_empty());
         interchange::write(self.book.chain(), keys.map(|entry| (entry.public_key, entry.watermark)))
     }
 

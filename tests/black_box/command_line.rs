@@ -88,6 +88,14 @@ fn a_history_goes_with_its_keys_and_a_foreign_one_stops_the_import() {
     assert!(String::from_utf8_lossy(&refused.stderr).contains(&key.name()), "{refused:?}");
     assert_eq!(daemon.public_keys(), Vec::<String>::new());
 
+    let unreadable = history(&key.name()).to_string().replace("\"9\"", "\"nine\"");
+    fs::write(&file, unreadable).unwrap();
+    let refused = on(&daemon, &import);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = String::from_utf8_lossy(&refused.stderr);
+    assert!(message.contains(&key.name()) && message.contains("nine"), "{refused:?}");
+    assert_eq!(daemon.public_keys(), Vec::<String>::new());
+
     fs::write(&file, history(&key.name()).to_string()).unwrap();
     let imported = on(&daemon, &import);
     assert!(imported.status.success(), "{imported:?}");

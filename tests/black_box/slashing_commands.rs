@@ -57,6 +57,25 @@ fn a_history_that_is_imported_in_part_is_told_by_the_exit_status() {
     assert_eq!(other_chain.status, 412, "the imported history pins its chain: {other_chain:?}");
 }
 
+#[test]
+fn a_history_may_be_larger_than_what_the_daemon_takes_in_one_request() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    let chain = attestation(32, 2, 4, 1)["fork_info"]["genesis_validators_root"].clone();
+    let interchange = json!({
+        "metadata": {"interchange_format_version": "5", "genesis_validators_root": chain},
+        "data": [{"pubkey": key.name(), "signed_blocks": [{"slot": "50"}], "signed_attestations": []}],
+    });
+    let file = daemon.directory().join("history.json");
+    let gap = " ".repeat(129 * 1024 * 1024);
+    std::fs::write(&file, interchange.to_string().replacen(',', &format!(",{gap}"), 1)).unwrap();
+
+    done(&daemon, &["import", file.to_str().unwrap()]);
+    assert_eq!(daemon.sign(&key, &block_header(50, 1)).status, 412);
+    assert_eq!(daemon.sign(&key, &block_header(51, 1)).status, 200);
+}
+
 fn done(daemon: &Daemon, arguments: &[&str]) -> String {
     let output = command(daemon, arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");

@@ -1,6 +1,5 @@
-//! Keystores, passwords and history as files.
+//! Keystores and passwords as files.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -9,13 +8,15 @@ use serde::Deserialize;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+use crate::bls::PublicKey;
+
 /// A keystore as it is in its file.
 #[derive(Debug)]
 pub(super) struct KeystoreFile {
     pub(super) path: PathBuf,
     pub(super) text: String,
-    /// The key that it says it holds, in the standard's spelling.
-    pub(super) public_key: Option<String>,
+    /// The key that it says it holds.
+    pub(super) public_key: Option<PublicKey>,
 }
 
 /// The keystores in these files, and in the `.json` files of these directories, sorted by name within each.
@@ -53,7 +54,7 @@ fn keystore(path: &Path) -> Result<Option<KeystoreFile>, Error> {
     if !crypto.is_object() {
         return Ok(None);
     }
-    let public_key = pubkey.map(|pubkey| standard_spelling(&pubkey));
+    let public_key = pubkey.and_then(|pubkey| pubkey.parse().ok());
     Ok(Some(KeystoreFile { path: path.to_owned(), text: text.to_string(), public_key }))
 }
 
@@ -87,47 +88,6 @@ fn password(path: &Path) -> Result<Zeroizing<String>, Error> {
     Ok(Zeroizing::new(read(path)?.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// A slashing-protection history, EIP-3076.
-pub(super) struct History {
-    metadata: Value,
-    /// The entries of each key, by its standard spelling.
-    data: BTreeMap<String, Vec<Value>>,
-}
-
-impl History {
-    pub(super) fn read(path: &Path) -> Result<Self, Error> {
-        #[derive(Deserialize)]
-        struct Shape {
-            metadata: Value,
-            data: Vec<Value>,
-        }
-        let malformed = || Error::NoHistory { path: path.to_owned() };
-        let shape: Shape = serde_json::from_str(&read(path)?).map_err(|_| malformed())?;
-        let mut data = BTreeMap::<_, Vec<_>>::new();
-        for entry in shape.data {
-            let public_key = entry.get("pubkey").and_then(Value::as_str).ok_or_else(malformed)?;
-            data.entry(standard_spelling(public_key)).or_default().push(entry);
-        }
-        Ok(Self { metadata: shape.metadata, data })
-    }
-
-    /// The part that is about these keys, as the Keymanager API takes it: JSON in a string.
-    pub(super) fn of<'key>(&self, public_keys: impl Iterator<Item = &'key str>) -> String {
-        let data: Vec<_> = public_keys.filter_map(|key| self.data.get(key)).flatten().collect();
-        serde_json::json!({ "metadata": self.metadata, "data": data }).to_string()
-    }
-
-    pub(super) fn is_about(&self, public_key: &str) -> bool {
-        self.data.contains_key(public_key)
-    }
-}
-
-/// `0x` and lower case.
-fn standard_spelling(public_key: &str) -> String {
-    let public_key = public_key.to_ascii_lowercase();
-    if public_key.starts_with("0x") { public_key } else { format!("0x{public_key}") }
-}
-
 fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
     let mut text = Zeroizing::new(String::new());
@@ -143,14 +103,12 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
 pub(crate) enum Error {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("{} is larger than {LARGEST} bytes: that is no keystore, password or history", path.display())]
+    #[error("{} is larger than {LARGEST} bytes: that is no keystore and no password", path.display())]
     TooLarge { path: PathBuf },
     #[error("{} is no EIP-2335 keystore", path.display())]
     NoKeystore { path: PathBuf },
     #[error("there is no EIP-2335 keystore in what was named")]
     NoKeystores,
-    #[error("{} is no slashing-protection history (EIP-3076)", path.display())]
-    NoHistory { path: PathBuf },
     #[error("{} does not say whose key it holds, so its history cannot be found", path.display())]
     Anonymous { path: PathBuf },
     #[error(
@@ -158,11 +116,13 @@ pub(crate) enum Error {
         history.display(),
         path.display()
     )]
-    Unknown { path: PathBuf, history: PathBuf, public_key: String },
+    Unknown { path: PathBuf, history: PathBuf, public_key: PublicKey },
+    #[error("the history of {public_key} in {}: {reason}; nothing was imported", history.display())]
+    Unreadable { history: PathBuf, public_key: PublicKey, reason: String },
 }
 
-/// Histories of ten thousand keys with every message they signed have been seen at some hundred megabytes.
-const LARGEST: u64 = 1024 * 1024 * 1024;
+/// A keystore has a kilobyte or two, the deposit data of ten thousand keys that may lie beside it some megabytes.
+const LARGEST: u64 = 64 * 1024 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -177,7 +137,11 @@ mod tests {
     #[test]
     fn a_directory_s_keystores_are_found_and_what_is_beside_them_is_passed_over() {
         let directory = tempfile::tempdir().unwrap();
-        write(&directory, "keystore-2.json", r#"{"crypto": {}, "pubkey": "AB"}"#);
+        write(
+            &directory,
+            "keystore-2.json",
+            &format!(r#"{{"crypto": {{}}, "pubkey": "{}"}}"#, "AB".repeat(48)),
+        );
         write(&directory, "keystore-1.json", r#"{"crypto": {}}"#);
         write(&directory, "deposit_data-1.json", r#"[{"pubkey": "ab"}]"#);
         write(&directory, "broken.json", "{");
@@ -187,7 +151,7 @@ mod tests {
         let names: Vec<_> =
             found.iter().map(|found| found.path.file_name().unwrap().to_str().unwrap()).collect();
         assert_eq!(names, ["keystore-1.json", "keystore-2.json"]);
-        assert_eq!(found[1].public_key.as_deref(), Some("0xab"));
+        assert_eq!(found[1].public_key, Some(PublicKey([0xAB; 48])));
         assert_eq!(found[0].public_key, None);
     }
 
@@ -210,19 +174,5 @@ mod tests {
         assert_eq!(*Passwords::at(directory.path()).unwrap().of(&keystore).unwrap(), " pass word ");
         let other = KeystoreFile { path: "/elsewhere/b.json".into(), ..keystore };
         assert!(matches!(Passwords::at(directory.path()).unwrap().of(&other), Err(Error::Read { .. })));
-    }
-
-    #[test]
-    fn a_history_is_cut_down_to_the_keys_that_are_imported() {
-        let directory = tempfile::tempdir().unwrap();
-        let text = r#"{"metadata": {"x": 1}, "data": [{"pubkey": "0xAA", "n": 1}, {"pubkey": "bb"}, {"pubkey": "0xaa", "n": 2}]}"#;
-        let history = History::read(&write(&directory, "h.json", text)).ok().unwrap();
-        let part: Value = serde_json::from_str(&history.of(["0xaa"].into_iter())).unwrap();
-        assert_eq!(
-            part,
-            serde_json::json!({"metadata": {"x": 1}, "data": [{"pubkey": "0xAA", "n": 1}, {"pubkey": "0xaa", "n": 2}]})
-        );
-        assert!(history.is_about("0xbb") && !history.is_about("0xcc"));
-        assert!(History::read(&write(&directory, "x.json", "[]")).is_err());
     }
 }

@@ -1,17 +1,19 @@
 //! `bls-signer keys import`: keystores from files to the daemon, some at a time, so that progress can be shown.
 
-use std::path::PathBuf;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use hyper::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::files::{self, History, KeystoreFile, Passwords};
-use super::progress::Progress;
+use super::files::{self, KeystoreFile, Passwords};
 use super::{Error, KEYSTORES, KeyResult, data, failures, report};
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
-use crate::cli::prompt;
+use crate::cli::progress::Progress;
+use crate::cli::{history, prompt};
 use crate::config::Environment;
+use crate::ledger::Interchange;
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -36,7 +38,7 @@ pub(in crate::cli) struct Options {
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     let daemon = options.connect.daemon(KEYMANAGER_SOCKET, environment)?;
     let keystores = files::keystores(&options.keystores)?;
-    let history = options.slashing_protection.as_deref().map(History::read).transpose()?;
+    let history = options.slashing_protection.as_deref().map(history::read).transpose()?;
     if let (Some(history), Some(path)) = (&history, options.slashing_protection) {
         demand_history(&keystores, history, &path)?;
     }
@@ -61,7 +63,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
         }
         progress.show(results.len());
     }
-    progress.end();
+    drop(progress);
     let rows: Vec<_> = keystores.iter().map(row).collect();
     report(&rows, &results, options.json)?;
     match stopped {
@@ -71,18 +73,19 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
 }
 
 /// Whoever gives a history says that the keys have signed: one without an entry is more likely the wrong file than new.
-fn demand_history(
-    keystores: &[KeystoreFile],
-    history: &History,
-    file: &std::path::Path,
-) -> Result<(), Error> {
+fn demand_history(keystores: &[KeystoreFile], history: &Interchange, file: &Path) -> Result<(), Error> {
     for keystore in keystores {
-        let path = keystore.path.clone();
-        let Some(public_key) = keystore.public_key.clone() else {
+        let (path, history_path) = (keystore.path.clone(), file.to_owned());
+        let Some(public_key) = keystore.public_key else {
             return Err(files::Error::Anonymous { path }.into());
         };
-        if !history.is_about(&public_key) {
-            return Err(files::Error::Unknown { path, history: file.to_owned(), public_key }.into());
+        match history.history(&public_key) {
+            Some(Ok(_)) => {}
+            Some(Err(reason)) => {
+                let reason = reason.to_owned();
+                return Err(files::Error::Unreadable { history: history_path, public_key, reason }.into());
+            }
+            None => return Err(files::Error::Unknown { path, history: history_path, public_key }.into()),
         }
     }
     Ok(())
@@ -92,22 +95,23 @@ fn import(
     daemon: &Daemon,
     batch: &[KeystoreFile],
     passwords: &Passwords,
-    history: Option<&History>,
+    history: Option<&Interchange>,
 ) -> Result<Vec<KeyResult>, Error> {
     let passwords: Vec<Zeroizing<String>> =
         batch.iter().map(|keystore| passwords.of(keystore)).collect::<Result<_, _>>()?;
     let texts: Vec<_> = batch.iter().map(|keystore| keystore.text.as_str()).collect();
     let mut request = json!({ "keystores": texts, "passwords": passwords.iter().map(|password| password.as_str()).collect::<Vec<_>>() });
     if let (Some(history), Some(request)) = (history, request.as_object_mut()) {
-        let keys = batch.iter().filter_map(|keystore| keystore.public_key.as_deref());
-        request.insert("slashing_protection".to_owned(), Value::String(history.of(keys)));
+        let keys: HashSet<_> = batch.iter().filter_map(|keystore| keystore.public_key).collect();
+        let history = history.minimal(|public_key| keys.contains(public_key));
+        request.insert("slashing_protection".to_owned(), Value::String(history));
     }
     let results: Vec<KeyResult> = data(daemon.ask_for(Method::POST, KEYSTORES, Some(&request))?)?;
     if results.len() == batch.len() { Ok(results) } else { Err(Error::Answer) }
 }
 
 fn row(keystore: &KeystoreFile) -> (String, String) {
-    let public_key = keystore.public_key.as_deref().unwrap_or("unknown key").to_owned();
+    let public_key = keystore.public_key.map_or_else(|| "unknown key".to_owned(), |key| key.to_string());
     (public_key, keystore.path.display().to_string())
 }
 

@@ -3,7 +3,6 @@
 
 mod files;
 mod import;
-mod progress;
 mod reseal;
 
 use std::fs::{File, OpenOptions};
@@ -17,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
-use super::{output, prompt};
+use super::{history, output, prompt};
 use crate::bls::PublicKey;
 use crate::config::{self, Environment};
 use crate::keys::{SealError, SealFileError};
@@ -226,6 +225,8 @@ pub(crate) enum Error {
     Answer,
     #[error(transparent)]
     Files(#[from] files::Error),
+    #[error(transparent)]
+    History(#[from] history::Error),
     #[error("{failed} of {of} keys failed")]
     Failed { failed: usize, of: usize },
     #[error("nothing was deleted")]

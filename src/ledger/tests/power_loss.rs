@@ -35,19 +35,16 @@ fn a_reused_log_is_written_over_from_its_beginning() {
     let directory = scratch();
     let tape = Tape::new(None);
     let ledger = open_on(reused_log(directory.path()), tape);
-    live(&ledger, tape, 1..10).unwrap();
     let of_log = |file: &String| file.ends_with("-wal");
-    let beginnings = tape
-        .events()
-        .iter()
-        .filter(|event| matches!(event, Event::Write { file, offset: 0, .. } if of_log(file)))
-        .count();
-    let emptied = tape
-        .events()
-        .iter()
-        .filter(|event| matches!(event, Event::Truncate { file, .. } if of_log(file)))
-        .count();
-    assert!(beginnings > emptied + 3, "{beginnings} beginnings, emptied {emptied} times");
+    let is_beginning = |event: &Event| matches!(event, Event::Write { file, offset: 0, .. } if of_log(file));
+    let is_emptied = |event: &Event| matches!(event, Event::Truncate { file, .. } if of_log(file));
+    let count = |kind: &dyn Fn(&Event) -> bool| tape.events().iter().filter(|event| kind(event)).count();
+    // On a busy machine the ledger seldom sees a moment in which nobody asks.
+    let enough = (1..200).any(|epoch| {
+        live(&ledger, tape, epoch..epoch + 1).unwrap();
+        count(&is_beginning) > count(&is_emptied) + 3
+    });
+    assert!(enough, "{} beginnings, emptied {} times", count(&is_beginning), count(&is_emptied));
 }
 
 /// The twin itself is put to the test: on a disk that acknowledges and forgets, promises must be seen to break.

@@ -21,9 +21,11 @@ impl Progress {
             let _ = write!(io::stderr(), "\r{}", line(self.what, done, self.total));
         }
     }
+}
 
+impl Drop for Progress {
     /// Takes the line away.
-    pub(super) fn end(self) {
+    fn drop(&mut self) {
         if self.shown {
             let _ = write!(io::stderr(), "\r\x1b[K");
         }

@@ -1,0 +1,64 @@
+//! A slashing-protection history from a file.
+//!
+//! With every message that ten thousand keys signed it is some hundred megabytes long, so it is read as a stream, with
+//! a progress bar, and only what a ledger takes of it goes to the daemon.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::path::{Path, PathBuf};
+
+use super::progress::Progress;
+use crate::ledger::{Interchange, InterchangeError};
+
+/// Reads EIP-3076 JSON; `-` is standard input.
+pub(super) fn read(path: &Path) -> Result<Interchange, Error> {
+    let interchange = if path == Path::new("-") {
+        Interchange::read(BufReader::new(io::stdin().lock()))
+    } else {
+        let failed = |source| Error::Read { path: path.to_owned(), source };
+        let file = File::open(path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        Interchange::read(BufReader::with_capacity(MEGABYTE, Watched::new(file, length)))
+    };
+    interchange.map_err(|source| Error::Unusable { path: path.to_owned(), source })
+}
+
+/// A file whose reading is shown, if it takes a while.
+struct Watched {
+    file: File,
+    done: usize,
+    progress: Option<Progress>,
+}
+
+impl Watched {
+    fn new(file: File, length: u64) -> Self {
+        let megabytes = usize::try_from(length).unwrap_or(usize::MAX) / MEGABYTE;
+        let progress = (megabytes >= LONG).then(|| Progress::new("MB read", megabytes));
+        Self { file, done: 0, progress }
+    }
+}
+
+impl Read for Watched {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        self.done = self.done.saturating_add(count);
+        if let Some(progress) = &mut self.progress {
+            progress.show(self.done / MEGABYTE);
+        }
+        Ok(count)
+    }
+}
+
+/// Why a history is of no use.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("the history in {} cannot be used", path.display())]
+    Unusable { path: PathBuf, source: InterchangeError },
+}
+
+const MEGABYTE: usize = 1_000_000;
+
+/// Megabytes that take long enough to be watched.
+const LONG: usize = 20;
