@@ -254,6 +254,7 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
         genesis_validators_root: network.genesis_validators_root(),
         // Only where it is asked for: otherwise a wrong clock could stop a signer.
         clock: settings.refuse_far_future.then(|| GenesisClock::of(network)).flatten(),
+        longest_wait: settings.ledger.longest_wait,
         ..ledger::Settings::new(settings.ledger.state_dir.clone())
     })
 }

@@ -100,6 +100,9 @@ pub(crate) struct RawSettings {
     /// Seconds after which an idle connection is closed [default: 900]
     #[arg(long, value_name = "SECONDS", help_heading = LIMITS)]
     pub(crate) idle_timeout: Option<NonZeroU32>,
+    /// Seconds that a block or an attestation may wait for its record on disk, before the answer is 500 [default: 4]
+    #[arg(long, value_name = "SECONDS", help_heading = LIMITS)]
+    pub(crate) ledger_timeout: Option<NonZeroU32>,
 
     /// How much to log [default: info]
     #[arg(long, value_name = "LEVEL", ignore_case = true, help_heading = LOGGING)]

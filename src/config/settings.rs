@@ -11,6 +11,7 @@ use super::{
     Address, AuthToken, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawRoots, RawSettings,
     Role, Switch, Tls,
 };
+use crate::ledger::LONGEST_WAIT;
 
 /// Everything the daemon is told.
 #[derive(Clone)]
@@ -44,6 +45,8 @@ pub(crate) struct LedgerSettings {
     pub(crate) slashing_protection: bool,
     /// Refuse to start without an existing ledger.
     pub(crate) required: bool,
+    /// How long a request may wait for its record.
+    pub(crate) longest_wait: Duration,
 }
 
 /// Where keys come from, apart from the Keymanager API.
@@ -105,7 +108,13 @@ impl Settings {
             auth_token,
             allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
             network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
-            ledger: ledger(raw.slashing_protection, raw.require_ledger, raw.state_dir, environment)?,
+            ledger: ledger(
+                raw.slashing_protection,
+                raw.require_ledger,
+                raw.state_dir,
+                raw.ledger_timeout,
+                environment,
+            )?,
             refuse_far_future: raw.refuse_far_future.is_some_and(Switch::is_on),
             raw_roots: raw.raw_roots.unwrap_or_default(),
             keys: KeySources {
@@ -199,6 +208,7 @@ fn ledger(
     slashing_protection: Option<Switch>,
     require_ledger: Option<Switch>,
     state_dir: Option<PathBuf>,
+    timeout: Option<NonZeroU32>,
     environment: &Environment,
 ) -> Result<LedgerSettings, Error> {
     let slashing_protection = slashing_protection.is_none_or(Switch::is_on);
@@ -207,7 +217,8 @@ fn ledger(
         return Err(Error::Conflict { first: "--require-ledger", second: "--slashing-protection off" });
     }
     let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
-    Ok(LedgerSettings { state_dir, slashing_protection, required })
+    let longest_wait = timeout.map_or(LONGEST_WAIT, seconds);
+    Ok(LedgerSettings { state_dir, slashing_protection, required, longest_wait })
 }
 
 fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {
@@ -308,6 +319,7 @@ mod tests {
             "max_requests",
             "header_timeout",
             "idle_timeout",
+            "ledger_timeout",
             "log_level",
         ];
         let from_example = validate(&keys.map(shown).join("\n")).ok().unwrap();
@@ -466,7 +478,14 @@ mod tests {
 
     #[test]
     fn zero_is_no_limit() {
-        for key in ["max_connections", "max_requests", "header_timeout", "idle_timeout", "kdf_memory"] {
+        for key in [
+            "max_connections",
+            "max_requests",
+            "header_timeout",
+            "idle_timeout",
+            "ledger_timeout",
+            "kdf_memory",
+        ] {
             assert!(RawSettings::from_toml(&format!("{key} = 0")).is_err(), "{key}");
         }
     }

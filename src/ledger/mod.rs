@@ -78,7 +78,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The defaults: the ledger must exist, 8192 requests may wait, 4 seconds at most.
+    /// The defaults: the ledger must exist, 8192 requests may wait, [`LONGEST_WAIT`] at most.
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self {
             directory,
@@ -87,7 +87,7 @@ impl Settings {
             genesis_validators_root: None,
             clock: None,
             queue: 8_192,
-            longest_wait: Duration::from_secs(4),
+            longest_wait: LONGEST_WAIT,
             log_limit: 2 << 20,
             log_commits: 50,
             quiet: Duration::from_millis(200),
@@ -211,6 +211,9 @@ pub(crate) enum Health {
     /// It broke; blocks and attestations are not signed until a restart.
     Broken(Arc<StoreError>),
 }
+
+/// A vote is due a third of a slot into it, four seconds before the aggregates: later it is of little use.
+pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
 fn needs_no_record(request: &Request) -> bool {
     match request.claim {

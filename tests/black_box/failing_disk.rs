@@ -28,7 +28,7 @@ fn after_a_failed_sync_protected_duties_are_faults_others_go_on_and_health_is_re
 
 #[test]
 fn who_waits_for_a_disk_that_hangs_gets_a_fault_and_can_ask_again() {
-    let setup = Setup::new().args(&["--network", "minimal"]);
+    let setup = Setup::new().args(&["--network", "minimal", "--ledger-timeout", "1"]);
     let library = build_preload(setup.directory(), "hanging_disk");
     let flag = setup.directory().join("hangs");
     let daemon = setup.env("LD_PRELOAD", &library).env("HANGING_DISK", flag.to_str().unwrap()).start();
@@ -40,6 +40,7 @@ fn who_waits_for_a_disk_that_hangs_gets_a_fault_and_can_ask_again() {
     daemon.sign(&early, &attestation(8, 0, 1, 1)).assert_problem(500);
     daemon.sign(&late, &attestation(8, 0, 1, 1)).assert_problem(500);
     assert_eq!(daemon.sign(&early, &randao_reveal(1)).status, 200);
+    daemon.wait_for_log(|line| line.contains("longer than 1s"));
 
     fs::remove_file(&flag).unwrap();
     assert_eq!(daemon.sign(&early, &attestation(8, 0, 1, 2)).status, 412, "it is on record, unsigned");
