@@ -2,24 +2,21 @@
 //!
 //! While a daemon holds the ledger the commands go to its keymanager listener, otherwise straight to the file.
 
-use std::fmt;
+mod office;
+mod report;
+
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
-use hyper::Method;
-
-use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
-use super::packaged::surroundings;
-use super::{history, output};
-use crate::api::slashing_protection::{
-    self, Done, FailedKey, Order, OrderError, ShownHighWatermark, ShownKey, ShownStatus, carry_out,
-};
+use self::office::Place;
+use super::{connect, history, output};
+use crate::api::slashing_protection::{Done, FailedKey, Order, OrderError};
 use crate::bls::PublicKey;
-use crate::config::{self, Environment, RawSettings};
-use crate::ledger::{self, Ledger, Missing, OpenError};
-use crate::network::{Network, NetworkError};
+use crate::config::{self, Environment};
+use crate::ledger::{Missing, OpenError};
+use crate::network::NetworkError;
+use clap::{Args, Subcommand};
 
 /// What to do with the ledger.
 #[derive(Subcommand)]
@@ -98,23 +95,6 @@ pub(super) enum Command {
     },
 }
 
-/// Where the ledger is, which chain it is for, and whom to ask while it is in use.
-#[derive(Args)]
-pub(super) struct Place {
-    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else for root the packaged daemon's, else none]
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// Directory of the ledger [default: for root the packaged daemon's, else as for 'serve']
-    #[arg(long, value_name = "DIRECTORY")]
-    state_dir: Option<PathBuf>,
-    /// Network of the validators: a name or the path of a consensus config.yaml [default: as for 'serve']
-    #[arg(long, value_name = "NETWORK")]
-    network: Option<String>,
-    /// Where to ask when a daemon holds the ledger.
-    #[command(flatten)]
-    connect: connect::Options,
-}
-
 /// Which keys a command is about.
 #[derive(Args)]
 pub(super) struct Keys {
@@ -173,7 +153,7 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
             let office = place.open(Missing::Refuse, environment)?;
             let done = office.carry_out(Order::Status { keys: keys.texts() })?;
             let Done::Status(status) = done else { return Err(Error::OtherAnswer) };
-            say(output, &if json { as_json(&status) } else { table(&status, &office) })
+            say(output, &if json { report::as_json(&status) } else { report::table(&status, &office) })
         }
         Command::Raise { place, keys, slot, epoch } => {
             let order = Order::Raise { slot, epoch, keys: keys.texts() };
@@ -185,60 +165,7 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
             let done =
                 place.open(Missing::Refuse, environment)?.carry_out(Order::HighWatermark { slot, epoch })?;
             let Done::HighWatermark = done else { return Err(Error::OtherAnswer) };
-            say(output, &describe(slot, epoch))
-        }
-    }
-}
-
-impl Place {
-    fn open(self, missing: Missing, environment: &Environment) -> Result<Office, Error> {
-        let environment = &surroundings(self.state_dir.as_deref(), self.config.as_deref(), environment);
-        let flags =
-            RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
-        let settings = config::load(self.config.as_deref(), flags, environment)?;
-        let directory = settings.ledger.state_dir;
-        let opened = Ledger::open(ledger::Settings {
-            missing,
-            genesis_validators_root: Network::load(&settings.network)?.genesis_validators_root(),
-            ..ledger::Settings::new(directory.clone())
-        });
-        match opened {
-            Ok(ledger) => Ok(Office::File(ledger, directory)),
-            Err(OpenError::InUse { .. }) => {
-                Ok(Office::Daemon(self.connect.daemon(KEYMANAGER_SOCKET, environment)?))
-            }
-            Err(error) => Err(error.into()),
-        }
-    }
-}
-
-/// Who carries orders out: we ourselves on the file, or the daemon that holds it.
-enum Office {
-    File(Ledger, PathBuf),
-    Daemon(Daemon),
-}
-
-impl Office {
-    fn carry_out(&self, order: Order) -> Result<Done, Error> {
-        match self {
-            Self::File(ledger, _) => {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
-                Ok(runtime.map_err(Error::Runtime)?.block_on(carry_out(ledger, order))?)
-            }
-            Self::Daemon(daemon) => {
-                let order = serde_json::to_value(order).map_err(Error::Wire)?;
-                let answer = daemon.ask_for(Method::POST, slashing_protection::PATH, Some(&order))?;
-                serde_json::from_value(answer).map_err(Error::Wire)
-            }
-        }
-    }
-}
-
-impl fmt::Display for Office {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(_, directory) => write!(f, "in {}", directory.display()),
-            Self::Daemon(_) => f.write_str("of the running daemon"),
+            say(output, &report::describe(slot, epoch))
         }
     }
 }
@@ -274,51 +201,6 @@ pub(crate) enum Error {
     Output(#[source] io::Error),
 }
 
-fn as_json(status: &ShownStatus) -> String {
-    // Strings and lists of strings always have a JSON form.
-    serde_json::to_string_pretty(status).unwrap_or_default()
-}
-
-fn table(status: &ShownStatus, office: &Office) -> String {
-    let deleted = status.keys.iter().filter(|key| key.deleted).count();
-    let chain = status.genesis_validators_root.as_deref().unwrap_or("not known yet");
-    let ShownHighWatermark { slot, epoch } = &status.high_watermark;
-    let mut lines = vec![
-        format!("ledger                   {office}"),
-        format!("genesis validators root  {chain}"),
-        format!("high watermark           slot {}, epoch {}", or_none(slot), or_none(epoch)),
-        format!("keys                     {} ({deleted} of them deleted)", status.keys.len()),
-    ];
-    if !status.keys.is_empty() {
-        lines.push(format!(
-            "{:98} {:>12} {:>10} {:>10}  state",
-            "public key", "block slot", "source", "target"
-        ));
-    }
-    lines.extend(status.keys.iter().map(|key| {
-        let ShownKey { public_key, deleted, block_slot, source_epoch, target_epoch } = key;
-        let (slot, source, target) = (or_none(block_slot), or_none(source_epoch), or_none(target_epoch));
-        let state = if *deleted { "deleted" } else { "active" };
-        format!("{public_key:98} {slot:>12} {source:>10} {target:>10}  {state}")
-    }));
-    lines.join("\n")
-}
-
-fn or_none(number: &Option<String>) -> &str {
-    number.as_deref().unwrap_or("none")
-}
-
-fn describe(slot: Option<u64>, epoch: Option<u64>) -> String {
-    match (slot, epoch) {
-        (None, None) => "there is no high watermark any more".to_owned(),
-        (Some(slot), None) => format!("no block is signed at or beyond slot {slot}"),
-        (None, Some(epoch)) => format!("no attestation is signed for a target at or beyond epoch {epoch}"),
-        (Some(slot), Some(epoch)) => format!(
-            "no block is signed at or beyond slot {slot}, and no attestation for a target at or beyond epoch {epoch}"
-        ),
-    }
-}
-
 /// An older file of that name may be the only copy of another history.
 fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
@@ -335,6 +217,8 @@ mod tests {
     use clap::Parser;
 
     use super::*;
+    use crate::ledger::{self, Ledger};
+    use crate::network::Network;
 
     #[derive(Parser)]
     struct Line {

@@ -1,0 +1,86 @@
+//! Who carries a command out: we ourselves on the file, or the daemon that holds it.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::Args;
+use hyper::Method;
+
+use super::Error;
+use crate::api::slashing_protection::{self, Done, Order, carry_out};
+use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
+use crate::cli::packaged::surroundings;
+use crate::config::{self, Environment, RawSettings};
+use crate::ledger::{self, Ledger, Missing, OpenError};
+use crate::network::Network;
+
+/// Where the ledger is, which chain it is for, and whom to ask while it is in use.
+#[derive(Args)]
+pub(in crate::cli) struct Place {
+    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else for root the packaged daemon's, else none]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Directory of the ledger [default: for root the packaged daemon's, else as for 'serve']
+    #[arg(long, value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
+    /// Network of the validators: a name or the path of a consensus config.yaml [default: as for 'serve']
+    #[arg(long, value_name = "NETWORK")]
+    network: Option<String>,
+    /// Where to ask when a daemon holds the ledger.
+    #[command(flatten)]
+    connect: connect::Options,
+}
+
+impl Place {
+    /// Opens the file, or turns to the daemon that has it open.
+    pub(super) fn open(self, missing: Missing, environment: &Environment) -> Result<Office, Error> {
+        let environment = &surroundings(self.state_dir.as_deref(), self.config.as_deref(), environment);
+        let flags =
+            RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
+        let settings = config::load(self.config.as_deref(), flags, environment)?;
+        let directory = settings.ledger.state_dir;
+        let opened = Ledger::open(ledger::Settings {
+            missing,
+            genesis_validators_root: Network::load(&settings.network)?.genesis_validators_root(),
+            ..ledger::Settings::new(directory.clone())
+        });
+        match opened {
+            Ok(ledger) => Ok(Office::File(ledger, directory)),
+            Err(OpenError::InUse { .. }) => {
+                Ok(Office::Daemon(self.connect.daemon(KEYMANAGER_SOCKET, environment)?))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Who carries orders out: we ourselves on the file, or the daemon that holds it.
+pub(super) enum Office {
+    File(Ledger, PathBuf),
+    Daemon(Daemon),
+}
+
+impl Office {
+    pub(super) fn carry_out(&self, order: Order) -> Result<Done, Error> {
+        match self {
+            Self::File(ledger, _) => {
+                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+                Ok(runtime.map_err(Error::Runtime)?.block_on(carry_out(ledger, order))?)
+            }
+            Self::Daemon(daemon) => {
+                let order = serde_json::to_value(order).map_err(Error::Wire)?;
+                let answer = daemon.ask_for(Method::POST, slashing_protection::PATH, Some(&order))?;
+                serde_json::from_value(answer).map_err(Error::Wire)
+            }
+        }
+    }
+}
+
+impl fmt::Display for Office {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(_, directory) => write!(f, "in {}", directory.display()),
+            Self::Daemon(_) => f.write_str("of the running daemon"),
+        }
+    }
+}

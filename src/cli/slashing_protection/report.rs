@@ -1,0 +1,53 @@
+//! What the ledger knows, as a table or as JSON.
+
+use std::fmt;
+
+use crate::api::slashing_protection::{ShownHighWatermark, ShownKey, ShownStatus};
+
+/// The state as an object.
+pub(super) fn as_json(status: &ShownStatus) -> String {
+    // Strings and lists of strings always have a JSON form.
+    serde_json::to_string_pretty(status).unwrap_or_default()
+}
+
+/// A line for each thing that holds for all keys, then one for each key. `place` says where the ledger is.
+pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
+    let deleted = status.keys.iter().filter(|key| key.deleted).count();
+    let chain = status.genesis_validators_root.as_deref().unwrap_or("not known yet");
+    let ShownHighWatermark { slot, epoch } = &status.high_watermark;
+    let mut lines = vec![
+        format!("ledger                   {place}"),
+        format!("genesis validators root  {chain}"),
+        format!("high watermark           slot {}, epoch {}", or_none(slot), or_none(epoch)),
+        format!("keys                     {} ({deleted} of them deleted)", status.keys.len()),
+    ];
+    if !status.keys.is_empty() {
+        lines.push(format!(
+            "{:98} {:>12} {:>10} {:>10}  state",
+            "public key", "block slot", "source", "target"
+        ));
+    }
+    lines.extend(status.keys.iter().map(|key| {
+        let ShownKey { public_key, deleted, block_slot, source_epoch, target_epoch } = key;
+        let (slot, source, target) = (or_none(block_slot), or_none(source_epoch), or_none(target_epoch));
+        let state = if *deleted { "deleted" } else { "active" };
+        format!("{public_key:98} {slot:>12} {source:>10} {target:>10}  {state}")
+    }));
+    lines.join("\n")
+}
+
+fn or_none(number: &Option<String>) -> &str {
+    number.as_deref().unwrap_or("none")
+}
+
+/// What a new high watermark means.
+pub(super) fn describe(slot: Option<u64>, epoch: Option<u64>) -> String {
+    match (slot, epoch) {
+        (None, None) => "there is no high watermark any more".to_owned(),
+        (Some(slot), None) => format!("no block is signed at or beyond slot {slot}"),
+        (None, Some(epoch)) => format!("no attestation is signed for a target at or beyond epoch {epoch}"),
+        (Some(slot), Some(epoch)) => format!(
+            "no block is signed at or beyond slot {slot}, and no attestation for a target at or beyond epoch {epoch}"
+        ),
+    }
+}
