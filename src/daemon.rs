@@ -14,6 +14,7 @@ use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use crate::api::status_line::{keep_telling, status_line};
 use crate::api::{LastDuty, Signer};
@@ -25,7 +26,7 @@ use crate::http::guesses::Guesses;
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
-use crate::ledger::{self, GenesisClock, Ledger, Missing, StoreError};
+use crate::ledger::{self, Fault, GenesisClock, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::permit::Permits;
 use crate::supervisor::activation::{self, Inherited};
@@ -143,17 +144,7 @@ impl Daemon {
             tokio::spawn(reload_on(hangups, Arc::clone(&self.signer), Arc::clone(&self.notifier))),
         ]);
 
-        let supervised = self.notifier.is_supervised();
-        let broken = self.signer.ledger.broken();
-        let broken = async {
-            let cause = broken.await;
-            tracing::error!(%cause, "the slashing protection ledger broke: blocks and attestations are not signed");
-            if !supervised {
-                std::future::pending::<()>().await;
-            }
-            tokio::time::sleep(LAST_LOOK).await;
-            cause
-        };
+        let broken = mended_by_a_restart(&self.signer.ledger, self.notifier.is_supervised());
         let probes = probes(&self.signer);
         let (stopping, stopped) = watch::channel(false);
         let serving = server::serve(self.endpoints, self.service, self.limits, stopped, GRACE);
@@ -170,6 +161,29 @@ impl Daemon {
         serving.await;
         tracing::info!("stopped");
         outcome
+    }
+}
+
+/// Resolves when the ledger is broken and a new process could go on with it. Without a supervisor nobody would start one.
+///
+/// On a full disk no process can start: this one then goes on with what needs no ledger.
+async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreError> {
+    let cause = ledger.broken().await;
+    tracing::error!(%cause, "the slashing protection ledger broke: blocks and attestations are not signed");
+    if !supervised {
+        std::future::pending::<()>().await;
+    }
+    let mut told = false;
+    loop {
+        sleep(LAST_LOOK).await;
+        match ledger.can_be_opened_again().await {
+            Ok(()) => return cause,
+            Err(error) if !told => {
+                tracing::error!(%error, "the ledger's disk takes no writes, so a restart would not help: make room for it");
+                told = true;
+            }
+            Err(_) => {}
+        }
     }
 }
 
@@ -233,7 +247,13 @@ fn probes(signer: &Signer) -> [Probe<'_>; 2] {
                 Err(gone) => Err(io::Error::other(gone)),
             }
         }),
-        Probe::new("the slashing protection ledger", || signer.ledger.ping()),
+        Probe::new("the slashing protection ledger", || async {
+            match signer.ledger.ping().await {
+                // Its thread is alive, and when to start again is decided elsewhere.
+                Err(Fault::Broken(_)) => Ok(()),
+                pong => pong,
+            }
+        }),
     ]
 }
 

@@ -1,22 +1,19 @@
 //! `GET /api/v1/eth2/highWatermark`: where this signer was told to stop, as Web3Signer answers it.
 
-use std::collections::HashSet;
-
 use serde::Serialize;
 
 use super::Signer;
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
-use crate::ledger::{Fault, HighWatermark, Selection};
+use crate::ledger::{Fault, HighWatermark};
 
 /// Answers `{"epoch": "…", "slot": "…"}`, each only if it is set. 404 when slashing protection is off.
 pub(crate) async fn read(signer: &Signer) -> Result<Answer, Problem> {
-    let status = match signer.ledger.status(Selection::Only(HashSet::new())).await {
-        Ok(status) => status,
+    let HighWatermark { slot, epoch } = match signer.ledger.high_watermark().await {
+        Ok(high_watermark) => high_watermark,
         Err(Fault::Off) => return Err(Problem::protection_off()),
         Err(fault) => return Err(fault.into()),
     };
-    let HighWatermark { slot, epoch } = status.high_watermark;
     Ok(Answer::json(&Wire {
         epoch: epoch.map(|epoch| epoch.to_string()),
         slot: slot.map(|slot| slot.to_string()),

@@ -83,7 +83,7 @@ pub(super) enum Change {
 pub(super) struct Book {
     /// The pinned chain.
     chain: OnceLock<Root>,
-    /// The configured one, which the first entry pins: a ledger that was only looked at can still serve another.
+    /// The configured one, which the first history pins: a ledger without one can still serve another.
     configured: Option<Root>,
     high_watermark: HighWatermark,
     pages: RwLock<Pages>,
@@ -214,7 +214,8 @@ impl Book {
 
     /// Adds or replaces a key's entry.
     pub(super) fn put(&mut self, entry: Entry) {
-        if let Some(configured) = self.configured {
+        // A key without history is none to protect: as long as there are only such, another network can be configured.
+        if let Some(configured) = self.configured.filter(|_| !entry.watermark.is_empty()) {
             // It cannot be another one than the pinned one: that was checked at the start.
             let _ = self.pin_chain(configured);
         }

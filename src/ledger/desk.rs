@@ -1,14 +1,15 @@
 //! Where requests are judged: on the thread that brings them, with nothing to wait for but, rarely, an order or a disk
 //! that hangs.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread::JoinHandle;
-use std::time::{Duration, SystemTime};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, Semaphore, oneshot};
 
 use super::Settings;
-use super::book::{Book, RawRoots, Request};
+use super::book::{Book, HighWatermark, RawRoots, Request};
 use super::clearance::{Fault, Judged, Verdict};
 use super::horizon::GenesisClock;
 use super::line::{Deadline, Line, Task};
@@ -22,6 +23,8 @@ pub(super) struct Desk {
     raw_roots: RawRoots,
     clock: Option<GenesisClock>,
     longest_wait: Duration,
+    /// Of the ledger's files.
+    directory: PathBuf,
     /// Places for those who wait, orders included.
     places: Arc<Semaphore>,
     /// There until the ledger is dropped.
@@ -41,6 +44,7 @@ impl Desk {
             raw_roots: settings.raw_roots,
             clock: settings.clock,
             longest_wait: settings.longest_wait,
+            directory: settings.directory.clone(),
             places: Arc::new(Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS))),
             thread: Some(thread),
         }
@@ -69,6 +73,16 @@ impl Desk {
         let (answer, answered) = oneshot::channel();
         self.line.send(task(answer));
         Ok(Reply { answered, line: Arc::clone(&self.line), _place: place })
+    }
+
+    /// Where signing stops. Known also while the disk hangs, and when the ledger is broken.
+    pub(super) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
+        let book = Deadline::after(self.longest_wait).limit(self.book.read());
+        Ok(book.await?.head().high_watermark)
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     pub(super) fn line(&self) -> &Arc<Line> {
@@ -114,10 +128,17 @@ impl Desk {
 impl Drop for Desk {
     fn drop(&mut self) {
         self.line.send(Task::Close);
-        if let Some(thread) = self.thread.take() {
-            // A panic in the thread has been reported by its hook; there is nobody left to tell.
-            drop(thread.join());
+        let Some(thread) = self.thread.take() else { return };
+        let closing = Instant::now();
+        while !thread.is_finished() {
+            if closing.elapsed() > FAREWELL {
+                tracing::error!("the slashing protection ledger's disk hangs: it is left as it is");
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
         }
+        // A panic in the thread has been reported by its hook; there is nobody left to tell.
+        drop(thread.join());
     }
 }
 
@@ -134,3 +155,6 @@ impl<T> Reply<T> {
         self.answered.await.unwrap_or_else(|_| Err(self.line.fault()))
     }
 }
+
+/// How long the last commit may take. Nothing waits for it any more, and the next start reads what has become of it.
+const FAREWELL: Duration = Duration::from_secs(4);

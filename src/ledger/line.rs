@@ -49,7 +49,7 @@ pub(super) struct Line {
 /// The writer's end.
 pub(super) struct FarEnd {
     pub(super) tasks: mpsc::Receiver<Task>,
-    pub(super) commits: watch::Sender<Commits>,
+    commits: watch::Sender<Commits>,
     /// The first error; it is for good.
     pub(super) broken: watch::Sender<Option<Arc<StoreError>>>,
 }
@@ -57,7 +57,8 @@ pub(super) struct FarEnd {
 /// Those who wait are woken when a commit has ended.
 #[derive(Debug, Default)]
 pub(super) struct Commits {
-    pub(super) running_since: Option<Instant>,
+    /// Since when the writer is at the files, for a commit or for moving the log.
+    running_since: Option<Instant>,
 }
 
 impl Line {
@@ -139,7 +140,7 @@ impl Line {
         }
     }
 
-    /// Whether a commit takes so long that nothing new should be taken into memory before it has ended.
+    /// Whether the writer is at the files for so long that nothing new should be taken into memory before it is back.
     pub(super) fn is_stalled(&self) -> bool {
         self.commits.borrow().is_stalled()
     }
@@ -148,6 +149,21 @@ impl Line {
         let mut commits = self.commits.clone();
         // A line that has ended is for whoever looks next to find.
         drop(commits.wait_for(|commits| !commits.is_stalled()).await);
+    }
+}
+
+impl FarEnd {
+    /// Since when the writer is at the files. Nobody is woken by that.
+    pub(super) fn set_running_since(&self, since: Option<Instant>) {
+        self.commits.send_if_modified(|commits| {
+            commits.running_since = since;
+            false
+        });
+    }
+
+    /// Whoever waits looks again: for a record, for a fault, or for the writer to come back from the files.
+    pub(super) fn wake(&self) {
+        self.commits.send_modify(|_| {});
     }
 }
 
@@ -191,6 +207,6 @@ impl Deadline {
 /// So many records are worth a sync. It takes as much of a core as a signature does, so more of them would save little.
 const ENOUGH: usize = 16;
 
-/// A commit takes a few milliseconds on a slow disk. One that takes longer may never end; what is judged meanwhile would
-/// be on record without a signature.
+/// A commit takes a few milliseconds on a slow disk, and so does moving the log. What takes longer may never end; what is
+/// judged meanwhile would be on record without a signature.
 const STALL: Duration = Duration::from_millis(100);

@@ -5,11 +5,13 @@
 //! judged at the `desk`; one `writer` thread commits, and the `line` leads to it; the bytes are in `store` (SQLite). What
 //! callers see is here and in `clearance`.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::RwLock;
+use tokio::task::spawn_blocking;
 
 mod book;
 mod clearance;
@@ -132,10 +134,28 @@ impl Ledger {
         }
     }
 
+    /// Where this signer was told to stop.
+    pub(crate) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
+        match &self.desk {
+            Some(desk) => desk.high_watermark().await,
+            None => Err(Fault::Off),
+        }
+    }
+
     /// What to call when the cores have nothing to do: records that were wanted soon are made at once then.
     pub(crate) fn hurry(&self) -> impl Fn() + Send + Sync + 'static + use<> {
         let line = self.desk.as_ref().map(|desk| Arc::clone(desk.line()));
         move || line.iter().for_each(|line| line.hurry())
+    }
+
+    /// Whether a new process could open the ledger, as far as its disk goes.
+    ///
+    /// # Errors
+    /// The disk takes no writes, or has no room for what a start writes.
+    pub(crate) async fn can_be_opened_again(&self) -> io::Result<()> {
+        let Some(desk) = &self.desk else { return Ok(()) };
+        let directory = desk.directory().to_owned();
+        spawn_blocking(move || store::try_room(&directory)).await.unwrap_or_else(|error| Err(error.into()))
     }
 
     /// Whether slashing protection works.

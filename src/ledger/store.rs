@@ -29,6 +29,7 @@ mod rows;
 mod schema;
 mod sealed;
 
+pub(super) use self::place::try_room;
 pub(super) use self::sealed::SealedChange;
 pub(crate) use self::sealed::SealedKeystore;
 

@@ -88,9 +88,10 @@ impl Writer {
 
     fn tidy(&mut self, tidy: impl Fn(&mut Store) -> Result<(), StoreError>) {
         if self.line.cause().is_none() {
-            let tidied = tidy(&mut self.store);
+            let tidied = self.on_disk(|writer| tidy(&mut writer.store));
             // Whoever comes next is told.
             drop(self.note(tidied));
+            self.far_end.wake();
         }
     }
 
@@ -122,18 +123,21 @@ impl Writer {
         if batch.is_empty() && sealed.is_empty() {
             return Ok(());
         }
-        // Nobody is woken by a beginning.
-        self.far_end.commits.send_if_modified(|commits| {
-            commits.running_since = Some(Instant::now());
-            false
-        });
-        let saved = self.write(&batch, sealed);
-        let saved = self.note(saved);
+        let written = self.on_disk(|writer| writer.write(&batch, sealed));
+        let saved = self.note(written);
         if saved.is_ok() {
             batch.pages.iter().for_each(Taken::mark_saved);
         }
-        self.far_end.commits.send_modify(|commits| commits.running_since = None);
+        self.far_end.wake();
         saved
+    }
+
+    /// Works on the files. If that takes unduly long, nothing is judged meanwhile.
+    fn on_disk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        self.far_end.set_running_since(Some(Instant::now()));
+        let outcome = work(self);
+        self.far_end.set_running_since(None);
+        outcome
     }
 
     fn write(&mut self, batch: &Batch, sealed: &[SealedChange]) -> Result<(), StoreError> {
@@ -154,8 +158,7 @@ impl Writer {
             );
             let cause = Arc::new(error);
             self.far_end.broken.send_replace(Some(Arc::clone(&cause)));
-            // Whoever waits for a commit looks again.
-            self.far_end.commits.send_modify(|_| {});
+            self.far_end.wake();
             cause
         })
     }

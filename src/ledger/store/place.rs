@@ -78,6 +78,17 @@ pub(super) fn renew_log(path: &Path) -> Result<(), OpenError> {
     sync_directory(path).map_err(failed("synced"))
 }
 
+/// Writes as much as a start does at most: a copy of the log, and the log once more into the database.
+pub(in crate::ledger) fn try_room(directory: &Path) -> io::Result<()> {
+    let log = fs::metadata(log_path(&directory.join(FILE_NAME)));
+    let length = log.map_or(0, |log| log.len().saturating_mul(2));
+    let pieces = length.div_ceil(PIECE.len() as u64);
+    let trial = directory.join("room");
+    let mut file = private(&trial)?;
+    let written = (0..=pieces).try_for_each(|_| file.write_all(&PIECE)).and_then(|()| file.sync_all());
+    fs::remove_file(&trial).and(written)
+}
+
 /// Whether there is a ledger. It must be a regular file that nobody else may write; others lose the right to read it.
 pub(super) fn exists(path: &Path) -> Result<bool, OpenError> {
     let failed = |action| move |source| OpenError::Io { path: path.to_owned(), action, source };
@@ -252,5 +263,6 @@ fn log_path(path: &Path) -> PathBuf {
     PathBuf::from(name)
 }
 
+static PIECE: [u8; 64 << 10] = [0x55; 64 << 10];
 const FILE_NAME: &str = "ledger.sqlite";
 const WRITABLE_BY_OTHERS: u32 = 0o022;

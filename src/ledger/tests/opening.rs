@@ -198,13 +198,15 @@ fn a_configured_chain_is_in_force_at_once_and_pinned_with_the_first_record() {
 }
 
 #[test]
-fn a_configured_chain_is_pinned_with_the_first_key() {
+fn a_configured_chain_is_pinned_with_the_first_history_and_not_with_a_key_that_has_none() {
     let directory = tempfile::tempdir().unwrap();
     let network =
         |root| Settings { genesis_validators_root: Some(Root([root; 32])), ..settings(directory.path()) };
     let arrival = Arrival { public_key: public_key(1), keystore: None };
     wait(Ledger::open(network(0xAA)).unwrap().activate(vec![arrival], None)).unwrap().unwrap();
-    assert!(matches!(Ledger::open(network(0xBB)), Err(OpenError::OtherChain { .. })));
+    wait(Ledger::open(network(0xBB)).unwrap().raise(Some(Slot(1)), None, Selection::All)).unwrap();
+    assert!(matches!(Ledger::open(network(0xAA)), Err(OpenError::OtherChain { .. })));
+    assert!(Ledger::open(network(0xBB)).is_ok());
 }
 
 /// A ledger with a block at slot 10 of key 1 and an attestation of key 2, closed, then edited by hand.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::power_loss::{open_on, scratch};
 use super::tape::Tape;
 use super::*;
-use crate::ledger::Haste;
+use crate::ledger::{Haste, HighWatermark};
 
 #[test]
 fn while_a_sync_hangs_what_waits_for_it_is_a_fault_and_what_comes_later_is_not_recorded() {
@@ -32,6 +32,38 @@ fn while_a_sync_hangs_what_waits_for_it_is_a_fault_and_what_comes_later_is_not_r
     for other in [block(1, 12, 9), block(2, 10, 9), attestation(3, 0, 1, 9)] {
         sign(&ledger, other);
     }
+}
+
+#[test]
+fn while_moving_the_log_hangs_nothing_is_recorded_either() {
+    let quiet = Duration::from_millis(500);
+    let (directory, tape) = (scratch(), Tape::new(None));
+    let ledger = open_on(Settings { log_commits: 3, quiet, ..impatient(directory.path()) }, tape);
+    for slot in 10..13 {
+        sign(&ledger, block(1, slot, 1));
+    }
+    let hangs = tape.hang();
+    std::thread::sleep(quiet + PATIENCE);
+    assert!(matches!(fail(&ledger, block(1, 13, 1)), Fault::WaitedTooLong { .. }));
+    drop(hangs);
+    wait(ledger.ping()).unwrap();
+    sign(&ledger, block(1, 13, 9));
+}
+
+#[test]
+fn where_signing_stops_is_known_while_the_disk_hangs_and_closing_takes_seconds_at_most() {
+    let (directory, tape) = (scratch(), Tape::new(None));
+    let ledger = open_on(impatient(directory.path()), tape);
+    let high_watermark = HighWatermark { slot: Some(Slot(20)), epoch: None };
+    wait(ledger.set_high_watermark(high_watermark)).unwrap();
+    let hangs = tape.hang();
+    assert!(matches!(fail(&ledger, block(1, 10, 1)), Fault::WaitedTooLong { .. }));
+    assert_eq!(wait(ledger.high_watermark()).unwrap(), high_watermark);
+    let closing = std::thread::spawn(move || drop(ledger));
+    while !closing.is_finished() {
+        std::thread::sleep(PATIENCE);
+    }
+    drop(hangs);
 }
 
 #[test]
