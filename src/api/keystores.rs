@@ -3,7 +3,9 @@
 //! Two orders matter more than anything else here:
 //!
 //! - Import: decrypt, merge the key's history into the ledger, durably, and only then let the key sign.
-//! - Delete: forbid signing, durably, and only then hand out the history that another signer may go on from.
+//! - Delete: stop signing, forbid it durably, and only then hand out the history that another signer may go on from.
+//!
+//! Both are carried out to their end also when the caller has gone meanwhile; `http::service` sees to that.
 
 use std::collections::HashSet;
 
@@ -47,32 +49,44 @@ pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Probl
 
     let _turn = signer.custody.turn().await;
     let mut seen = HashSet::new();
-    let mut fresh = Vec::new();
+    let mut entrants = Vec::new();
     let mut outcomes = Vec::with_capacity(opened.len());
     for outcome in opened {
         outcomes.push(match outcome {
             Err(reason) => Outcome::Known(Status::error(reason)),
-            Ok(key)
-                if !seen.insert(key.public_key())
-                    || signer.custody.ring().key(&key.public_key()).is_some() =>
-            {
-                Outcome::Known(Status::of("duplicate"))
-            }
+            Ok(key) if !seen.insert(key.public_key()) => Outcome::Known(Status::of("duplicate")),
             Ok(key) => {
-                fresh.push(key);
-                Outcome::Fresh
+                let is_here = signer.custody.ring().key(&key.public_key()).is_some();
+                entrants.push(if is_here { Entrant::Here(key.public_key()) } else { Entrant::New(key) });
+                Outcome::Undecided
             }
         });
     }
-    let entered = enter(signer, fresh, request.history).await?;
+    let entered = enter(signer, entrants, request.history).await?;
     Ok(Answer::json(&Data { data: in_order(outcomes, entered) }))
+}
+
+/// A key that a request brings.
+enum Entrant {
+    New(Key),
+    /// It can sign already: what the ledger knows of it is brought up to the request, but no second key is kept.
+    Here(PublicKey),
+}
+
+impl Entrant {
+    fn public_key(&self) -> PublicKey {
+        match self {
+            Self::New(key) => key.public_key(),
+            Self::Here(public_key) => *public_key,
+        }
+    }
 }
 
 /// What is known of one entry of a request.
 enum Outcome {
     Known(Status),
-    /// The ledger decides, in the order of the fresh keys.
-    Fresh,
+    /// The ledger decides, in the order in which it is asked.
+    Undecided,
 }
 
 /// One status for each entry of a request, in their order.
@@ -80,7 +94,7 @@ fn in_order(outcomes: Vec<Outcome>, decided: Vec<Status>) -> Vec<Status> {
     let mut decided = decided.into_iter();
     let statuses = outcomes.into_iter().map(|outcome| match outcome {
         Outcome::Known(status) => status,
-        Outcome::Fresh => {
+        Outcome::Undecided => {
             decided.next().unwrap_or_else(|| Status::error("the ledger gave no answer for this key"))
         }
     });
@@ -90,12 +104,15 @@ fn in_order(outcomes: Vec<Outcome>, decided: Vec<Status>) -> Vec<Status> {
 /// Makes keys and their history durable, then lets them sign. One status for each, in their order.
 async fn enter(
     signer: &Signer,
-    keys: Vec<Key>,
+    entrants: Vec<Entrant>,
     history: Option<Interchange>,
 ) -> Result<Vec<Status>, Problem> {
-    let arrivals = keys.iter().map(|key| {
-        let keystore = signer.custody.sealed(key, None)?;
-        Ok(Arrival { public_key: key.public_key(), keystore })
+    let arrivals = entrants.iter().map(|entrant| {
+        let keystore = match entrant {
+            Entrant::New(key) => signer.custody.sealed(key, None)?,
+            Entrant::Here(_) => None,
+        };
+        Ok(Arrival { public_key: entrant.public_key(), keystore })
     });
     let arrivals = arrivals.collect::<Result<Vec<_>, SealError>>().map_err(|error| {
         Problem::fault("the keys cannot be sealed, so none was imported: see the signer's log", error)
@@ -107,30 +124,43 @@ async fn enter(
         Err(Fault::Off) if with_history => {
             let refused =
                 "slashing protection is off, so the history cannot be kept: leave slashing_protection out";
-            return Ok(keys.iter().map(|_| Status::error(refused)).collect());
+            return Ok(entrants.iter().map(|_| Status::error(refused)).collect());
         }
-        Err(Fault::Off) => keys.iter().map(|_| Arrived::Active { deleted_before: false }).collect(),
-        Err(fault) => {
-            tracing::error!(%fault, "keys could not be imported");
-            let refused =
-                "the slashing protection ledger failed, so the key is not used: see the signer's log";
-            return Ok(keys.iter().map(|_| Status::error(refused)).collect());
-        }
+        Err(Fault::Off) => entrants.iter().map(|_| Arrived::Active { deleted_before: false }).collect(),
+        Err(fault) => return Ok(shut_out(signer, entrants, &fault)),
     };
     let mut entering = Vec::new();
     let mut statuses = Vec::new();
-    for (key, arrived) in keys.into_iter().zip(arrived) {
-        statuses.push(match arrived {
-            Arrived::Unmergeable { reason } => Status::error(reason),
-            Arrived::Active { deleted_before } => {
+    for (entrant, arrived) in entrants.into_iter().zip(arrived) {
+        statuses.push(match (arrived, entrant) {
+            (Arrived::Unmergeable { reason }, Entrant::New(_) | Entrant::Here(_)) => Status::error(reason),
+            (Arrived::Active { deleted_before }, Entrant::New(key)) => {
                 tracing::info!(public_key = %key.public_key(), "key imported");
                 entering.push(key);
                 Status::imported(deleted_before, signer.custody.endurance())
             }
+            (Arrived::Active { deleted_before }, Entrant::Here(_)) => Status::duplicate(deleted_before),
         });
     }
     signer.custody.admit(entering);
     Ok(statuses)
+}
+
+/// The ledger failed, so the new keys do not enter; nor may they after a restart, which would otherwise find whatever of
+/// them has reached the disk: by then they may sign elsewhere.
+fn shut_out(signer: &Signer, entrants: Vec<Entrant>, fault: &Fault) -> Vec<Status> {
+    tracing::error!(%fault, "keys could not be imported");
+    let new = entrants.iter().filter_map(|entrant| match entrant {
+        Entrant::New(key) => Some(key.public_key()),
+        Entrant::Here(_) => None,
+    });
+    let holds = !fault.may_be_on_disk() || signer.custody.note_deletion(&new.collect::<Vec<_>>());
+    let statuses = entrants.iter().map(|entrant| match entrant {
+        Entrant::New(_) if holds => Status::error(NOT_ENTERED),
+        Entrant::New(_) => Status::error(MAY_ENTER),
+        Entrant::Here(_) => Status::error(NOT_MERGED),
+    });
+    statuses.collect()
 }
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
@@ -154,22 +184,22 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Probl
         // A second mention in one request finds the key gone.
         let active = key.is_some() && seen.insert(public_key);
         departures.push(Departure { public_key, active });
-        outcomes.push(Outcome::Fresh);
+        outcomes.push(Outcome::Undecided);
     }
     let (departed, slashing_protection) = take_out(signer, departures).await;
     Ok(Answer::json(&DeleteReply { data: in_order(outcomes, departed), slashing_protection }))
 }
 
-/// Forbids signing durably, then takes the keys out of the ring. When the ledger fails they are taken out all the same:
-/// a key that somebody wanted gone must not sign on.
+/// Takes the keys out of the ring, then forbids signing durably. When the ledger fails they stay out all the same: a key
+/// that somebody wanted gone must not sign on.
 async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (Vec<Status>, String) {
     let leaving: Vec<PublicKey> = departures
         .iter()
         .filter(|departure| departure.active)
         .map(|departure| departure.public_key)
         .collect();
-    let farewell = signer.ledger.delete(departures.clone()).await;
     signer.custody.dismiss(&leaving);
+    let farewell = signer.ledger.delete(departures.clone()).await;
     for public_key in &leaving {
         tracing::info!(%public_key, "key deleted");
     }
@@ -278,6 +308,10 @@ impl Status {
         Self { status: "imported", message }
     }
 
+    fn duplicate(deleted_before: bool) -> Self {
+        Self { status: "duplicate", message: deleted_before.then(|| DELETED_BEFORE.to_owned()) }
+    }
+
     fn departed(departed: Departed) -> Self {
         Self::of(match departed {
             Departed::Deleted => "deleted",
@@ -295,6 +329,11 @@ const DELETED_BEFORE: &str = "the key was deleted here before; what it signed th
 const HANDED_OVER: &str = "the key is kept in memory: it survives a restart of the service, but not its stop";
 const MEMORY_ONLY: &str =
     "the key is kept in memory only: it is gone when the signer ends (give --seal-file to keep keys)";
+const NOT_ENTERED: &str = "the slashing protection ledger failed, so the key is not used, neither now nor after a restart: import it \
+                           again then; see the signer's log";
+const MAY_ENTER: &str = "the slashing protection ledger failed, so the key is not used now, but it may be after a restart; see \
+                         the signer's log";
+const NOT_MERGED: &str = "the key is here already, but the slashing protection ledger failed, so nothing was merged: see the signer's log";
 const NO_PUBLIC_KEY: &str = "this is no BLS public key: 96 hexadecimal digits are expected";
 const READONLY: &str = "the key comes from a file of this host: take the file away and reload the signer";
 const NOTED: &str = "the ledger failed, so there is no history to hand out: the key does not sign any more, now and after a \

@@ -88,6 +88,10 @@ impl Custody {
 
     /// Lets imported keys sign from now on. What the ledger has to know of them is durable by now.
     pub(crate) fn admit(&self, keys: Vec<Key>) {
+        let public_keys: Vec<_> = keys.iter().map(Key::public_key).collect();
+        if let Err(error) = self.tombstones.strike(&public_keys) {
+            tracing::error!(%error, "keys that were deleted before may be taken for deleted at the next start");
+        }
         if let Some(handover) = &self.handover {
             for key in &keys {
                 if let Err(error) = handover.remember(key) {
@@ -109,8 +113,12 @@ impl Custody {
         }
     }
 
-    /// Notes a deletion that the ledger could not record. Says whether it will hold over a restart.
+    /// Notes keys that must not come back with a restart, where the ledger could not record it. Says whether they will
+    /// not.
     pub(crate) fn note_deletion(&self, public_keys: &[PublicKey]) -> bool {
+        if public_keys.is_empty() {
+            return true;
+        }
         let noted = self.tombstones.add(public_keys);
         if let Err(error) = &noted {
             tracing::error!(%error, "the deletion cannot be noted either: the keys may come back with a restart");

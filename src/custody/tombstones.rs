@@ -1,18 +1,19 @@
-//! Deletions that the ledger could not record: a line for each key in a file of their own, so that a key which was deleted
-//! on a failing disk does not come back with the next start.
+//! Keys that must not sign after the next start, though the ledger could not record that: of a deletion on a failing disk,
+//! and of an import that failed but may have reached the disk all the same.
 //!
-//! The ledger refuses to write after its first fault, and rightly so; this file is the second, independent try. It is
-//! there from the fault until the next start that finds the ledger working.
+//! The ledger refuses to write after its first fault, and rightly so; this file is the second, independent try. Its room
+//! is taken when the daemon starts, so that a full disk cannot keep a deletion out of it. Its records have one length,
+//! which divides a sector's: a power loss leaves each of them as it was or as it should be.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::io;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::bls::PublicKey;
 use crate::ledger::{Departure, Fault, Ledger};
 
-/// The file of unrecorded deletions.
+/// The file: a line for each key, and blank ones to write on.
 pub(super) struct Tombstones {
     path: PathBuf,
 }
@@ -24,38 +25,108 @@ impl Tombstones {
 
     /// Adds keys, durably.
     pub(super) fn add(&self, public_keys: &[PublicKey]) -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(&self.path)?;
-        for public_key in public_keys {
-            writeln!(file, "{public_key}")?;
-        }
-        file.sync_all()?;
-        let directory = self.path.parent().unwrap_or(Path::new("."));
-        File::open(directory)?.sync_all()
+        let text = self.read()?;
+        let blank = text.chunks(RECORD).enumerate().filter(|(_, record)| key(record).is_none());
+        let places = blank.map(|(place, _)| place).chain(text.len().div_ceil(RECORD)..);
+        self.write(places.zip(public_keys.iter().map(|key| record(&key.to_string()))))?;
+        self.sync_directory()
     }
 
-    /// Makes up for what the ledger missed. Whatever cannot be read or recorded ends the start: one of the keys might
-    /// sign again.
+    /// Takes keys off the list, durably: they are to sign again.
+    pub(super) fn strike(&self, public_keys: &[PublicKey]) -> io::Result<()> {
+        let text = self.read()?;
+        let listed = |record: &[u8]| key(record).is_some_and(|key| public_keys.contains(&key));
+        let struck: Vec<_> = text
+            .chunks(RECORD)
+            .enumerate()
+            .filter(|(_, record)| listed(record))
+            .map(|(place, _)| place)
+            .collect();
+        if struck.is_empty() {
+            return Ok(());
+        }
+        self.write(struck.into_iter().map(|place| (place, record(""))))
+    }
+
+    /// Makes up for what the ledger missed, and takes room for next time. Whatever cannot be read or recorded ends the
+    /// start: one of the keys might sign again.
     pub(super) async fn bury(&self, ledger: &Ledger) -> Result<(), TombstoneError> {
         let failed = |source| TombstoneError::File { path: self.path.clone(), source };
-        let text = match fs::read_to_string(&self.path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-            Err(source) => return Err(failed(source)),
+        let text = self.read().map_err(failed)?;
+        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        let parse = |line: &[u8]| {
+            let parsed = std::str::from_utf8(line).ok().and_then(|line| line.parse::<PublicKey>().ok());
+            parsed.ok_or_else(|| failed(io::Error::other(format!("no public key: {}", line.escape_ascii()))))
         };
-        let parse = |line: &str| line.parse::<PublicKey>().map_err(|error| failed(io::Error::other(error)));
-        let keys = text.lines().map(parse).collect::<Result<Vec<_>, _>>()?;
-        let departures = keys.iter().map(|&public_key| Departure { public_key, active: true }).collect();
+        let keys = lines.map(parse).collect::<Result<Vec<_>, _>>()?;
+        let departures: Vec<_> =
+            keys.iter().map(|&public_key| Departure { public_key, active: true }).collect();
         match ledger.delete(departures).await {
-            // Without a ledger there are no sealed keys that could come back.
-            Ok(_) | Err(Fault::Off) => {}
+            Ok(_) => {}
+            // Without a ledger no sealed key comes back. With the ledger they would: the list waits for it.
+            Err(Fault::Off) => return Ok(()),
             Err(fault) => return Err(TombstoneError::Ledger(fault)),
         }
-        tracing::warn!(
-            keys = keys.len(),
-            "keys whose deletion a fault had kept from the ledger are deleted now"
-        );
-        fs::remove_file(&self.path).map_err(failed)
+        if !keys.is_empty() {
+            tracing::warn!(
+                keys = keys.len(),
+                "keys that a fault had kept the ledger from deleting, or from taking in whole, are deleted now"
+            );
+            self.write((0..text.len().div_ceil(RECORD)).map(|place| (place, record("")))).map_err(failed)?;
+        }
+        if let Err(error) = self.take_room(text.len()) {
+            tracing::warn!(%error, "there is no room to note deletions in, should the ledger's disk fail");
+        }
+        Ok(())
     }
+
+    /// Makes the file as long as it should be, if it is shorter.
+    fn take_room(&self, length: usize) -> io::Result<()> {
+        let missing = length.div_ceil(RECORD)..ROOM;
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.write(missing.map(|place| (place, record(""))))?;
+        self.sync_directory()
+    }
+
+    fn read(&self) -> io::Result<Vec<u8>> {
+        match fs::read(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            read => read,
+        }
+    }
+
+    fn write(&self, records: impl Iterator<Item = (usize, [u8; RECORD])>) -> io::Result<()> {
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&self.path)?;
+        for (place, record) in records {
+            let offset = place.saturating_mul(RECORD).try_into().map_err(io::Error::other)?;
+            file.write_all_at(&record, offset)?;
+        }
+        file.sync_all()
+    }
+
+    fn sync_directory(&self) -> io::Result<()> {
+        File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+/// A line with this text, filled up with spaces.
+fn record(text: &str) -> [u8; RECORD] {
+    let mut record = [b' '; RECORD];
+    for (byte, text) in record.iter_mut().zip(text.bytes()) {
+        *byte = text;
+    }
+    if let Some(end) = record.last_mut() {
+        *end = b'\n';
+    }
+    record
+}
+
+/// The key in a record, if it is not blank.
+fn key(record: &[u8]) -> Option<PublicKey> {
+    std::str::from_utf8(record.trim_ascii()).ok()?.parse().ok()
 }
 
 /// Why earlier deletions could not be made up for.
@@ -67,29 +138,67 @@ pub(crate) enum TombstoneError {
     Ledger(#[source] Fault),
 }
 
+/// In bytes: a key's 98 characters and some.
+const RECORD: usize = 128;
+
+/// So many keys have a place from the start; more find one where the disk has room.
+const ROOM: usize = 512;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ledger::{Selection, Settings};
+    use crate::ledger::{Missing, Selection, Settings};
+
+    fn ledger(directory: &Path) -> Ledger {
+        Ledger::open(Settings { missing: Missing::Create, ..Settings::new(directory.join("state")) }).unwrap()
+    }
+
+    async fn deleted(ledger: &Ledger) -> usize {
+        let status = ledger.status(Selection::All).await.unwrap();
+        status.keys.iter().filter(|key| key.deleted).count()
+    }
 
     #[tokio::test]
     async fn a_deletion_that_missed_the_ledger_is_made_up_for_once() {
         let directory = tempfile::tempdir().unwrap();
-        let ledger = Ledger::open(Settings {
-            missing: crate::ledger::Missing::Create,
-            ..Settings::new(directory.path().join("state"))
-        })
-        .unwrap();
+        let ledger = ledger(directory.path());
         let tombstones = Tombstones::in_directory(directory.path());
-        let key = PublicKey([7; 48]);
-        tombstones.add(&[key]).unwrap();
-        tombstones.add(&[PublicKey([8; 48])]).unwrap();
+        tombstones.add(&[PublicKey([7; 48])]).unwrap();
+        tombstones.add(&[PublicKey([8; 48]), PublicKey([9; 48])]).unwrap();
+        tombstones.strike(&[PublicKey([8; 48]), PublicKey([1; 48])]).unwrap();
 
         tombstones.bury(&ledger).await.unwrap();
-        let status = ledger.status(Selection::All).await.unwrap();
-        assert_eq!(status.keys.iter().filter(|key| key.deleted).count(), 2);
-        assert!(!tombstones.path.exists());
+        assert_eq!(deleted(&ledger).await, 2);
         tombstones.bury(&ledger).await.unwrap();
+        assert!(tombstones.read().unwrap().trim_ascii().is_empty());
+    }
+
+    #[tokio::test]
+    async fn there_is_room_from_the_first_start_and_a_struck_place_is_used_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let tombstones = Tombstones::in_directory(directory.path());
+        tombstones.bury(&ledger(directory.path())).await.unwrap();
+        let length = || fs::metadata(&tombstones.path).unwrap().len();
+        assert_eq!(length(), 65_536);
+        let keys: Vec<_> = (0..=255).map(|byte| PublicKey([byte; 48])).collect();
+        tombstones.add(&keys).unwrap();
+        tombstones.strike(&keys[..100]).unwrap();
+        tombstones.add(&keys[..100]).unwrap();
+        tombstones.add(&[[2; 48], [3; 48]].map(PublicKey).repeat(128)).unwrap();
+        assert_eq!(length(), 65_536);
+        tombstones.add(&keys[..1]).unwrap();
+        assert_eq!(length(), 65_536 + 128);
+    }
+
+    #[tokio::test]
+    async fn a_start_without_a_ledger_leaves_the_list_to_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let tombstones = Tombstones::in_directory(directory.path());
+        tombstones.add(&[PublicKey([7; 48])]).unwrap();
+        tombstones.bury(&Ledger::off()).await.unwrap();
+        let ledger = ledger(directory.path());
+        tombstones.bury(&ledger).await.unwrap();
+        assert_eq!(deleted(&ledger).await, 1);
     }
 
     #[tokio::test]

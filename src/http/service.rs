@@ -8,7 +8,7 @@ use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 use tokio::time::timeout;
 
 use super::answer::Answer;
@@ -17,7 +17,7 @@ use super::caller::Caller;
 use super::guard::Guard;
 use super::guesses::Guesses;
 use super::problem::Problem;
-use super::routes::{self, Endpoint};
+use super::routes::{self, Endpoint, Guarded};
 use crate::api::{self, Signer};
 
 /// What all connections share.
@@ -90,10 +90,11 @@ impl Service {
             refuse_other_media(head)?;
         }
 
-        let _turn = timeout(LONGEST_WAIT, self.in_flight.acquire())
-            .await
-            .map_err(|_| Problem::overloaded(LONGEST_WAIT))?
-            .map_err(|_| Problem::overloaded(LONGEST_WAIT))?;
+        let _turn = match route.guarded {
+            // Monitoring is answered also when too much waits, and then most of all.
+            Guarded::Open => None,
+            Guarded::Token | Guarded::KeymanagerToken => Some(self.turn().await?),
+        };
         let body = body::read(body, route.body_limit, &self.large_bodies, self.body_patience).await?;
 
         let signer = &self.signer;
@@ -108,13 +109,39 @@ impl Service {
             Endpoint::SignBatch => api::sign_batch::sign_batch(signer, caller, &body.bytes).await,
             Endpoint::HighWatermark => api::high_watermark::read(signer).await,
             Endpoint::ListKeystores => Ok(api::keystores::list(signer)),
-            Endpoint::ImportKeystores => api::keystores::import(signer, body.bytes).await,
+            Endpoint::ImportKeystores => {
+                let signer = Arc::clone(signer);
+                to_its_end(async move {
+                    let body = body; // Its share of the room for large bodies too.
+                    api::keystores::import(&signer, body.bytes).await
+                })
+                .await
+            }
             Endpoint::SlashingProtection => api::slashing_protection::answer(signer, &body.bytes).await,
             Endpoint::ReloadStatus => Ok(api::reload::status(signer)),
             Endpoint::Reload => Ok(api::reload::start(signer)),
-            Endpoint::DeleteKeystores => api::keystores::delete(signer, &body.bytes).await,
+            Endpoint::DeleteKeystores => {
+                let signer = Arc::clone(signer);
+                to_its_end(async move { api::keystores::delete(&signer, &body.bytes).await }).await
+            }
         }
     }
+
+    /// Waits until few enough requests are worked on.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
+        match timeout(LONGEST_WAIT, self.in_flight.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            Ok(Err(_)) | Err(_) => Err(Problem::overloaded(LONGEST_WAIT)),
+        }
+    }
+}
+
+/// For what must not be done by half: an answer that is being made is dropped when its caller goes away, this work is not.
+async fn to_its_end(
+    work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
+) -> Result<Answer, Problem> {
+    let done = tokio::spawn(work).await;
+    done.map_err(|error| Problem::fault("the signer stopped before the request was carried out", error))?
 }
 
 /// A body is JSON, as it is. A missing `Content-Type` passes, since older clients send none; the types that a web

@@ -108,3 +108,13 @@ pub(crate) enum Fault {
     #[error("slashing protection is off")]
     Off,
 }
+
+impl Fault {
+    /// Whether what was asked for may have reached the disk all the same, where the next start would find it.
+    pub(crate) fn may_be_on_disk(&self) -> bool {
+        match self {
+            Self::Broken(_) | Self::Stopped | Self::WaitedTooLong { .. } => true,
+            Self::QueueFull | Self::Off => false,
+        }
+    }
+}

@@ -1,10 +1,13 @@
 //! A disk that fails once: what was asked then is not signed, and a deletion holds all the same.
 
 use std::fs;
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::support::{Daemon, Key, Request, Setup, attestation, build_preload, randao_reveal};
+use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, build_preload, randao_reveal};
 
 #[test]
 fn after_a_failed_sync_protected_duties_are_faults_others_go_on_and_health_is_red() {
@@ -28,10 +31,7 @@ fn after_a_failed_sync_protected_duties_are_faults_others_go_on_and_health_is_re
 
 #[test]
 fn who_waits_for_a_disk_that_hangs_gets_a_fault_and_can_ask_again() {
-    let setup = Setup::new().args(&["--network", "minimal", "--ledger-timeout", "1"]);
-    let library = build_preload(setup.directory(), "hanging_disk");
-    let flag = setup.directory().join("hangs");
-    let daemon = setup.env("LD_PRELOAD", &library).env("HANGING_DISK", flag.to_str().unwrap()).start();
+    let (daemon, flag) = on_a_hanging_disk();
     let [early, late] = [1, 2].map(Key::number);
     daemon.import(&[&early, &late]);
 
@@ -49,15 +49,80 @@ fn who_waits_for_a_disk_that_hangs_gets_a_fault_and_can_ask_again() {
 }
 
 #[test]
+fn imports_and_deletions_are_carried_out_to_their_end_when_the_client_has_gone() {
+    let (daemon, flag) = on_a_hanging_disk();
+    let [comes, goes] = [1, 2].map(Key::number);
+    daemon.import(&[&goes]);
+
+    fs::write(&flag, "").unwrap();
+    let import = json!({"keystores": [comes.keystore("p")], "passwords": ["p"]});
+    let mut importing = Connection::open(&daemon.socket());
+    importing.send(&Request::post("/eth/v1/keystores", import.to_string()).bytes());
+    let delete = json!({"pubkeys": [goes.name()]});
+    let mut deleting = Connection::open(&daemon.socket());
+    deleting.send(&delete_request(&delete).bytes());
+    // Both are in hand, one of them waits for the disk and the other for its turn.
+    thread::sleep(Duration::from_millis(500));
+    drop((importing, deleting));
+    thread::sleep(Duration::from_millis(100));
+
+    fs::remove_file(&flag).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while daemon.public_keys() != [comes.name()] {
+        assert!(Instant::now() < end, "{:?}", daemon.public_keys());
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(daemon.sign(&comes, &attestation(8, 0, 1, 1)).status, 200);
+    assert_eq!(daemon.sign(&goes, &randao_reveal(1)).status, 404);
+}
+
+#[test]
+fn a_key_is_out_of_use_as_soon_as_its_deletion_begins() {
+    let (daemon, flag) = on_a_hanging_disk();
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    fs::write(&flag, "").unwrap();
+    let mut deleting = Connection::open(&daemon.socket());
+    deleting.send(&delete_request(&json!({"pubkeys": [key.name()]})).bytes());
+    let end = Instant::now() + Duration::from_secs(20);
+    while daemon.sign(&key, &randao_reveal(1)).status != 404 {
+        assert!(Instant::now() < end, "it signs while its deletion waits for the disk");
+        thread::sleep(Duration::from_millis(20));
+    }
+    fs::remove_file(&flag).unwrap();
+    assert_eq!(deleting.answer().json()["data"][0]["status"], "deleted");
+}
+
+#[test]
+fn a_key_whose_import_failed_is_not_in_use_after_a_restart_either() {
+    let daemon = on_a_failing_disk();
+    let [before, failing] = [1, 2].map(Key::number);
+    daemon.import(&[&before]);
+    fail_once(&daemon);
+    let import = json!({"keystores": [failing.keystore("p"), before.keystore("p")], "passwords": ["p", "p"]})
+        .to_string();
+    let answer = daemon.send(&Request::post("/eth/v1/keystores", import.clone())).json();
+    assert_eq!(answer["data"][0]["status"], "error", "{answer}");
+
+    let daemon = daemon.kill_and_restart();
+    assert_eq!(daemon.public_keys(), [before.name()]);
+    assert_eq!(daemon.sign(&before, &attestation(8, 0, 1, 1)).status, 200);
+    assert_eq!(daemon.sign(&failing, &attestation(8, 0, 1, 1)).status, 404);
+    let again = daemon.send(&Request::post("/eth/v1/keystores", import)).json();
+    assert_eq!(again["data"][0]["status"], "imported", "{again}");
+    let daemon = daemon.kill_and_restart();
+    assert_eq!(daemon.public_keys().len(), 2);
+    assert_eq!(daemon.sign(&failing, &attestation(8, 0, 1, 1)).status, 200);
+}
+
+#[test]
 fn a_key_deleted_while_the_disk_fails_is_silent_now_and_after_a_restart() {
     let daemon = on_a_failing_disk();
     let [gone, stays] = [1, 2].map(Key::number);
     daemon.import(&[&gone, &stays]);
 
     fail_once(&daemon);
-    let delete =
-        Request::new("DELETE", "/eth/v1/keystores").body(json!({"pubkeys": [gone.name()]}).to_string());
-    let answer = daemon.send(&delete.clone().header("Content-Type", "application/json")).json();
+    let answer = daemon.send(&delete_request(&json!({"pubkeys": [gone.name()]}))).json();
     assert_eq!(answer["data"][0]["status"], "error", "{answer}");
     assert_eq!(daemon.sign(&gone, &randao_reveal(1)).status, 404);
 
@@ -68,18 +133,60 @@ fn a_key_deleted_while_the_disk_fails_is_silent_now_and_after_a_restart() {
     assert_eq!(daemon.public_keys(), [stays.name()]);
 }
 
+#[test]
+fn on_a_full_disk_a_deletion_holds_and_what_needs_no_record_goes_on_until_there_is_room_to_start_again() {
+    let (mut daemon, flag) = on_a_bad_disk("full_disk", "FULL_DISK");
+    let [gone, stays] = [1, 2].map(Key::number);
+    daemon.import(&[&gone, &stays]);
+    assert_eq!(daemon.sign(&stays, &attestation(8, 0, 1, 1)).status, 200);
+
+    fs::write(&flag, "").unwrap();
+    daemon.sign(&stays, &attestation(16, 1, 2, 1)).assert_problem(500);
+    let answer = daemon.send(&delete_request(&json!({"pubkeys": [gone.name()]}))).json();
+    let message = answer["data"][0]["message"].as_str().unwrap_or_default();
+    assert!(message.contains("now and after a restart"), "{answer}");
+    daemon.wait_for_log(|line| line.contains("a restart would not help"));
+    assert_eq!(daemon.sign(&stays, &randao_reveal(1)).status, 200);
+    assert_eq!(daemon.send(&Request::get("/healthcheck")).status, 503);
+
+    fs::remove_file(&flag).unwrap();
+    assert_eq!(daemon.wait().code(), Some(1), "{}", daemon.log());
+    let daemon = daemon.kill_and_restart();
+    assert_eq!(daemon.public_keys(), [stays.name()]);
+    assert_eq!(daemon.sign(&stays, &attestation(16, 1, 2, 1)).status, 200);
+}
+
 /// With sealed keys. Being supervised, it ends some seconds after the fault.
 fn on_a_failing_disk() -> Daemon {
+    on_a_bad_disk("failing_disk", "FAILING_DISK").0
+}
+
+/// The same on another bad disk; it is bad while the file is there.
+fn on_a_bad_disk(library: &str, variable: &str) -> (Daemon, PathBuf) {
     let setup = Setup::new().args(&["--network", "minimal"]);
-    let library = build_preload(setup.directory(), "failing_disk");
+    let library = build_preload(setup.directory(), library);
     let flag = setup.directory().join("fails");
     let seal = setup.file("seal", &format!("{:064x}\n", 0xfeed_u32));
     fs::set_permissions(&seal, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    setup
+    let setup = setup
         .args(&["--seal-file", seal.to_str().unwrap()])
         .env("LD_PRELOAD", &library)
-        .env("FAILING_DISK", flag.to_str().unwrap())
-        .start()
+        .env(variable, flag.to_str().unwrap());
+    (setup.start(), flag)
+}
+
+/// With one second of patience. It hangs while the file is there.
+fn on_a_hanging_disk() -> (Daemon, PathBuf) {
+    let setup = Setup::new().args(&["--network", "minimal", "--ledger-timeout", "1"]);
+    let library = build_preload(setup.directory(), "hanging_disk");
+    let flag = setup.directory().join("hangs");
+    (setup.env("LD_PRELOAD", &library).env("HANGING_DISK", flag.to_str().unwrap()).start(), flag)
+}
+
+fn delete_request(body: &Value) -> Request {
+    Request::new("DELETE", "/eth/v1/keystores")
+        .header("Content-Type", "application/json")
+        .body(body.to_string())
 }
 
 fn fail_once(daemon: &Daemon) {

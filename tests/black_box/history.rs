@@ -36,6 +36,23 @@ fn an_older_history_lowers_nothing() {
 }
 
 #[test]
+fn a_history_binds_a_key_that_is_here_already() {
+    let daemon = signer();
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &block_header(50, 1)).status, 200);
+    let history = interchange(&[entry(&key.name(), 100, (5, 10))]);
+    let again = import(&daemon, &[&key, &key], Some(&history));
+    assert_eq!(statuses(&again), ["duplicate", "duplicate"]);
+    assert_eq!(daemon.sign(&key, &block_header(100, 1)).status, 412);
+    assert_eq!(daemon.sign(&key, &block_header(101, 1)).status, 200);
+
+    let unreadable = interchange(&[entry(&key.name(), 100, (5, 10))]).replace("\"100\"", "\"x\"");
+    assert_eq!(statuses(&import(&daemon, &[&key], Some(&unreadable))), ["error"]);
+    assert_eq!(daemon.sign(&key, &block_header(102, 1)).status, 200, "it is here as before");
+}
+
+#[test]
 fn a_history_that_cannot_be_used_imports_no_key() {
     let key = Key::number(1);
     let sound = interchange(&[entry(&key.name(), 1, (0, 1))]);

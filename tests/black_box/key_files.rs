@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Key, Request, Setup, randao_reveal};
+use crate::support::{Daemon, Key, Request, Setup, attestation, randao_reveal};
 
 #[test]
 fn a_directory_of_keystores_with_a_directory_of_passwords_is_loaded() {
@@ -63,6 +63,32 @@ fn key_configuration_files_are_read_document_by_document() {
     expected.sort();
     assert_eq!(daemon.public_keys(), expected);
     assert_eq!(health(&daemon)["files-not-loaded"], json!(["several.yaml, document 3"]));
+}
+
+#[test]
+fn a_key_that_was_deleted_and_comes_back_as_a_file_votes_again_once_it_is_imported() {
+    let key = Key::number(1);
+    let daemon = on_directories(Setup::new()).start();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &attestation(8, 0, 1, 1)).status, 200);
+    let delete = json!({"pubkeys": [key.name()]}).to_string();
+    let delete =
+        Request::new("DELETE", "/eth/v1/keystores").header("Content-Type", "application/json").body(delete);
+    assert_eq!(daemon.send(&delete).json()["data"][0]["status"], "deleted");
+
+    put(daemon.directory(), "keystore", &key, "p");
+    daemon.signal(Signal::SIGHUP);
+    wait_until(&daemon, |daemon| daemon.public_keys() == [key.name()]);
+    daemon.sign(&key, &attestation(16, 1, 2, 1)).assert_problem(412);
+    let import = json!({"keystores": [key.keystore("p")], "passwords": ["p"]}).to_string();
+    let answer = daemon.send(&Request::post("/eth/v1/keystores", import)).json();
+    assert_eq!(answer["data"][0]["status"], "duplicate", "{answer}");
+    assert!(
+        answer["data"][0]["message"].as_str().unwrap_or_default().contains("deleted here before"),
+        "{answer}"
+    );
+    assert_eq!(daemon.sign(&key, &attestation(16, 1, 2, 1)).status, 200);
+    daemon.sign(&key, &attestation(8, 0, 1, 9)).assert_problem(412);
 }
 
 #[test]
