@@ -70,8 +70,7 @@ pub struct Options {
     /// Whether the daemon keeps its slashing-protection ledger; with both, throughput is compared
     #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Ledger::On])]
     ledger: Vec<Ledger>,
-    /// Also delay every sync of the ledger by this many milliseconds, with strace, and compare with none; CPU figures under
-    /// strace mean nothing
+    /// Also delay every sync of the ledger by this many milliseconds, and compare with none
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     sync_delay: Option<u32>,
     /// Write the figures as JSON to this file as well

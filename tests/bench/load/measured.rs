@@ -112,23 +112,19 @@ impl Turn {
 /// Two variants of which one waits longer for its disk.
 pub struct SlowDisk {
     pub delay_ms: u32,
-    /// With the delay, under strace.
     pub delayed: Duration,
-    /// Without it, under strace, too.
-    pub traced: Duration,
-    /// Without either.
+    /// Without the delay.
     pub plain: Duration,
 }
 
 impl SlowDisk {
-    /// What the delayed slot may take beside `undelayed`: three delays of 5 ms, and then little more than it would anyway.
-    pub fn allowed(undelayed: Duration) -> Duration {
-        Duration::from_millis(15) + undelayed.mul_f64(1.15)
+    /// What the delayed slot may take: three delays of 5 ms, and then little more than it would anyway.
+    pub fn allowed(&self) -> Duration {
+        Duration::from_millis(15) + self.plain.mul_f64(1.15)
     }
 
-    /// Beside the undelayed daemon that pays for strace as well.
     pub fn holds(&self) -> bool {
-        self.delayed <= Self::allowed(self.traced)
+        self.delayed <= self.allowed()
     }
 }
 

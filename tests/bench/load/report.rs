@@ -41,7 +41,7 @@ impl Report {
         self.measured.extend(measured);
     }
 
-    /// What was measured without strace.
+    /// What was measured without a delay.
     pub fn plain(&self, workload: Workload, ledger: Ledger) -> Option<&Measured> {
         self.of(workload, Variant { ledger, syncs: Syncs::Plain })
     }
@@ -56,14 +56,11 @@ impl Report {
 
     /// What a delay of the ledger's syncs costs, where that was measured.
     pub fn slow_disk(&self, workload: Workload) -> Option<SlowDisk> {
-        let traced =
-            |delay_ms| self.of(workload, Variant { ledger: Ledger::On, syncs: Syncs::Traced { delay_ms } });
-        let delays = self.measured.iter().filter_map(|measured| measured.variant.syncs.delay_ms());
-        let delay_ms = delays.max()?;
+        let ms = self.measured.iter().find_map(|measured| measured.variant.syncs.delay_ms())?;
+        let delayed = self.of(workload, Variant { ledger: Ledger::On, syncs: Syncs::Delayed { ms } })?;
         Some(SlowDisk {
-            delay_ms,
-            delayed: traced(delay_ms)?.slot_time(),
-            traced: traced(0)?.slot_time(),
+            delay_ms: ms,
+            delayed: delayed.slot_time(),
             plain: self.plain(workload, Ledger::On)?.slot_time(),
         })
     }
@@ -105,10 +102,8 @@ impl Report {
                 "delay_ms": slow.delay_ms,
                 "slot_us": {
                     "delayed": microseconds(slow.delayed),
-                    "traced": microseconds(slow.traced),
                     "plain": microseconds(slow.plain),
-                    "allowed": microseconds(SlowDisk::allowed(slow.traced)),
-                    "allowed_beside_plain": microseconds(SlowDisk::allowed(slow.plain)),
+                    "allowed": microseconds(slow.allowed()),
                 },
                 "holds": slow.holds(),
             }))
@@ -178,21 +173,18 @@ impl Report {
             let Some(slow) = self.slow_disk(workload) else { continue };
             let _ = write!(
                 text,
-                "{}, syncs delayed by {} ms: {:.1} ms a slot; {:.1} ms without the delay, {:.1} ms without strace",
+                "{}, syncs delayed by {} ms: {:.1} ms a slot, {:.1} ms without the delay",
                 workload.name(),
                 slow.delay_ms,
                 milliseconds(slow.delayed),
-                milliseconds(slow.traced),
                 milliseconds(slow.plain),
             );
             if workload.is_one_wave() {
-                let allowed = |undelayed| milliseconds(SlowDisk::allowed(undelayed));
                 let _ = write!(
                     text,
-                    "; delayed <= 15 ms + 1.15 x undelayed = {:.1} ms {} ({:.1} ms beside the one without strace)",
-                    allowed(slow.traced),
+                    "; delayed <= 15 ms + 1.15 x undelayed = {:.1} ms {}",
+                    milliseconds(slow.allowed()),
                     if slow.holds() { "holds" } else { "does not hold" },
-                    allowed(slow.plain),
                 );
             }
             text.push('\n');

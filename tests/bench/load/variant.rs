@@ -1,11 +1,9 @@
 //! The daemon in the variants that are set against each other.
 
-use std::path::Path;
-
 use clap::ValueEnum;
 
 use crate::Options;
-use crate::support::{Daemon, Key, Setup};
+use crate::support::{Daemon, Key, Setup, build_preload};
 
 /// How a daemon is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,23 +19,20 @@ pub enum Ledger {
     Off,
 }
 
-/// What stands between the daemon and the disk.
+/// How long the ledger's syncs take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Syncs {
-    /// Nothing.
+    /// As long as the disk takes.
     Plain,
-    /// strace, which stops the daemon at each sync for some 0.1 ms and then for this many milliseconds more.
-    Traced { delay_ms: u32 },
+    /// This many milliseconds longer, by a library that stands between the daemon and the system.
+    Delayed { ms: u32 },
 }
 
 impl Variant {
-    /// What the options ask for, in the order of the tables. A delayed daemon has the plain and the undelayed but traced
-    /// one beside it, so that what strace itself costs is not taken for the delay's.
+    /// What the options ask for, in the order of the tables. A delayed daemon has the plain one beside it.
     pub fn wanted(options: &Options) -> Vec<Self> {
-        let mut syncs = vec![Syncs::Plain];
-        if let Some(delay_ms) = options.sync_delay {
-            syncs.extend([Syncs::Traced { delay_ms: 0 }, Syncs::Traced { delay_ms }]);
-        }
+        let delayed = options.sync_delay.map(|ms| Syncs::Delayed { ms });
+        let syncs: Vec<_> = [Syncs::Plain].into_iter().chain(delayed).collect();
         let of = |ledger: Ledger| syncs.iter().map(move |&syncs| Self { ledger, syncs });
         options.ledger.iter().flat_map(|&ledger| of(ledger)).collect()
     }
@@ -46,8 +41,7 @@ impl Variant {
         let ledger = self.ledger.name();
         match self.syncs {
             Syncs::Plain => ledger.to_owned(),
-            Syncs::Traced { delay_ms: 0 } => format!("{ledger}, strace"),
-            Syncs::Traced { delay_ms } => format!("{ledger}, strace, syncs +{delay_ms} ms"),
+            Syncs::Delayed { ms } => format!("{ledger}, syncs +{ms} ms"),
         }
     }
 
@@ -69,7 +63,11 @@ impl Variant {
         ]);
         let daemon = match self.syncs {
             Syncs::Plain => setup.start(),
-            Syncs::Traced { delay_ms } => traced(setup, delay_ms).start(),
+            Syncs::Delayed { ms } => {
+                let library = build_preload(setup.directory(), "slow_disk");
+                let microseconds = (u64::from(ms) * 1000).to_string();
+                setup.env("LD_PRELOAD", &library).env("SYNC_DELAY_US", &microseconds).start()
+            }
         };
         for some in keys.chunks(1000) {
             daemon.import(&some.iter().collect::<Vec<_>>());
@@ -91,19 +89,7 @@ impl Syncs {
     pub fn delay_ms(self) -> Option<u32> {
         match self {
             Self::Plain => None,
-            Self::Traced { delay_ms } => Some(delay_ms),
+            Self::Delayed { ms } => Some(ms),
         }
     }
 }
-
-/// `-D` lets strace be the daemon's grandchild and not its parent, so the process that we know is the daemon itself. The
-/// filter in the kernel lets every other system call pass without a stop.
-fn traced(setup: Setup, delay_ms: u32) -> Setup {
-    assert!(Path::new(STRACE).exists(), "{STRACE} is missing: install the package strace");
-    let inject = format!("inject=fdatasync,fsync:delay_exit={}", u64::from(delay_ms) * 1000);
-    let trace =
-        ["-D", "-f", "--seccomp-bpf", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e", &inject];
-    setup.under(&[&[STRACE], &trace[..]].concat())
-}
-
-const STRACE: &str = "/usr/bin/strace";
