@@ -71,10 +71,13 @@ impl Status {
 
 /// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault.
 fn checks(signer: &Signer) -> Vec<Check> {
-    let (protection, status) = match signer.ledger.health() {
-        ledger::Health::Working => ("on", Status::Up),
-        ledger::Health::Off => ("off", Status::Up),
-        ledger::Health::Broken(_) => ("broken", Status::Down),
+    let (status, protection) = match signer.ledger.health() {
+        ledger::Health::Working => (Status::Up, json!({ "slashing-protection": "on" })),
+        ledger::Health::Off => (Status::Up, json!({ "slashing-protection": "off" })),
+        // Who asks needs no token, so no more than the kind of error.
+        ledger::Health::Broken(cause) => {
+            (Status::Down, json!({ "slashing-protection": "broken", "cause": cause.kind() }))
+        }
     };
     // A file that gives no key stops nobody else, so it is told and turns nothing red.
     let problems = signer.custody.problems();
@@ -90,7 +93,7 @@ fn checks(signer: &Signer) -> Vec<Check> {
     });
     vec![
         Check { id: "default-check", status: Status::Up, data: None },
-        Check { id: "slashing-protection", status, data: Some(json!({ "slashing-protection": protection })) },
+        Check { id: "slashing-protection", status, data: Some(protection) },
         Check { id: "keys-check", status: Status::Up, data: Some(keys) },
     ]
 }

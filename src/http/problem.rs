@@ -221,7 +221,9 @@ impl From<ledger::Refusal> for Problem {
 
 impl From<ledger::Fault> for Problem {
     fn from(fault: ledger::Fault) -> Self {
-        Self::fault("slashing protection is not available, so nothing is signed: see the signer's log", fault)
+        let message = "slashing protection is not available, so no block, no attestation and no raw root is signed: \
+                       see the signer's log";
+        Self::fault(message, fault)
     }
 }
 

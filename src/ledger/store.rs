@@ -241,6 +241,26 @@ pub(crate) enum StoreError {
 }
 
 impl StoreError {
+    /// What happened, for callers: without paths, and of SQLite's words only those that stand for its error code.
+    pub(crate) fn kind(&self) -> String {
+        let sqlite = |error: &rusqlite::Error| match error.sqlite_error() {
+            Some(error) if error.code == ErrorCode::DiskFull => "the disk is full".to_owned(),
+            Some(error) => error.to_string(),
+            None => "SQLite has no code for it".to_owned(),
+        };
+        match self {
+            Self::Write(source) => format!("the ledger could not be written: {}", sqlite(source)),
+            Self::Read(source) => format!("the ledger could not be read: {}", sqlite(source)),
+            Self::Replaced { .. } => "a file of the ledger was removed or replaced while in use".to_owned(),
+            Self::Truncated { before, now, .. } => {
+                format!("a file of the ledger was truncated from {before} to {now} bytes while in use")
+            }
+            Self::Stat { source, .. } => {
+                format!("a file of the ledger cannot be looked at: {}", source.kind())
+            }
+        }
+    }
+
     fn write(source: rusqlite::Error) -> Self {
         Self::Write(source)
     }

@@ -17,11 +17,15 @@ fn after_a_failed_sync_protected_duties_are_faults_others_go_on_and_health_is_re
     assert_eq!(daemon.sign(&key, &attestation(8, 0, 1, 1)).status, 200);
 
     fail_once(&daemon);
-    daemon.sign(&key, &attestation(16, 1, 2, 1)).assert_problem(500);
+    let fault = daemon.sign(&key, &attestation(16, 1, 2, 1));
+    fault.assert_problem(500);
+    assert!(fault.text().contains("no block, no attestation and no raw root is signed"), "{fault:?}");
     daemon.sign(&key, &attestation(24, 2, 3, 1)).assert_problem(500);
     assert_eq!(daemon.sign(&key, &randao_reveal(1)).status, 200);
     let health = daemon.send(&Request::get("/healthcheck"));
     assert_eq!((health.status, &health.json()["outcome"]), (503, &json!("DOWN")));
+    assert!(health.text().contains("fsync"), "the cause: {health:?}");
+    assert!(!health.text().contains(daemon.directory().to_str().unwrap()), "no path: {health:?}");
     assert_eq!(daemon.send(&Request::get("/health")).status, 503);
     daemon.wait_for_log(|line| line.contains("the slashing protection ledger broke"));
 
