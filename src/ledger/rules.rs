@@ -184,7 +184,8 @@ pub(crate) enum Refusal {
     FarAhead { slot: Slot, latest: Slot },
     #[error(
         "slashing protection: the request is for the chain with genesis validators root {requested}, but this signer \
-         protects the chain with {pinned}; use one signer and one state directory for each network"
+         protects the chain with {pinned}: set its option `network` to the validators' network (without it, that is \
+         mainnet), and use one signer and one state directory for each"
     )]
     OtherChain { requested: Root, pinned: Root },
     #[error("slashing protection: the request does not say which chain it is for (genesis_validators_root)")]

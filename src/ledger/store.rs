@@ -199,7 +199,8 @@ pub(crate) enum OpenError {
     Damaged { path: PathBuf, what: String },
     #[error(
         "the slashing protection ledger {path} protects the chain with genesis validators root {pinned}, but the \
-         configured network has {configured}; use another state directory for another network",
+         configured network has {configured}: set the option `network` to the network of its validators (without it, \
+         that is mainnet), or use another state directory",
         path = .path.display()
     )]
     OtherChain { path: PathBuf, pinned: crate::primitives::Root, configured: crate::primitives::Root },
