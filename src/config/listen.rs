@@ -14,7 +14,7 @@ pub(crate) enum Role {
     Signing,
     /// Listing, importing and deleting keys.
     Keymanager,
-    /// Figures for monitoring.
+    /// Health alone.
     Metrics,
     /// Everything on one listener.
     All,

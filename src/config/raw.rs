@@ -16,8 +16,8 @@ use super::{AuthToken, Environment, Error, ListenSpec, LogLevel, RawRoots, Switc
 pub(crate) struct RawSettings {
     /// Listen for a role: ROLE=unix:/path or ROLE=host:port [default: --host and --port]
     ///
-    /// Roles are signing, keymanager, metrics and all. Give it once for each listener. Sockets that systemd hands over
-    /// take its place.
+    /// Roles are signing, keymanager, metrics (health alone, which every role has) and all. Give it once for each
+    /// listener. Sockets that systemd hands over take its place.
     #[arg(long, value_name = "ROLE=ADDR", value_delimiter = ',', help_heading = LISTENING)]
     pub(crate) listen: Option<Vec<ListenSpec>>,
     /// Address to serve everything on: an IP address or localhost [default: 127.0.0.1]

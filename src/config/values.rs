@@ -12,15 +12,15 @@ pub(crate) enum LogLevel {
     Off,
     /// What ends the service or costs a signature.
     Error,
-    /// What an operator should look at.
+    /// What an operator should look at, and what slashing protection refuses.
     #[value(alias = "warning")]
     Warn,
-    /// Start, stop, keys and refusals.
+    /// Start, stop, keys that come and go, signed raw roots.
     #[default]
     Info,
-    /// Every request.
+    /// Every signature and every refusal.
     Debug,
-    /// Every step of a request.
+    /// No more than debug.
     Trace,
 }
 
