@@ -27,8 +27,8 @@ grep -q 'active (running)' debian.log || fail "the service does not run: $(cat d
 step "over curl"
 mv other.json keystore.json
 block "Import a keystore" >curl.sh
-[ "$(wc -l <curl.sh)" -ge 3 ] || fail "the README's commands are not found"
-PASSWORD=$(cat password.txt) bash -euo pipefail curl.sh >curl.log 2>&1 || { cat curl.log; fail "the README's curl lines"; }
+[ "$(wc -l <curl.sh)" -ge 4 ] || fail "the README's commands are not found"
+bash -euo pipefail curl.sh >curl.log 2>&1 || { cat curl.log; fail "the README's curl lines"; }
 grep -q "$(cat one)" curl.log && grep -q "$(cat two)" curl.log || fail "the keys are not listed: $(cat curl.log)"
 operator listed $keymanager 2
 client sign $signing 2
