@@ -1,5 +1,6 @@
 //! Which daemon a subcommand talks to, and how it says who it is.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -23,6 +24,11 @@ pub(super) struct Options {
 }
 
 impl Options {
+    /// Whether they name a daemon.
+    pub(super) fn is_named(&self) -> bool {
+        self.connect.is_some()
+    }
+
     /// The daemon that the options name, or else the packaged one at its socket `default`.
     pub(super) fn daemon(self, default: &str, environment: &Environment) -> Result<Daemon, config::Error> {
         let target = match self.connect {
@@ -37,8 +43,14 @@ impl Options {
     }
 }
 
-/// A running daemon.
+/// A running daemon; shown as its address.
 pub(super) struct Daemon(Client);
+
+impl fmt::Display for Daemon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.target.fmt(f)
+    }
+}
 
 impl Daemon {
     /// One request and its JSON answer, whatever the status.

@@ -78,6 +78,9 @@ enum Command {
     /// than it was asked for.
     Check(Box<serve::Options>),
     /// Bring slashing protection history in and out, see and lift watermarks
+    ///
+    /// With --connect the commands go to that daemon and to no file. Without, they go to the ledger's file, or, while a
+    /// process has it open, to the packaged daemon's keymanager socket.
     #[command(subcommand)]
     SlashingProtection(slashing_protection::Command),
     /// List, import and delete the keys of a running daemon, and change the secret that seals them

@@ -1,6 +1,7 @@
 //! `bls-signer slashing-protection` while a daemon holds the ledger: the same commands, through its keymanager listener.
 
-use std::process::{Command, Output};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
@@ -76,15 +77,70 @@ fn a_history_may_be_larger_than_what_the_daemon_takes_in_one_request() {
     assert_eq!(daemon.sign(&key, &block_header(51, 1)).status, 200);
 }
 
+#[test]
+fn the_daemon_that_is_named_is_asked_and_no_file_is_touched() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
+    let home = tempfile::tempdir().unwrap();
+    let address = connect_option(&daemon);
+    let ask = |arguments: &[&str]| {
+        let output = run(home.path(), &[arguments, &["--connect", &address]].concat());
+        assert!(output.status.success(), "{arguments:?}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+
+    let history = ask(&["export"]);
+    assert!(history.contains(&key.name()), "{history}");
+    std::fs::write(home.path().join("history.json"), &history).unwrap();
+    let place = format!("of the daemon at {address}");
+    for arguments in [
+        &["init"][..],
+        &["import", "history.json"],
+        &["status"],
+        &["raise", "--slot", "20"],
+        &["high-watermark", "--slot", "30"],
+    ] {
+        assert!(ask(arguments).contains(&place), "{arguments:?}");
+    }
+    assert_eq!(daemon.sign(&key, &block_header(20, 1)).status, 412);
+    assert_eq!(daemon.sign(&key, &block_header(30, 1)).status, 412);
+    assert!(!home.path().join(".local").exists());
+
+    drop(daemon);
+    for arguments in [&["init"][..], &["import", "history.json"], &["status"]] {
+        let output = run(home.path(), &[arguments, &["--connect", &address]].concat());
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {output:?}");
+        assert!(said(&output).contains("cannot connect"), "{output:?}");
+    }
+    assert!(!home.path().join(".local").exists());
+}
+
 fn done(daemon: &Daemon, arguments: &[&str]) -> String {
     let output = command(daemon, arguments);
     assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn command(daemon: &Daemon, arguments: &[&str]) -> Output {
+fn connect_option(daemon: &Daemon) -> String {
     let Address::Unix(socket) = daemon.socket() else { panic!("a Unix socket") };
-    let connect = format!("unix:{}", socket.display());
+    format!("unix:{}", socket.display())
+}
+
+/// Runs a command for a user whose home this is.
+fn run(home: &Path, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    command.arg("slashing-protection").args(arguments);
+    command.current_dir(home).env_clear().env("HOME", home).stdin(Stdio::null()).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn command(daemon: &Daemon, arguments: &[&str]) -> Output {
+    let connect = connect_option(daemon);
     let state = daemon.directory().join("state");
     Command::new(binary())
         .arg("slashing-protection")

@@ -1,6 +1,7 @@
 //! `bls-signer slashing-protection`: history in and out, watermarks by hand.
 //!
-//! While a daemon holds the ledger the commands go to its keymanager listener, otherwise straight to the file.
+//! With `--connect` the commands go to that daemon and to no file. Without, they go straight to the file, or, while a
+//! process holds it, to the packaged daemon's keymanager listener.
 
 mod office;
 mod report;
@@ -118,7 +119,9 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
     match command {
         Command::Init { place } => {
             let office = place.open(Missing::Create, environment)?;
-            say(output, &format!("the ledger is {office}"))
+            // A daemon has a ledger, unless its slashing protection is off, and then it says so.
+            office.carry_out(Order::Status { keys: Vec::new() })?;
+            say(output, &format!("there is a ledger {office}"))
         }
         Command::Import { place, keys, file } => {
             let history = history::read(&file)?;
@@ -157,15 +160,15 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
         }
         Command::Raise { place, keys, slot, epoch } => {
             let order = Order::Raise { slot, epoch, keys: keys.texts() };
-            let done = place.open(Missing::Refuse, environment)?.carry_out(order)?;
-            let Done::Raise { raised } = done else { return Err(Error::OtherAnswer) };
-            say(output, &format!("raised the watermarks of {raised} keys"))
+            let office = place.open(Missing::Refuse, environment)?;
+            let Done::Raise { raised } = office.carry_out(order)? else { return Err(Error::OtherAnswer) };
+            say(output, &format!("raised the watermarks of {raised} keys in the ledger {office}"))
         }
         Command::HighWatermark { place, slot, epoch, remove: _ } => {
-            let done =
-                place.open(Missing::Refuse, environment)?.carry_out(Order::HighWatermark { slot, epoch })?;
+            let office = place.open(Missing::Refuse, environment)?;
+            let done = office.carry_out(Order::HighWatermark { slot, epoch })?;
             let Done::HighWatermark = done else { return Err(Error::OtherAnswer) };
-            say(output, &report::describe(slot, epoch))
+            say(output, &format!("the ledger {office}: {}", report::describe(slot, epoch)))
         }
     }
 }
@@ -217,7 +220,7 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::ledger::{self, Ledger};
+    use crate::ledger;
     use crate::network::Network;
 
     #[derive(Parser)]
@@ -298,9 +301,16 @@ mod tests {
         let file = directory.path().join("in.json");
         fs::write(&file, history(["10", "20"])).unwrap();
         done(directory.path(), &["import", file.to_str().unwrap()]);
-        assert_eq!(done(directory.path(), &["raise", "--slot", "15"]), "raised the watermarks of 1 keys\n");
+        let place = format!("in {}", directory.path().join("state").display());
+        assert_eq!(
+            done(directory.path(), &["raise", "--slot", "15"]),
+            format!("raised the watermarks of 1 keys in the ledger {place}\n")
+        );
         done(directory.path(), &["raise", "--epoch", "9", "--key", &"33".repeat(48)]);
-        done(directory.path(), &["high-watermark", "--slot", "99"]);
+        assert_eq!(
+            done(directory.path(), &["high-watermark", "--slot", "99"]),
+            format!("the ledger {place}: no block is signed at or beyond slot 99\n")
+        );
         let status: serde_json::Value =
             serde_json::from_str(&done(directory.path(), &["status", "--json"])).unwrap();
         let slots = status["keys"].as_array().unwrap().iter().map(|key| key["block_slot"].as_str());
@@ -328,13 +338,14 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_in_use_is_left_alone_and_its_daemon_asked() {
+    fn a_daemon_that_is_named_is_asked_whether_its_ledger_lies_here_or_not() {
         let directory = tempfile::tempdir().unwrap();
-        done(directory.path(), &["init"]);
-        let _daemon = Ledger::open(ledger::Settings::new(directory.path().join("state"))).unwrap();
         let nowhere = format!("unix:{}", directory.path().join("keymanager.sock").display());
-        let error = failed(directory.path(), &["status", "--connect", &nowhere]);
-        assert!(matches!(error, Error::Daemon(connect::Error::Client(_))), "{error:?}");
+        for arguments in [&["init"][..], &["status"]] {
+            let error = failed(directory.path(), &[arguments, &["--connect", &nowhere]].concat());
+            assert!(matches!(error, Error::Daemon(connect::Error::Client(_))), "{error:?}");
+        }
+        assert!(!directory.path().join("state").exists());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who carries a command out: we ourselves on the file, or the daemon that holds it.
+//! Who carries a command out: the daemon that is named, else we ourselves on the file, or the daemon that holds it.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -26,14 +26,18 @@ pub(in crate::cli) struct Place {
     /// Network of the validators: a name or the path of a consensus config.yaml [default: as for 'serve']
     #[arg(long, value_name = "NETWORK")]
     network: Option<String>,
-    /// Where to ask when a daemon holds the ledger.
     #[command(flatten)]
     connect: connect::Options,
 }
 
 impl Place {
-    /// Opens the file, or turns to the daemon that has it open.
+    /// Turns to the daemon that is named. Without one: opens the file, or turns to the packaged daemon while the file is in
+    /// use.
     pub(super) fn open(self, missing: Missing, environment: &Environment) -> Result<Office, Error> {
+        if self.connect.is_named() {
+            // Whatever file there may be on this side is none of that daemon's.
+            return Ok(Office::Daemon(self.connect.daemon(KEYMANAGER_SOCKET, environment)?));
+        }
         let environment = &surroundings(self.state_dir.as_deref(), self.config.as_deref(), environment);
         let flags =
             RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
@@ -54,7 +58,7 @@ impl Place {
     }
 }
 
-/// Who carries orders out: we ourselves on the file, or the daemon that holds it.
+/// Who carries orders out: we ourselves on the file, or a daemon.
 pub(super) enum Office {
     File(Ledger, PathBuf),
     Daemon(Daemon),
@@ -80,7 +84,7 @@ impl fmt::Display for Office {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(_, directory) => write!(f, "in {}", directory.display()),
-            Self::Daemon(_) => f.write_str("of the running daemon"),
+            Self::Daemon(daemon) => write!(f, "of the daemon at {daemon}"),
         }
     }
 }
