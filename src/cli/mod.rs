@@ -165,6 +165,7 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
             }
             listeners::Error::Inherited(_)
             | listeners::Error::Bind { .. }
+            | listeners::Error::NoDirectory { .. }
             | listeners::Error::InUse { .. }
             | listeners::Error::Stale { .. } => ExitStatus::Fault,
         },

@@ -112,19 +112,30 @@ fn socket_mode(role: Role) -> Mode {
 
 /// Removes the socket file of a process that is gone. Anything else at that path is left alone and ends the start.
 fn remove_stale(path: &Path) -> Result<(), Error> {
-    let metadata = match fs::symlink_metadata(path) {
-        Ok(metadata) => metadata,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(failed(&Address::Unix(path.to_owned()), source)),
-    };
-    if !metadata.file_type().is_socket() {
-        return Err(Error::NotASocket { path: path.to_owned() });
+    if !is_taken(path)? {
+        return Ok(());
     }
     match UnixStream::connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
             fs::remove_file(path).map_err(|source| Error::Stale { path: path.to_owned(), source })
         }
         Ok(_) => Err(Error::InUse { path: path.to_owned() }),
+        Err(source) => Err(failed(&Address::Unix(path.to_owned()), source)),
+    }
+}
+
+/// Whether there is a socket at this path already. An error if none can be there.
+pub(crate) fn is_taken(path: &Path) -> Result<bool, Error> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.file_type().is_socket() => Ok(true),
+        Ok(_) => Err(Error::NotASocket { path: path.to_owned() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => match path.parent() {
+            // It is not made here: who owns it and who may enter it decides who can reach the socket.
+            Some(directory) if !directory.exists() => {
+                Err(Error::NoDirectory { path: path.to_owned(), directory: directory.to_owned() })
+            }
+            Some(_) | None => Ok(false),
+        },
         Err(source) => Err(failed(&Address::Unix(path.to_owned()), source)),
     }
 }
@@ -159,6 +170,11 @@ pub(crate) enum Error {
     Inherited(#[source] io::Error),
     #[error("cannot listen on {address}")]
     Bind { address: Address, source: io::Error },
+    #[error(
+        "cannot listen on unix:{}: there is no directory {}; make it first, or listen elsewhere",
+        path.display(), directory.display()
+    )]
+    NoDirectory { path: PathBuf, directory: PathBuf },
     #[error("{} exists and is no socket: move it away or listen elsewhere", path.display())]
     NotASocket { path: PathBuf },
     #[error("another process listens on {}: stop it or listen elsewhere", path.display())]
@@ -230,7 +246,11 @@ mod tests {
     #[test]
     fn a_missing_directory_and_a_taken_port_are_named() {
         let error = bind_to(&spec(Role::Signing, Path::new("/nonexistent/s.sock"))).unwrap_err();
-        assert_eq!(error.to_string(), "cannot listen on unix:/nonexistent/s.sock");
+        assert_eq!(
+            error.to_string(),
+            "cannot listen on unix:/nonexistent/s.sock: there is no directory /nonexistent; \
+             make it first, or listen elsewhere"
+        );
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let spec = ListenSpec { role: Role::All, address: Address::Tcp(taken.local_addr().unwrap()) };
         assert!(matches!(bind_to(&spec), Err(Error::Bind { .. })));
