@@ -12,7 +12,7 @@ use super::client::{Client, ClientError, Reply, Target};
 use crate::config::{self, Address, AuthToken, Environment};
 
 /// The options of subcommands that talk to a running daemon.
-#[derive(clap::Args)]
+#[derive(Default, clap::Args)]
 #[group(skip)]
 pub(super) struct Options {
     /// The daemon's listener: unix:/path or HOST:PORT (without TLS)
@@ -86,12 +86,23 @@ impl Daemon {
 pub(crate) enum Error {
     #[error(transparent)]
     Client(#[from] ClientError),
-    #[error("the daemon answered {status}: {message}")]
+    #[error("the daemon answered {status}: {message}{}", advice(*status))]
     Refused { status: StatusCode, message: String },
     #[error("what answers with {status} is no bls-signer: its answer is no JSON")]
     NoJson { status: StatusCode },
     #[error("cannot start a runtime")]
     Runtime(#[source] std::io::Error),
+}
+
+/// What the one at the command line can do about an answer.
+fn advice(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::UNAUTHORIZED => "; name the file of the daemon's token with --auth-token-file",
+        StatusCode::NOT_FOUND => {
+            "; perhaps this is no keymanager listener (a signing socket answers so): name one with --connect"
+        }
+        _ => "",
+    }
 }
 
 /// Where the package puts its sockets.

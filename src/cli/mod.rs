@@ -222,6 +222,7 @@ fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus 
         Error::Open(error) => ledger_status(error),
         Error::Order(_)
         | Error::Daemon(_)
+        | Error::NoDaemon(_)
         | Error::Wire(_)
         | Error::OtherAnswer
         | Error::History(_)

@@ -1,11 +1,12 @@
 //! `bls-signer slashing-protection` while a daemon holds the ledger: the same commands, through its keymanager listener.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::{Address, Daemon, Key, Request, attestation, binary, block_header};
+use crate::support::{Address, Daemon, Key, Request, Setup, attestation, binary, block_header};
 
 #[test]
 fn a_running_daemon_carries_out_the_commands() {
@@ -115,6 +116,45 @@ fn the_daemon_that_is_named_is_asked_and_no_file_is_touched() {
         assert!(said(&output).contains("cannot connect"), "{output:?}");
     }
     assert!(!home.path().join(".local").exists());
+}
+
+#[test]
+fn what_a_daemon_answers_is_said_as_it_is_with_what_to_do_about_it() {
+    let setup = Setup::new().args(&["--network", "minimal"]);
+    let token = setup.file("token", "0123456789abcdef\n");
+    std::fs::set_permissions(&token, PermissionsExt::from_mode(0o600)).unwrap();
+    let setup = setup.listen("signing", "unix:signer.sock").listen("keymanager", "unix:keymanager.sock");
+    let daemon = setup.args(&["--auth-token-file", token.to_str().unwrap()]).start();
+    let at = |socket: &str, arguments: &[&str]| {
+        let address = format!("unix:{}", daemon.directory().join(socket).display());
+        let output = run(daemon.directory(), &[arguments, &["--connect", &address]].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        said(&output)
+    };
+    let status_with_token = ["status", "--auth-token-file", "token"];
+    for (said, expected) in [
+        (at("keymanager.sock", &["status"]), &["401", "--auth-token-file"][..]),
+        (at("signer.sock", &status_with_token), &["404", "perhaps", "no keymanager listener"]),
+        (
+            at("keymanager.sock", &["raise", "--slot", "1", "--auth-token-file", "token"]),
+            &["400", "knows no key"],
+        ),
+        (at("nobody.sock", &status_with_token), &["cannot connect", "nobody.sock"]),
+    ] {
+        assert!(expected.iter().all(|word| said.contains(word)), "{said}");
+        assert!(!said.contains("a process holds the ledger"), "{said}");
+    }
+}
+
+#[test]
+fn a_daemon_without_a_ledger_says_so() {
+    let daemon = Daemon::start(&["--network", "minimal", "--slashing-protection", "off"]);
+    for arguments in [&["init"][..], &["status"], &["high-watermark", "--remove"]] {
+        let output = run(daemon.directory(), &[arguments, &["--connect", &connect_option(&daemon)]].concat());
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        assert!(said(&output).contains("slashing protection is off"), "{output:?}");
+        assert!(!said(&output).contains("perhaps"), "{output:?}");
+    }
 }
 
 fn done(daemon: &Daemon, arguments: &[&str]) -> String {

@@ -184,10 +184,12 @@ pub(crate) enum Error {
     Open(#[from] OpenError),
     #[error(transparent)]
     Order(#[from] OrderError),
+    #[error(transparent)]
+    Daemon(#[from] connect::Error),
     #[error(
         "a process holds the ledger and no daemon could be asked: name its keymanager listener with --connect"
     )]
-    Daemon(#[from] connect::Error),
+    NoDaemon(#[source] connect::Error),
     #[error("the daemon's answer cannot be read: is it of another version?")]
     Wire(#[source] serde_json::Error),
     #[error("the daemon answered another question: is it of another version?")]

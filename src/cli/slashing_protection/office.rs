@@ -8,6 +8,7 @@ use hyper::Method;
 
 use super::Error;
 use crate::api::slashing_protection::{self, Done, Order, carry_out};
+use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::packaged::surroundings;
 use crate::config::{self, Environment, RawSettings};
@@ -36,7 +37,7 @@ impl Place {
     pub(super) fn open(self, missing: Missing, environment: &Environment) -> Result<Office, Error> {
         if self.connect.is_named() {
             // Whatever file there may be on this side is none of that daemon's.
-            return Ok(Office::Daemon(self.connect.daemon(KEYMANAGER_SOCKET, environment)?));
+            return Ok(Office::Named(self.connect.daemon(KEYMANAGER_SOCKET, environment)?));
         }
         let environment = &surroundings(self.state_dir.as_deref(), self.config.as_deref(), environment);
         let flags =
@@ -51,7 +52,7 @@ impl Place {
         match opened {
             Ok(ledger) => Ok(Office::File(ledger, directory)),
             Err(OpenError::InUse { .. }) => {
-                Ok(Office::Daemon(self.connect.daemon(KEYMANAGER_SOCKET, environment)?))
+                Ok(Office::Holder(self.connect.daemon(KEYMANAGER_SOCKET, environment)?))
             }
             Err(error) => Err(error.into()),
         }
@@ -61,7 +62,10 @@ impl Place {
 /// Who carries orders out: we ourselves on the file, or a daemon.
 pub(super) enum Office {
     File(Ledger, PathBuf),
-    Daemon(Daemon),
+    /// The one that was named.
+    Named(Daemon),
+    /// The one that probably holds the file.
+    Holder(Daemon),
 }
 
 impl Office {
@@ -71,20 +75,48 @@ impl Office {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
                 Ok(runtime.map_err(Error::Runtime)?.block_on(carry_out(ledger, order))?)
             }
-            Self::Daemon(daemon) => {
-                let order = serde_json::to_value(order).map_err(Error::Wire)?;
-                let answer = daemon.ask_for(Method::POST, slashing_protection::PATH, Some(&order))?;
-                serde_json::from_value(answer).map_err(Error::Wire)
-            }
+            Self::Named(daemon) => ask(daemon, &order),
+            Self::Holder(daemon) => ask(daemon, &order).map_err(|error| match error {
+                Error::Daemon(error @ connect::Error::Client(ClientError::Connect { .. })) => {
+                    Error::NoDaemon(error)
+                }
+                error => error,
+            }),
         }
     }
+}
+
+fn ask(daemon: &Daemon, order: &Order) -> Result<Done, Error> {
+    let order = serde_json::to_value(order).map_err(Error::Wire)?;
+    let answer = daemon.ask_for(Method::POST, slashing_protection::PATH, Some(&order))?;
+    serde_json::from_value(answer).map_err(Error::Wire)
 }
 
 impl fmt::Display for Office {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File(_, directory) => write!(f, "in {}", directory.display()),
-            Self::Daemon(daemon) => write!(f, "of the daemon at {daemon}"),
+            Self::Named(daemon) | Self::Holder(daemon) => write!(f, "of the daemon at {daemon}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_where_nobody_was_named_and_nobody_is_there_a_daemon_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let nobody = directory.path().join("nobody.sock");
+        let daemon = || {
+            let options = connect::Options::default();
+            options.daemon(nobody.to_str().unwrap(), &Environment::default()).ok().unwrap()
+        };
+        let order = Order::Status { keys: Vec::new() };
+        let error = Office::Holder(daemon()).carry_out(order.clone()).unwrap_err();
+        assert!(matches!(error, Error::NoDaemon(connect::Error::Client(ClientError::Connect { .. }))));
+        let error = Office::Named(daemon()).carry_out(order).unwrap_err();
+        assert!(matches!(error, Error::Daemon(connect::Error::Client(ClientError::Connect { .. }))));
     }
 }
