@@ -77,7 +77,14 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let broken = |source| ClientError::Broken { target: self.target.clone(), source };
+        let target = || self.target.clone();
+        let broken = |source: hyper::Error| {
+            if source.is_parse() {
+                // To an HTTP client a TLS alert is an answer that makes no sense.
+                return ClientError::NotHttp { target: target(), source };
+            }
+            ClientError::Broken { target: target(), source }
+        };
         let host = match &self.target {
             Target::Unix(_) => "localhost",
             Target::Tcp(address) => address.as_str(),
@@ -111,6 +118,11 @@ pub(crate) enum ClientError {
     Connect { target: Target, source: io::Error },
     #[error("the connection to {target} broke")]
     Broken { target: Target, source: hyper::Error },
+    #[error(
+        "{target} does not answer in plain HTTP, so it is perhaps TLS: the commands speak no TLS, name a listener on a \
+         Unix socket or a plain one on a loopback address with --connect"
+    )]
+    NotHttp { target: Target, source: hyper::Error },
     #[error("the request cannot be made")]
     Request(#[source] hyper::http::Error),
 }

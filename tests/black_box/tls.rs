@@ -3,13 +3,14 @@
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::Arc;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
-use crate::support::{Address, Connection, Daemon, Key, Request, Setup, randao_reveal};
+use crate::support::{Address, Connection, Daemon, Key, Request, Setup, binary, randao_reveal};
 
 const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/tls");
 
@@ -48,6 +49,22 @@ fn demands_a_client_certificate_when_told_to() {
     let mut unknown = connect(&daemon, client(&rustls::version::TLS13, true, false));
     let answered = unknown.try_send(&Request::get("/upcheck").bytes()).and_then(|()| unknown.try_answer());
     assert!(answered.is_err(), "{answered:?}");
+}
+
+#[test]
+fn a_command_that_meets_tls_says_that_it_speaks_none() {
+    let daemon = signer(&[]);
+    let Address::Tcp(address) = daemon.tcp("all") else { panic!("TCP") };
+    for command in [&["keys", "list"][..], &["status"], &["slashing-protection", "status"]] {
+        let address = address.to_string();
+        let output = Command::new(binary()).args(command).args(["--connect", &address]).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr);
+        for expected in [&address, "speak no TLS", "Unix socket"] {
+            assert!(said.contains(expected), "{said}");
+        }
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
 }
 
 #[test]
