@@ -24,6 +24,7 @@ mod history;
 mod hostile_protocol;
 mod hostile_requests;
 mod http_2;
+mod key_commands;
 mod key_files;
 mod keymanager;
 mod kill;

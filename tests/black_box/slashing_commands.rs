@@ -2,11 +2,11 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::support::{Address, Daemon, Key, Request, Setup, attestation, binary, block_header};
+use crate::support::{self, Daemon, Key, Request, Setup, attestation, block_header, said, socket};
 
 #[test]
 fn a_running_daemon_carries_out_the_commands() {
@@ -85,7 +85,7 @@ fn the_daemon_that_is_named_is_asked_and_no_file_is_touched() {
     daemon.import(&[&key]);
     assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
     let home = tempfile::tempdir().unwrap();
-    let address = connect_option(&daemon);
+    let address = socket(&daemon);
     let ask = |arguments: &[&str]| {
         let output = run(home.path(), &[arguments, &["--connect", &address]].concat());
         assert!(output.status.success(), "{arguments:?}: {output:?}");
@@ -150,7 +150,7 @@ fn what_a_daemon_answers_is_said_as_it_is_with_what_to_do_about_it() {
 fn a_daemon_without_a_ledger_says_so() {
     let daemon = Daemon::start(&["--network", "minimal", "--slashing-protection", "off"]);
     for arguments in [&["init"][..], &["status"], &["high-watermark", "--remove"]] {
-        let output = run(daemon.directory(), &[arguments, &["--connect", &connect_option(&daemon)]].concat());
+        let output = run(daemon.directory(), &[arguments, &["--connect", &socket(&daemon)]].concat());
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         assert!(said(&output).contains("slashing protection is off"), "{output:?}");
         assert!(!said(&output).contains("perhaps"), "{output:?}");
@@ -163,30 +163,11 @@ fn done(daemon: &Daemon, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn connect_option(daemon: &Daemon) -> String {
-    let Address::Unix(socket) = daemon.socket() else { panic!("a Unix socket") };
-    format!("unix:{}", socket.display())
-}
-
 /// Runs a command for a user whose home this is.
 fn run(home: &Path, arguments: &[&str]) -> Output {
-    let mut command = Command::new(binary());
-    command.arg("slashing-protection").args(arguments);
-    command.current_dir(home).env_clear().env("HOME", home).stdin(Stdio::null()).output().unwrap()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
+    support::run(home, &[&["slashing-protection"], arguments].concat())
 }
 
 fn command(daemon: &Daemon, arguments: &[&str]) -> Output {
-    let connect = connect_option(daemon);
-    let state = daemon.directory().join("state");
-    Command::new(binary())
-        .arg("slashing-protection")
-        .args(arguments)
-        .args(["--network", "minimal", "--connect", &connect, "--state-dir"])
-        .arg(state)
-        .output()
-        .unwrap()
+    run(daemon.directory(), &[arguments, &["--connect", &socket(daemon)]].concat())
 }

@@ -1,6 +1,7 @@
 //! What the tests stand on: a real daemon process, a raw HTTP client, test keys and sample requests.
 
 mod client;
+mod command;
 mod daemon;
 mod keys;
 mod preload;
@@ -8,6 +9,7 @@ mod samples;
 mod vectors;
 
 pub use client::{Address, Answer, Connection, Request};
+pub use command::{command, json_of, on, run, said, socket, text};
 pub use daemon::binary;
 pub use daemon::{Daemon, Setup};
 pub use keys::Key;

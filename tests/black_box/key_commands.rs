@@ -1,0 +1,114 @@
+//! `bls-signer keys`: keys of a running daemon, in and out.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, Key, attestation, json_of, on, randao_reveal, said, text};
+
+#[test]
+fn keys_are_imported_from_a_directory_listed_and_deleted() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let keys: Vec<_> = (1..=20).map(Key::number).collect();
+    let directory = daemon.directory().join("keystores");
+    fs::create_dir(&directory).unwrap();
+    for (number, key) in keys.iter().enumerate() {
+        fs::write(directory.join(format!("keystore-{number:02}.json")), key.keystore("open sesame")).unwrap();
+    }
+    fs::write(directory.join("deposit_data-1.json"), "[]").unwrap();
+    fs::write(daemon.directory().join("password"), "open sesame\n").unwrap();
+
+    let imported = on(&daemon, &["keys", "import", "keystores", "--passwords", "password", "--json"]);
+    assert!(imported.status.success(), "{imported:?}");
+    let results = json_of(&imported);
+    assert_eq!(results.as_array().unwrap().len(), keys.len());
+    for (result, key) in results.as_array().unwrap().iter().zip(&keys) {
+        assert_eq!((&result["status"], &result["pubkey"]), (&json!("imported"), &json!(key.name())));
+    }
+
+    let listed = on(&daemon, &["keys", "list"]);
+    let mut names: Vec<_> = keys.iter().map(Key::name).collect();
+    names.sort();
+    let shown: Vec<_> =
+        text(&listed).lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect();
+    assert_eq!(shown, names);
+    assert_eq!(daemon.sign(&keys[3], &randao_reveal(1)).status, 200);
+
+    let deleted =
+        on(&daemon, &["keys", "delete", &names[0], &names[1], "--yes", "--history", "history.json"]);
+    assert!(deleted.status.success(), "{deleted:?}");
+    assert_eq!(daemon.public_keys(), names[2..]);
+    let history: Value =
+        serde_json::from_slice(&fs::read(daemon.directory().join("history.json")).unwrap()).unwrap();
+    assert_eq!(history["metadata"]["interchange_format_version"], "5");
+}
+
+#[test]
+fn a_wrong_password_is_told_for_its_keystore_and_stops_no_other() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    fs::create_dir(daemon.directory().join("passwords")).unwrap();
+    for (name, password) in [("a", "right"), ("b", "wrong"), ("c", "right")] {
+        let key = Key::number(name.as_bytes()[0].into());
+        fs::write(daemon.directory().join(format!("{name}.json")), key.keystore("right")).unwrap();
+        fs::write(daemon.directory().join(format!("passwords/{name}.txt")), password).unwrap();
+    }
+    let imported = on(&daemon, &["keys", "import", "a.json", "b.json", "c.json", "--passwords", "passwords"]);
+    assert_eq!(imported.status.code(), Some(1), "{imported:?}");
+    let statuses: Vec<_> =
+        text(&imported).lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
+    assert_eq!(statuses, ["imported", "error", "imported"]);
+    assert!(text(&imported).contains("b.json"));
+    assert!(said(&imported).contains("1 of 3"));
+    assert!(!format!("{imported:?}").contains("right"));
+}
+
+#[test]
+fn a_history_goes_with_its_keys_and_a_foreign_one_stops_the_import() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let key = Key::number(1);
+    fs::write(daemon.directory().join("k.json"), key.keystore("p")).unwrap();
+    fs::write(daemon.directory().join("p"), "p").unwrap();
+    let root = format!("0x{}", "22".repeat(32));
+    let history = |pubkey: &str| {
+        let data = json!([{"pubkey": pubkey, "signed_blocks": [], "signed_attestations":
+            [{"source_epoch": "5", "target_epoch": "9"}]}]);
+        json!({"metadata": {"interchange_format_version": "5", "genesis_validators_root": root}, "data": data})
+    };
+    let file = daemon.directory().join("history.json");
+    let import = ["keys", "import", "k.json", "--passwords", "p", "--slashing-protection", "history.json"];
+
+    fs::write(&file, history(&Key::number(2).name()).to_string()).unwrap();
+    let refused = on(&daemon, &import);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains(&key.name()), "{refused:?}");
+    assert_eq!(daemon.public_keys(), Vec::<String>::new());
+
+    let unreadable = history(&key.name()).to_string().replace("\"9\"", "\"nine\"");
+    fs::write(&file, unreadable).unwrap();
+    let refused = on(&daemon, &import);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = said(&refused);
+    assert!(message.contains(&key.name()) && message.contains("nine"), "{refused:?}");
+    assert_eq!(daemon.public_keys(), Vec::<String>::new());
+
+    fs::write(&file, history(&key.name()).to_string()).unwrap();
+    let imported = on(&daemon, &import);
+    assert!(imported.status.success(), "{imported:?}");
+    let mut old = attestation(72, 5, 9, 1);
+    old["fork_info"]["genesis_validators_root"] = json!(root);
+    assert_eq!(daemon.sign(&key, &old).status, 412);
+}
+
+#[test]
+fn nothing_is_deleted_when_the_history_cannot_be_saved() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    fs::write(daemon.directory().join("taken.json"), "precious").unwrap();
+    for history in ["taken.json", "nonexistent/h.json"] {
+        let deleted = on(&daemon, &["keys", "delete", &key.name(), "--yes", "--history", history]);
+        assert_eq!(deleted.status.code(), Some(1), "{deleted:?}");
+        assert_eq!(daemon.public_keys(), [key.name()]);
+    }
+    assert_eq!(fs::read_to_string(daemon.directory().join("taken.json")).unwrap(), "precious");
+}
