@@ -246,6 +246,7 @@ fn ledger_status(error: &OpenError) -> ExitStatus {
         | OpenError::Damaged { .. }
         | OpenError::Sqlite { .. }
         | OpenError::Io { .. }
+        | OpenError::Unsynced { .. }
         | OpenError::Thread(_) => ExitStatus::Fault,
     }
 }

@@ -11,6 +11,7 @@
 //! - At the start the log that a predecessor left is replaced by a synced copy, and then moved into the database. After
 //!   a failed fsync the kernel may show pages as clean that are not on disk; a record counts only when it has been
 //!   synced without an error.
+//! - The directory is synced by ourselves when the log is there: SQLite's one attempt swallows its errors as well.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -85,6 +86,8 @@ impl Store {
         checkpoint(&connection, Log::Truncate).map_err(sqlite)?;
         let (head, entries) = (rows::read_head(&connection, &path)?, rows::read_entries(&connection, &path)?);
         let files = Files::watch(&path)?;
+        // By now the log exists. Only with its name on the disk is what a commit syncs found after a power loss.
+        place::sync_directory_of(&path)?;
         Ok((Self { connection, files, commits: 0, _lock: lock }, head, entries))
     }
 
@@ -208,6 +211,12 @@ pub(crate) enum OpenError {
     Sqlite { path: PathBuf, source: rusqlite::Error },
     #[error("{path} cannot be {action}", path = .path.display())]
     Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error(
+        "the directory {path} could not be synced, so a power loss could take the slashing protection ledger away; \
+         its disk has to work and the directory has to be readable",
+        path = .path.display()
+    )]
+    Unsynced { path: PathBuf, source: io::Error },
     #[error("the slashing protection ledger's thread cannot be started")]
     Thread(#[source] io::Error),
 }

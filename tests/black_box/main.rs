@@ -15,6 +15,7 @@
 
 mod command_line;
 mod demonstration;
+mod failing_directory;
 mod failing_disk;
 #[path = "../support/full_history.rs"]
 mod full_history;

@@ -20,13 +20,30 @@ use super::{OpenError, StoreError};
 /// The ledger's path in a directory, which is created (mode 0700) if it does not exist.
 pub(super) fn find(directory: &Path) -> Result<PathBuf, OpenError> {
     let failed = |action| move |source| OpenError::Io { path: directory.to_owned(), action, source };
-    DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed("created"))?;
+    // Absolute, so that what it stands in has a name.
+    let directory = &std::path::absolute(directory).map_err(failed("found"))?;
+    make(directory)?;
     let directory = fs::canonicalize(directory).map_err(failed("found"))?;
     let mode = fs::metadata(&directory).map_err(failed("examined"))?.mode() & 0o777;
     if mode & WRITABLE_BY_OTHERS != 0 {
         return Err(OpenError::Exposed { path: directory, mode });
     }
     Ok(directory.join(FILE_NAME))
+}
+
+/// Creates the directory and what is missing above it. The entry of each is synced: what is durable within a directory
+/// is lost all the same if the directory is.
+fn make(directory: &Path) -> Result<(), OpenError> {
+    let missing = directory.ancestors().take_while(|path| !path.exists()).collect::<Vec<_>>();
+    for path in missing.into_iter().rev() {
+        let failed = |source| OpenError::Io { path: path.to_owned(), action: "created", source };
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
+        sync_directory_of(path).inspect_err(|_| {
+            // Else the next start would find it and take it for durable.
+            let _ = fs::remove_dir(path);
+        })?;
+    }
+    Ok(())
 }
 
 /// The state directory, locked for one process. SQLite's own lock is the second line, against other programs.
@@ -75,7 +92,7 @@ pub(super) fn renew_log(path: &Path) -> Result<(), OpenError> {
     written.map_err(failed("copied"))?;
     own_as_directory(&copy).map_err(failed("handed to the directory's owner"))?;
     fs::rename(&copy, &log).map_err(failed("replaced"))?;
-    sync_directory(path).map_err(failed("synced"))
+    sync_directory_of(path)
 }
 
 /// Writes as much as a start does at most: a copy of the log, and the log once more into the database.
@@ -138,7 +155,7 @@ fn create_by_way_of(
     File::open(draft).and_then(|file| file.sync_all()).map_err(failed("synced"))?;
     own_as_directory(draft).map_err(failed("handed to the directory's owner"))?;
     fs::hard_link(draft, path).map_err(failed("created"))?;
-    sync_directory(path).map_err(failed("synced"))
+    sync_directory_of(path)
 }
 
 /// An empty file that only its owner can read and write.
@@ -146,8 +163,12 @@ fn private(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(directory_of(path))?.sync_all()
+/// Brings the names of the files beside this one to the disk. SQLite's own attempt does not look whether it succeeds.
+pub(super) fn sync_directory_of(path: &Path) -> Result<(), OpenError> {
+    let directory = directory_of(path);
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(|source| OpenError::Unsynced { path: directory.to_owned(), source })
 }
 
 fn directory_of(path: &Path) -> &Path {
