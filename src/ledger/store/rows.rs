@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
 use super::OpenError;
@@ -13,31 +13,44 @@ use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 
 pub(super) fn read_head(connection: &Connection, path: &Path) -> Result<Head, OpenError> {
-    let head = |row: &Row<'_>| {
-        Ok(Head {
-            chain: row.get::<_, Option<[u8; 32]>>(0)?.map(Root),
-            high_watermark: HighWatermark {
-                slot: row.get::<_, Option<i64>>(1)?.map(from_integer).map(Slot),
-                epoch: row.get::<_, Option<i64>>(2)?.map(from_integer).map(Epoch),
-            },
-        })
-    };
-    connection
-        .query_row("SELECT genesis_validators_root, stop_slot, stop_epoch FROM head", (), head)
-        .map_err(|source| OpenError::from_sqlite(path, source))
+    let damaged = |what: &str| OpenError::Damaged { path: path.to_owned(), what: what.to_owned() };
+    let (head, stored) = connection
+        .query_row(
+            "SELECT genesis_validators_root, stop_slot, stop_epoch, checksum FROM head WHERE only = 1",
+            (),
+            |row| Ok((head_of(row)?, row.get::<_, i64>(3)?)),
+        )
+        .optional()
+        .map_err(|source| OpenError::from_sqlite(path, source))?
+        .ok_or_else(|| damaged("row 1 of its table head is missing"))?;
+    if stored != head_checksum(&head) {
+        return Err(damaged("row 1 of its table head has a wrong checksum"));
+    }
+    Ok(head)
 }
 
 pub(super) fn write_head(connection: &Connection, head: &Head) -> rusqlite::Result<()> {
     let Head { chain, high_watermark: HighWatermark { slot, epoch } } = head;
     let changed = connection.execute(
-        "UPDATE head SET genesis_validators_root = ?1, stop_slot = ?2, stop_epoch = ?3 WHERE only = 1",
+        "UPDATE head SET genesis_validators_root = ?1, stop_slot = ?2, stop_epoch = ?3, checksum = ?4 WHERE only = 1",
         params![
             chain.map(|root| root.0),
             slot.map(|slot| to_integer(slot.0)),
-            epoch.map(|epoch| to_integer(epoch.0))
+            epoch.map(|epoch| to_integer(epoch.0)),
+            head_checksum(head),
         ],
     )?;
     one_row(changed)
+}
+
+/// Completes the head of a file from before it had a checksum.
+pub(super) fn add_head_checksum(connection: &Connection) -> rusqlite::Result<()> {
+    let head = connection.query_row(
+        "SELECT genesis_validators_root, stop_slot, stop_epoch FROM head WHERE only = 1",
+        (),
+        head_of,
+    )?;
+    write_head(connection, &head)
 }
 
 /// All keys, in the order of their positions.
@@ -59,7 +72,7 @@ pub(super) fn read_entries(connection: &Connection, path: &Path) -> Result<Vec<E
             let what = format!("row {} of its table keys is missing", row_id(entries.len()));
             return Err(OpenError::Damaged { path: path.to_owned(), what });
         }
-        if stored != checksum(&entry) {
+        if stored != entry_checksum(&entry) {
             let what = format!("row {id} of its table keys has a wrong checksum");
             return Err(OpenError::Damaged { path: path.to_owned(), what });
         }
@@ -90,11 +103,21 @@ pub(super) fn write_entries<'a>(
             attestation.map(|attestation| to_integer(attestation.source.0)),
             attestation.map(|attestation| to_integer(attestation.target.0)),
             attestation.and_then(|attestation| attestation.signing_root).map(|root| root.0),
-            checksum(entry),
+            entry_checksum(entry),
         ])?;
         one_row(changed)?;
     }
     Ok(())
+}
+
+fn head_of(row: &Row<'_>) -> rusqlite::Result<Head> {
+    Ok(Head {
+        chain: row.get::<_, Option<[u8; 32]>>(0)?.map(Root),
+        high_watermark: HighWatermark {
+            slot: row.get::<_, Option<i64>>(1)?.map(from_integer).map(Slot),
+            epoch: row.get::<_, Option<i64>>(2)?.map(from_integer).map(Epoch),
+        },
+    })
 }
 
 fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
@@ -118,8 +141,19 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     })
 }
 
-/// The first eight bytes of SHA-256 over all of the entry: SQLite itself would not notice a flipped bit in a value.
-fn checksum(entry: &Entry) -> i64 {
+/// Over all of the head. What is absent counts as well, so that it is told from zero.
+fn head_checksum(head: &Head) -> i64 {
+    let Head { chain, high_watermark: HighWatermark { slot, epoch } } = head;
+    let mut hash = Sha256::new();
+    hash.update([u8::from(chain.is_some()), u8::from(slot.is_some()), u8::from(epoch.is_some())]);
+    hash.update(chain.map_or([0; 32], |root| root.0));
+    hash.update(slot.map_or(0, |slot| slot.0).to_be_bytes());
+    hash.update(epoch.map_or(0, |epoch| epoch.0).to_be_bytes());
+    checksum(hash)
+}
+
+/// Over all of the entry.
+fn entry_checksum(entry: &Entry) -> i64 {
     let mut hash = Sha256::new();
     hash.update(entry.public_key.0);
     hash.update([u8::from(entry.deleted)]);
@@ -135,7 +169,12 @@ fn checksum(entry: &Entry) -> i64 {
         attestation.map(|attestation| attestation.target.0),
         attestation.and_then(|attestation| attestation.signing_root),
     );
-    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(hash.finalize());
+    checksum(hash)
+}
+
+/// The first eight bytes of SHA-256 over a row's values: SQLite itself would not notice a flipped bit in one.
+fn checksum(values: Sha256) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(values.finalize());
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 

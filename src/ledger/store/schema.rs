@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-use super::OpenError;
+use super::{OpenError, rows};
 
 /// Makes an empty file a ledger.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
@@ -39,7 +39,7 @@ fn migrate(connection: &Connection, done: usize) -> rusqlite::Result<()> {
     }
     let transaction = connection.unchecked_transaction()?;
     for migration in missing {
-        transaction.execute_batch(migration)?;
+        migration(&transaction)?;
     }
     transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
     transaction.pragma_update(None, "user_version", newest())?;
@@ -54,9 +54,16 @@ fn newest() -> i64 {
 const APPLICATION_ID: i64 = 0x424c_5353;
 
 /// The n-th entry brings schema version n to n + 1. Entries are never changed once released.
-const MIGRATIONS: &[&str] = &[VERSION_1, VERSION_2];
+const MIGRATIONS: &[fn(&Connection) -> rusqlite::Result<()>] = &[
+    |connection| connection.execute_batch(VERSION_1),
+    |connection| connection.execute_batch(VERSION_2),
+    |connection| {
+        connection.execute_batch(VERSION_3)?;
+        rows::add_head_checksum(connection)
+    },
+];
 
-/// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the row.
+/// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the key's row.
 const VERSION_1: &str = "
     CREATE TABLE head (
         only INTEGER PRIMARY KEY CHECK (only = 1),
@@ -90,4 +97,10 @@ const VERSION_2: &str = "
         derivation_path TEXT,
         copy_of BLOB CHECK (length(copy_of) = 32)
     ) STRICT;
+";
+
+/// The head gets a checksum as well: a changed high watermark would let through what it is there to stop. The default
+/// stands only until the statement that follows.
+const VERSION_3: &str = "
+    ALTER TABLE head ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
 ";

@@ -17,6 +17,7 @@ mod promises;
 mod public_suite;
 mod tape;
 mod throughput;
+mod versions;
 mod waiting;
 mod watching;
 

@@ -12,6 +12,7 @@ use rusqlite::ffi;
 
 use super::promises::{Promises, clear, live};
 use super::tape::{Event, Kind, Plan, Tape};
+use super::versions::lay_out_version_2;
 use super::*;
 
 #[test]
@@ -27,6 +28,19 @@ fn no_power_loss_breaks_a_promise() {
         println!("{disks} disks, from each of which a new process kept all promises");
         assert!(disks > 1_000, "only {disks} disks were tried");
     }
+}
+
+#[test]
+fn no_power_loss_breaks_a_promise_while_an_older_ledger_is_brought_up_to_date() {
+    let directory = scratch();
+    let tape = Tape::new(None);
+    lay_out_version_2(directory.path());
+    let before = files(directory.path());
+    let ledger = open_on(emptied_log(directory.path()), tape);
+    live(&ledger, tape, 5..7).unwrap();
+    drop(ledger);
+    let disks = power_loss_everywhere(before, &tape.events(), Syncs::Work).unwrap();
+    assert!(disks > 50, "only {disks} disks were tried");
 }
 
 /// Else the tests with it would show nothing.
@@ -259,6 +273,10 @@ fn apply(image: &mut Image, event: &Event) {
 /// Makes an empty ledger and takes its files as what is on the disk before anything happens.
 fn prepare(directory: &Path) -> Image {
     drop(open(directory));
+    files(directory)
+}
+
+fn files(directory: &Path) -> Image {
     let files = fs::read_dir(directory.join("state")).unwrap().map(Result::unwrap);
     files.map(|file| (file.file_name().into_string().unwrap(), fs::read(file.path()).unwrap())).collect()
 }
