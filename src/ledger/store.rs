@@ -85,7 +85,7 @@ impl Store {
         schema::check(&connection, &path)?;
         checkpoint(&connection, Log::Truncate).map_err(sqlite)?;
         let (head, entries) = (rows::read_head(&connection, &path)?, rows::read_entries(&connection, &path)?);
-        let files = Files::watch(&path)?;
+        let files = Files::watch(&path, directory)?;
         // By now the log exists. Only with its name on the disk is what a commit syncs found after a power loss.
         place::sync_directory_of(&path)?;
         Ok((Self { connection, files, commits: 0, _lock: lock }, head, entries))

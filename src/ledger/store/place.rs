@@ -17,7 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 use super::log::damage;
 use super::{OpenError, StoreError};
 
-/// The ledger's path in a directory, which is created (mode 0700) if it does not exist.
+/// The ledger's path, without links, in a directory, which is created (mode 0700) if it does not exist.
 pub(super) fn find(directory: &Path) -> Result<PathBuf, OpenError> {
     let failed = |action| move |source| OpenError::Io { path: directory.to_owned(), action, source };
     // Absolute, so that what it stands in has a name.
@@ -208,12 +208,19 @@ pub(super) struct Files {
 }
 
 impl Files {
-    pub(super) fn watch(path: &Path) -> Result<Self, OpenError> {
-        let watch = |path: PathBuf| match look_at(&path) {
-            Ok(seen) => Ok(Watched { path, seen }),
-            Err(source) => Err(OpenError::Io { path, action: "examined", source }),
+    /// Notes what was opened at `path`, and watches it under the name that the directory was given by: a restart will
+    /// follow that name, also through a link that is pointed elsewhere meanwhile.
+    pub(super) fn watch(path: &Path, directory: &Path) -> Result<Self, OpenError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |source| OpenError::Io { path, action: "examined", source }
         };
-        Ok(Self { database: watch(path.to_owned())?, log: watch(log_path(path))? })
+        let name = std::path::absolute(directory).map_err(failed(directory))?.join(FILE_NAME);
+        let watch = |opened: &Path, path: PathBuf| {
+            let seen = look_at(opened).map_err(failed(opened))?;
+            Ok(Watched { path, seen })
+        };
+        Ok(Self { database: watch(path, name.clone())?, log: watch(&log_path(path), log_path(&name))? })
     }
 
     /// Fails if a file was removed, replaced or truncated since the last note.

@@ -1,7 +1,7 @@
 //! Which files the ledger opens, and which it refuses.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
 
 use rusqlite::Connection;
@@ -41,6 +41,23 @@ fn a_second_process_on_the_same_ledger_is_told_so() {
     let directory = tempfile::tempdir().unwrap();
     let _first = open(directory.path());
     assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::InUse { .. })));
+}
+
+#[test]
+fn a_second_process_is_told_so_by_whatever_name_it_comes() {
+    let directory = tempfile::tempdir().unwrap();
+    let links = tempfile::tempdir().unwrap();
+    drop(open(directory.path()));
+    let link = links.path().join("state");
+    symlink(directory.path().join("state"), &link).unwrap();
+    let roundabout = directory.path().join("state/../../").join(directory.path().file_name().unwrap());
+    for (first, second) in [(directory.path(), links.path()), (links.path(), roundabout.as_path())] {
+        let ledger = open(first);
+        sign(&ledger, block(1, 10, 1));
+        assert!(matches!(Ledger::open(settings(second)), Err(OpenError::InUse { .. })));
+        drop(ledger);
+        refuse(&open(second), block(1, 10, 2));
+    }
 }
 
 #[test]
