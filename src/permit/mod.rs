@@ -1,9 +1,9 @@
-//! Who may sign what: caller x key x kind of duty, decided before the ledger is asked. Pure.
+//! Which kinds of duty are signed at all, decided before the ledger is asked. Who may call is the listener's matter. Pure.
 
 use crate::bls::PublicKey;
 use crate::duty::{Claim, Duty};
 
-/// What callers are allowed, as configured.
+/// What is allowed, as configured: the same for every caller and key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Permits {
     /// Whether roots without their message are refused from everyone (`--raw-roots refuse`).
@@ -22,7 +22,7 @@ impl Permits {
     }
 }
 
-/// A duty that its caller may have signed by this key. Only this module makes one; the ledger asks for it.
+/// A duty that may be signed by this key. Only this module makes one; the ledger asks for it.
 #[derive(Debug)]
 pub(crate) struct Permitted {
     public_key: PublicKey,
@@ -39,7 +39,7 @@ impl Permitted {
     }
 }
 
-/// Why a caller may not have a duty signed.
+/// Why a duty is not signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Refusal {
     /// By policy.
