@@ -63,6 +63,48 @@ fn a_wrong_password_is_told_for_its_keystore_and_stops_no_other() {
 }
 
 #[test]
+fn what_is_no_keystore_or_has_no_password_is_told_and_stops_no_other() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let [keystores, passwords] = ["keystores", "passwords"].map(|name| daemon.directory().join(name));
+    for directory in [&keystores, &passwords] {
+        fs::create_dir(directory).unwrap();
+    }
+    for number in 1..=20 {
+        let name = format!("keystore-{number:02}");
+        fs::write(keystores.join(&name).with_extension("json"), Key::number(number).keystore("right"))
+            .unwrap();
+        fs::write(passwords.join(&name).with_extension("txt"), "right").unwrap();
+    }
+    fs::remove_file(passwords.join("keystore-02.txt")).unwrap();
+    fs::write(keystores.join("keystore-03.json"), "{\"crypto\": ").unwrap();
+    fs::write(keystores.join("keystore-04.json"), "{\"version\": 4}").unwrap();
+    fs::write(keystores.join("keystore-05.json"), [0xFF, 0xFE]).unwrap();
+    fs::write(keystores.join("backup.json"), "").unwrap();
+    fs::write(keystores.join("deposit_data-1.json"), "[{\"pubkey\": \"ab\"}]").unwrap();
+
+    let imported = on(&daemon, &["keys", "import", "keystores", "--passwords", "passwords", "--json"]);
+    assert_eq!(imported.status.code(), Some(1), "{imported:?}");
+    assert!(said(&imported).contains("5 of 21"), "{imported:?}");
+    let rows = json_of(&imported);
+    let of_file = |name: &str| {
+        let of = |row: &&Value| row["file"].as_str().is_some_and(|file| file.ends_with(name));
+        rows.as_array().unwrap().iter().find(of).unwrap_or(&Value::Null).clone()
+    };
+    for (name, reason) in [
+        ("keystore-02.json", "keystore-02.txt"),
+        ("keystore-03.json", "no JSON"),
+        ("keystore-04.json", "no EIP-2335 keystore"),
+        ("keystore-05.json", "keystore-05.json"),
+        ("backup.json", "no JSON"),
+    ] {
+        assert_eq!(of_file(name)["status"], "error", "{name}: {rows:#}");
+        assert!(of_file(name)["message"].as_str().unwrap().contains(reason), "{name}: {rows:#}");
+    }
+    assert_eq!(of_file("deposit_data-1.json"), Value::Null);
+    assert_eq!(daemon.public_keys().len(), 16);
+}
+
+#[test]
 fn a_history_goes_with_its_keys_and_a_foreign_one_stops_the_import() {
     let daemon = Daemon::start(&["--network", "minimal"]);
     let key = Key::number(1);

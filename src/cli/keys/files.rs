@@ -5,15 +5,22 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
+use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::bls::PublicKey;
 
+/// A file that was found, and the keystore in it or why there is none.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) path: PathBuf,
+    pub(super) keystore: Result<Keystore, Error>,
+}
+
 /// A keystore as it is in its file.
 #[derive(Debug)]
-pub(super) struct KeystoreFile {
-    pub(super) path: PathBuf,
+pub(super) struct Keystore {
     pub(super) text: String,
     /// The key that it says it holds.
     pub(super) public_key: Option<PublicKey>,
@@ -21,13 +28,14 @@ pub(super) struct KeystoreFile {
 
 /// The keystores in these files, and in the `.json` files of these directories, sorted by name within each.
 ///
-/// In a directory what is no keystore is passed over: tools leave deposit data beside keystores. A file that is named
-/// itself must be one.
-pub(super) fn keystores(paths: &[PathBuf]) -> Result<Vec<KeystoreFile>, Error> {
+/// In a directory JSON that is no keystore is passed over: tools leave deposit data beside keystores. What is no JSON, or
+/// is called a keystore and is none, may be one that was damaged, so it is found without its keystore. A file that is
+/// named itself must be one.
+pub(super) fn keystores(paths: &[PathBuf]) -> Result<Vec<Found>, Error> {
     let mut found = Vec::new();
     for path in paths {
         if !path.is_dir() {
-            found.push(keystore(path)?.ok_or_else(|| Error::NoKeystore { path: path.clone() })?);
+            found.push(Found { path: path.clone(), keystore: Ok(keystore(path)?) });
             continue;
         }
         let read = |source| Error::Read { path: path.clone(), source };
@@ -35,27 +43,37 @@ pub(super) fn keystores(paths: &[PathBuf]) -> Result<Vec<KeystoreFile>, Error> {
         let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
         files.retain(|file| file.extension().is_some_and(|extension| extension == "json") && file.is_file());
         files.sort();
-        for file in files {
-            found.extend(keystore(&file)?);
+        for path in files {
+            let keystore = keystore(&path);
+            if matches!(keystore, Err(Error::NoKeystore { .. })) && !is_called_keystore(&path) {
+                continue;
+            }
+            found.push(Found { path, keystore });
         }
     }
     if found.is_empty() { Err(Error::NoKeystores) } else { Ok(found) }
 }
 
-/// `None` if it is no keystore.
-fn keystore(path: &Path) -> Result<Option<KeystoreFile>, Error> {
+/// As the deposit tools call them: `keystore-m_12381_3600_0_0_0-1700000000.json`.
+fn is_called_keystore(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"keystore"))
+}
+
+fn keystore(path: &Path) -> Result<Keystore, Error> {
     #[derive(Deserialize)]
     struct Shape {
-        crypto: Value,
+        #[serde(rename = "crypto")]
+        _crypto: Map<String, Value>,
         pubkey: Option<String>,
     }
     let text = read(path)?;
-    let Ok(Shape { crypto, pubkey }) = serde_json::from_str(&text) else { return Ok(None) };
-    if !crypto.is_object() {
-        return Ok(None);
+    if let Err(source) = serde_json::from_str::<IgnoredAny>(&text) {
+        return Err(Error::NoJson { path: path.to_owned(), source });
     }
+    let shape = serde_json::from_str(&text).map_err(|_| Error::NoKeystore { path: path.to_owned() });
+    let Shape { pubkey, .. } = shape?;
     let public_key = pubkey.and_then(|pubkey| pubkey.parse().ok());
-    Ok(Some(KeystoreFile { path: path.to_owned(), text: text.to_string(), public_key }))
+    Ok(Keystore { text: text.to_string(), public_key })
 }
 
 /// Where the passwords of keystores come from.
@@ -72,11 +90,12 @@ impl Passwords {
         if path.is_dir() { Ok(Self::Directory(path.to_owned())) } else { password(path).map(Self::One) }
     }
 
-    pub(super) fn of(&self, keystore: &KeystoreFile) -> Result<Zeroizing<String>, Error> {
+    /// The password of the keystore in this file.
+    pub(super) fn of(&self, keystore: &Path) -> Result<Zeroizing<String>, Error> {
         match self {
             Self::One(password) => Ok(password.clone()),
             Self::Directory(directory) => {
-                let name = keystore.path.file_stem().unwrap_or_default();
+                let name = keystore.file_stem().unwrap_or_default();
                 password(&directory.join(name).with_extension("txt"))
             }
         }
@@ -105,6 +124,8 @@ pub(crate) enum Error {
     Read { path: PathBuf, source: io::Error },
     #[error("{} is larger than {LARGEST} bytes: that is no keystore and no password", path.display())]
     TooLarge { path: PathBuf },
+    #[error("{} is no JSON, so it is no keystore: was it copied whole?", path.display())]
+    NoJson { path: PathBuf, source: serde_json::Error },
     #[error("{} is no EIP-2335 keystore", path.display())]
     NoKeystore { path: PathBuf },
     #[error("there is no EIP-2335 keystore in what was named")]
@@ -144,15 +165,31 @@ mod tests {
         );
         write(&directory, "keystore-1.json", r#"{"crypto": {}}"#);
         write(&directory, "deposit_data-1.json", r#"[{"pubkey": "ab"}]"#);
-        write(&directory, "broken.json", "{");
         write(&directory, "keystore-3.json.bak", r#"{"crypto": {}}"#);
         fs::create_dir(directory.path().join("d.json")).unwrap();
         let found = keystores(&[directory.path().to_owned()]).unwrap();
-        let names: Vec<_> =
-            found.iter().map(|found| found.path.file_name().unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["keystore-1.json", "keystore-2.json"]);
-        assert_eq!(found[1].public_key, Some(PublicKey([0xAB; 48])));
-        assert_eq!(found[0].public_key, None);
+        assert_eq!(names(&found), ["keystore-1.json", "keystore-2.json"]);
+        assert_eq!(found[1].keystore.as_ref().unwrap().public_key, Some(PublicKey([0xAB; 48])));
+        assert_eq!(found[0].keystore.as_ref().unwrap().public_key, None);
+    }
+
+    #[test]
+    fn what_may_be_a_damaged_keystore_is_not_passed_over() {
+        let directory = tempfile::tempdir().unwrap();
+        write(&directory, "a.json", "{");
+        write(&directory, "b.json", "");
+        write(&directory, "keystore-1.json", r#"{"crypto": "x"}"#);
+        write(&directory, "keystore-2.json", r#"{"crypto": {}"#);
+        write(&directory, "other.json", r#"{"crypto": "x"}"#);
+        let found = keystores(&[directory.path().to_owned()]).unwrap();
+        assert_eq!(names(&found), ["a.json", "b.json", "keystore-1.json", "keystore-2.json"]);
+        let [a, b, one, two] = [0, 1, 2, 3].map(|place: usize| found[place].keystore.as_ref().unwrap_err());
+        assert!([a, b, two].iter().all(|error| matches!(error, Error::NoJson { .. })), "{found:?}");
+        assert!(matches!(one, Error::NoKeystore { .. }), "{found:?}");
+    }
+
+    fn names(found: &[Found]) -> Vec<&str> {
+        found.iter().map(|found| found.path.file_name().unwrap().to_str().unwrap()).collect()
     }
 
     #[test]
@@ -168,11 +205,9 @@ mod tests {
     fn passwords_lose_their_line_end_and_nothing_else() {
         let directory = tempfile::tempdir().unwrap();
         let one = write(&directory, "a.txt", " pass word \r\n");
-        let keystore =
-            KeystoreFile { path: "/elsewhere/a.json".into(), text: String::new(), public_key: None };
-        assert_eq!(*Passwords::at(&one).unwrap().of(&keystore).unwrap(), " pass word ");
-        assert_eq!(*Passwords::at(directory.path()).unwrap().of(&keystore).unwrap(), " pass word ");
-        let other = KeystoreFile { path: "/elsewhere/b.json".into(), ..keystore };
-        assert!(matches!(Passwords::at(directory.path()).unwrap().of(&other), Err(Error::Read { .. })));
+        let [keystore, other] = ["/elsewhere/a.json", "/elsewhere/b.json"].map(Path::new);
+        assert_eq!(*Passwords::at(&one).unwrap().of(keystore).unwrap(), " pass word ");
+        assert_eq!(*Passwords::at(directory.path()).unwrap().of(keystore).unwrap(), " pass word ");
+        assert!(matches!(Passwords::at(directory.path()).unwrap().of(other), Err(Error::Read { .. })));
     }
 }

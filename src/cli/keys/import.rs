@@ -7,11 +7,11 @@ use hyper::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::files::{self, KeystoreFile, Passwords};
+use super::files::{self, Found, Keystore, Passwords};
 use super::{Error, KEYSTORES, KeyResult, data, failures, report};
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::progress::Progress;
-use crate::cli::{history, prompt};
+use crate::cli::{chain, history, prompt};
 use crate::config::Environment;
 use crate::ledger::Interchange;
 
@@ -37,23 +37,25 @@ pub(in crate::cli) struct Options {
 /// Imports all that can be imported; what is wrong with one keystore does not stop the others.
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     let daemon = options.connect.daemon(KEYMANAGER_SOCKET, environment)?;
-    let keystores = files::keystores(&options.keystores)?;
+    let found = files::keystores(&options.keystores)?;
     let history = options.slashing_protection.as_deref().map(history::read).transpose()?;
     if let (Some(history), Some(path)) = (&history, options.slashing_protection) {
-        demand_history(&keystores, history, &path)?;
+        demand_history(&found, history, &path)?;
     }
+    let openable = found.iter().filter(|found| found.keystore.is_ok()).count();
     let passwords = match &options.passwords {
         Some(path) => Passwords::at(path)?,
-        None => Passwords::One(
-            prompt::password(&format!("Password of {} keystores: ", keystores.len()))
-                .map_err(Error::Terminal)?,
-        ),
+        None if openable == 0 => Passwords::One(Zeroizing::default()),
+        None => {
+            let asked = prompt::password(&format!("Password of {openable} keystores: "));
+            Passwords::One(asked.map_err(Error::Terminal)?)
+        }
     };
 
-    let mut progress = Progress::new("imported", keystores.len());
+    let mut progress = Progress::new("imported", found.len());
     let mut results = Vec::new();
     let mut stopped = None;
-    for batch in keystores.chunks(BATCH) {
+    for batch in found.chunks(BATCH) {
         match import(&daemon, batch, &passwords, history.as_ref()) {
             Ok(imported) => results.extend(imported),
             Err(error) => {
@@ -64,7 +66,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
         progress.show(results.len());
     }
     drop(progress);
-    let rows: Vec<_> = keystores.iter().map(row).collect();
+    let rows: Vec<_> = found.iter().map(row).collect();
     report(&rows, &results, options.json)?;
     match stopped {
         Some(error) => Err(error),
@@ -73,9 +75,10 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
 }
 
 /// Whoever gives a history says that the keys have signed: one without an entry is more likely the wrong file than new.
-fn demand_history(keystores: &[KeystoreFile], history: &Interchange, file: &Path) -> Result<(), Error> {
-    for keystore in keystores {
-        let (path, history_path) = (keystore.path.clone(), file.to_owned());
+fn demand_history(found: &[Found], history: &Interchange, file: &Path) -> Result<(), Error> {
+    for Found { path, keystore } in found {
+        let Ok(keystore) = keystore else { continue };
+        let (path, history_path) = (path.clone(), file.to_owned());
         let Some(public_key) = keystore.public_key else {
             return Err(files::Error::Anonymous { path }.into());
         };
@@ -91,18 +94,46 @@ fn demand_history(keystores: &[KeystoreFile], history: &Interchange, file: &Path
     Ok(())
 }
 
+/// One result for each file, in their order: the daemon's, or why there was nothing to send.
 fn import(
     daemon: &Daemon,
-    batch: &[KeystoreFile],
+    batch: &[Found],
     passwords: &Passwords,
     history: Option<&Interchange>,
 ) -> Result<Vec<KeyResult>, Error> {
-    let passwords: Vec<Zeroizing<String>> =
-        batch.iter().map(|keystore| passwords.of(keystore)).collect::<Result<_, _>>()?;
-    let texts: Vec<_> = batch.iter().map(|keystore| keystore.text.as_str()).collect();
-    let mut request = json!({ "keystores": texts, "passwords": passwords.iter().map(|password| password.as_str()).collect::<Vec<_>>() });
+    let openable: Vec<Result<_, KeyResult>> = batch
+        .iter()
+        .map(|Found { path, keystore }| {
+            let keystore = keystore.as_ref().map_err(unusable)?;
+            Ok((keystore, passwords.of(path).map_err(|error| unusable(&error))?))
+        })
+        .collect();
+    let sent: Vec<_> = openable.iter().flatten().collect();
+    let imported = if sent.is_empty() { Vec::new() } else { send(daemon, &sent, history)? };
+    let mut imported = imported.into_iter();
+    openable
+        .into_iter()
+        .map(|openable| match openable {
+            Ok(_) => imported.next().ok_or(Error::Answer),
+            Err(unusable) => Ok(unusable),
+        })
+        .collect()
+}
+
+fn unusable(error: &files::Error) -> KeyResult {
+    KeyResult { status: "error".to_owned(), message: Some(chain(error)) }
+}
+
+fn send(
+    daemon: &Daemon,
+    batch: &[&(&Keystore, Zeroizing<String>)],
+    history: Option<&Interchange>,
+) -> Result<Vec<KeyResult>, Error> {
+    let texts: Vec<_> = batch.iter().map(|(keystore, _)| keystore.text.as_str()).collect();
+    let passwords: Vec<_> = batch.iter().map(|(_, password)| password.as_str()).collect();
+    let mut request = json!({ "keystores": texts, "passwords": passwords });
     if let (Some(history), Some(request)) = (history, request.as_object_mut()) {
-        let keys: HashSet<_> = batch.iter().filter_map(|keystore| keystore.public_key).collect();
+        let keys: HashSet<_> = batch.iter().filter_map(|(keystore, _)| keystore.public_key).collect();
         let history = history.minimal(|public_key| keys.contains(public_key));
         request.insert("slashing_protection".to_owned(), Value::String(history));
     }
@@ -110,9 +141,10 @@ fn import(
     if results.len() == batch.len() { Ok(results) } else { Err(Error::Answer) }
 }
 
-fn row(keystore: &KeystoreFile) -> (String, String) {
-    let public_key = keystore.public_key.map_or_else(|| "unknown key".to_owned(), |key| key.to_string());
-    (public_key, keystore.path.display().to_string())
+fn row(Found { path, keystore }: &Found) -> (String, String) {
+    let public_key = keystore.as_ref().ok().and_then(|keystore| keystore.public_key);
+    let public_key = public_key.map_or_else(|| "unknown key".to_owned(), |key| key.to_string());
+    (public_key, path.display().to_string())
 }
 
 /// A usual keystore takes the daemon most of a second, so that progress moves; small enough for its body limit.

@@ -30,6 +30,9 @@ pub(super) enum Command {
     /// List the keys that the daemon holds
     List(ListOptions),
     /// Import EIP-2335 keystores, and the keys' slashing-protection history
+    ///
+    /// What is wrong with one keystore stops no other. Exits with status 1 if any was not imported. Of a directory the
+    /// .json files are taken; JSON that is no keystore is passed over there, unless its name begins with 'keystore'.
     Import(import::Options),
     /// Delete keys, and save their slashing-protection history for whoever signs with them next
     Delete(DeleteOptions),
