@@ -203,6 +203,7 @@ fn keys_status(error: &keys::Error) -> ExitStatus {
         | Error::Files(_)
         | Error::History(_)
         | Error::Failed { .. }
+        | Error::Unknown { .. }
         | Error::Declined
         | Error::Terminal(_)
         | Error::Save { .. }

@@ -33,6 +33,8 @@ fn keys_are_imported_from_a_directory_listed_and_deleted() {
         text(&listed).lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect();
     assert_eq!(shown, names);
     assert_eq!(daemon.sign(&keys[3], &randao_reveal(1)).status, 200);
+    let signed = keys.iter().find(|key| key.name() == names[0]).unwrap();
+    assert_eq!(daemon.sign(signed, &attestation(32, 2, 4, 1)).status, 200);
 
     let deleted =
         on(&daemon, &["keys", "delete", &names[0], &names[1], "--yes", "--history", "history.json"]);
@@ -41,6 +43,8 @@ fn keys_are_imported_from_a_directory_listed_and_deleted() {
     let history: Value =
         serde_json::from_slice(&fs::read(daemon.directory().join("history.json")).unwrap()).unwrap();
     assert_eq!(history["metadata"]["interchange_format_version"], "5");
+    assert_eq!(history["data"].as_array().unwrap().len(), 1, "the other one has never signed");
+    assert_eq!(history["data"][0]["pubkey"], names[0]);
 }
 
 #[test]
@@ -153,4 +157,33 @@ fn nothing_is_deleted_when_the_history_cannot_be_saved() {
         assert_eq!(daemon.public_keys(), [key.name()]);
     }
     assert_eq!(fs::read_to_string(daemon.directory().join("taken.json")).unwrap(), "precious");
+}
+
+#[test]
+fn a_deletion_without_a_history_leaves_no_file_and_an_unknown_key_is_told() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let [here, elsewhere] = [1, 2].map(Key::number);
+    daemon.import(&[&here]);
+    let delete = |key: &Key| on(&daemon, &["keys", "delete", &key.name(), "--yes", "--history", "h.json"]);
+    let file = daemon.directory().join("h.json");
+
+    for _ in 0..2 {
+        let unknown = delete(&elsewhere);
+        assert_eq!(unknown.status.code(), Some(1), "{unknown:?}");
+        assert!(text(&unknown).starts_with("not_found"), "{unknown:?}");
+        assert!(said(&unknown).contains("1 of 1 keys") && said(&unknown).contains("unknown"), "{unknown:?}");
+        assert!(!file.exists());
+    }
+    let never_signed = delete(&here);
+    assert!(never_signed.status.success(), "{never_signed:?}");
+    assert_eq!((text(&never_signed).starts_with("deleted"), file.exists()), (true, false));
+
+    daemon.import(&[&here]);
+    assert_eq!(daemon.sign(&here, &attestation(32, 2, 4, 1)).status, 200);
+    assert!(delete(&here).status.success());
+    let history = fs::read_to_string(&file).unwrap();
+    assert!(history.contains(&here.name()));
+    let again = delete(&here);
+    assert_eq!(again.status.code(), Some(1), "a history is never replaced: {again:?}");
+    assert_eq!(fs::read_to_string(&file).unwrap(), history);
 }

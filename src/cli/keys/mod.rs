@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use hyper::Method;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
@@ -35,6 +36,10 @@ pub(super) enum Command {
     /// .json files are taken; JSON that is no keystore is passed over there, unless its name begins with 'keystore'.
     Import(import::Options),
     /// Delete keys, and save their slashing-protection history for whoever signs with them next
+    ///
+    /// Keys that have never signed have no history; if none of them has, no file is left. Exits with status 1 if a key could
+    /// not be deleted, or is unknown to the daemon (not_found), so that a key that was mistyped is not taken for deleted. A
+    /// key that was deleted before (not_active) is no failure: its history is saved again.
     Delete(DeleteOptions),
     /// Seal the keys on disk with a new secret, while no daemon runs
     ///
@@ -126,14 +131,36 @@ fn delete(options: DeleteOptions, environment: &Environment) -> Result<(), Error
             return Err(error);
         }
     };
-    if let Err(source) = save(&file, &history) {
+    let holds_history = holds_history(&history);
+    if !holds_history {
+        // A file without any history would only be in the way of the next attempt.
+        let _ = std::fs::remove_file(&options.history);
+    } else if let Err(source) = save(&file, &history) {
         output::hand_over(&mut io::stdout(), &history).map_err(Error::Output)?;
         return Err(Error::Save { path: options.history, source });
     }
     let rows: Vec<_> = options.public_keys.iter().map(|key| (key.to_string(), String::new())).collect();
     report(&rows, &results, options.json)?;
-    say(&format!("their history is in {}", options.history.display()));
-    failures(&results)
+    let path = options.history.display();
+    say(&if holds_history {
+        format!("their history is in {path}")
+    } else {
+        format!("there is no history of them, so {path} was not made")
+    });
+    failures(&results)?;
+    match results.iter().filter(|result| result.status == "not_found").count() {
+        0 => Ok(()),
+        unknown => Err(Error::Unknown { unknown, of: results.len() }),
+    }
+}
+
+/// Whether any key's history is in an interchange file. What cannot be read is kept: it may be one.
+fn holds_history(interchange: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Histories {
+        data: Vec<IgnoredAny>,
+    }
+    serde_json::from_str(interchange).map_or(true, |Histories { data }| !data.is_empty())
 }
 
 fn ask_to_delete(daemon: &Daemon, public_keys: &[PublicKey]) -> Result<(Vec<KeyResult>, String), Error> {
@@ -232,6 +259,8 @@ pub(crate) enum Error {
     History(#[from] history::Error),
     #[error("{failed} of {of} keys failed")]
     Failed { failed: usize, of: usize },
+    #[error("{unknown} of {of} keys are unknown to the daemon: there was nothing to delete for them")]
+    Unknown { unknown: usize, of: usize },
     #[error("nothing was deleted")]
     Declined,
     #[error("cannot ask: no terminal; give --passwords for an import, --yes for a deletion")]
