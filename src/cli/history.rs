@@ -3,11 +3,15 @@
 //! With every message that ten thousand keys signed it is some hundred megabytes long, so it is read as a stream, with
 //! a progress bar, and only what a ledger takes of it goes to the daemon.
 
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
+
 use super::progress::Progress;
+use crate::bls::PublicKey;
 use crate::ledger::{Interchange, InterchangeError};
 
 /// Reads EIP-3076 JSON; `-` is standard input.
@@ -21,6 +25,21 @@ pub(super) fn read(path: &Path) -> Result<Interchange, Error> {
         Interchange::read(BufReader::with_capacity(MEGABYTE, Watched::new(file, length)))
     };
     interchange.map_err(|source| Error::Unusable { path: path.to_owned(), source })
+}
+
+/// The keys whose history is in an interchange that a daemon or a ledger gave. That of a ledger which knows no chain yet is
+/// one too, though nobody could import it.
+pub(super) fn keys_in(interchange: &str) -> serde_json::Result<HashSet<PublicKey>> {
+    #[derive(Deserialize)]
+    struct Histories {
+        data: Vec<History>,
+    }
+    #[derive(Deserialize)]
+    struct History {
+        pubkey: String,
+    }
+    let Histories { data } = serde_json::from_str(interchange)?;
+    Ok(data.iter().filter_map(|history| history.pubkey.parse().ok()).collect())
 }
 
 /// A file whose reading is shown, if it takes a while.

@@ -79,6 +79,26 @@ fn a_history_may_be_larger_than_what_the_daemon_takes_in_one_request() {
 }
 
 #[test]
+fn a_named_key_that_nobody_knows_is_told_on_standard_error() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let [known, unknown] = [1, 2].map(Key::number);
+    daemon.import(&[&known]);
+    assert_eq!(daemon.sign(&known, &block_header(10, 1)).status, 200);
+    let both = ["--key", &known.name(), "--key", &unknown.name()];
+    let exported = command(&daemon, &[&["export"][..], &both].concat());
+    assert_eq!(exported.status.code(), Some(1), "{exported:?}");
+    assert!(said(&exported).contains(&unknown.name()), "{exported:?}");
+    let history: Value = serde_json::from_slice(&exported.stdout).unwrap();
+    assert_eq!(history["data"][0]["pubkey"], known.name());
+    std::fs::write(daemon.directory().join("history.json"), history.to_string()).unwrap();
+    for keys in [&both[..], &both[2..]] {
+        let imported = command(&daemon, &[&["import", "history.json"][..], keys].concat());
+        assert_eq!(imported.status.code(), Some(1), "{imported:?}");
+        assert!(said(&imported).contains(&unknown.name()), "{imported:?}");
+    }
+}
+
+#[test]
 fn the_daemon_that_is_named_is_asked_and_no_file_is_touched() {
     let daemon = Daemon::start(&["--network", "minimal"]);
     let key = Key::number(1);

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use hyper::Method;
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Value, json};
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
@@ -156,11 +155,7 @@ fn delete(options: DeleteOptions, environment: &Environment) -> Result<(), Error
 
 /// Whether any key's history is in an interchange file. What cannot be read is kept: it may be one.
 fn holds_history(interchange: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Histories {
-        data: Vec<IgnoredAny>,
-    }
-    serde_json::from_str(interchange).map_or(true, |Histories { data }| !data.is_empty())
+    history::keys_in(interchange).map_or(true, |keys| !keys.is_empty())
 }
 
 fn ask_to_delete(daemon: &Daemon, public_keys: &[PublicKey]) -> Result<(Vec<KeyResult>, String), Error> {
