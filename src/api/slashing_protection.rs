@@ -4,6 +4,7 @@
 //! listener; without a daemon it carries the same order out on the file. Ours, not part of any standard.
 
 use std::collections::HashSet;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +15,7 @@ use crate::http::problem::Problem;
 use crate::ledger::{
     self, Fault, HighWatermark, ImportRefusal, Interchange, InterchangeError, KeyStatus, Ledger, Selection,
 };
+use crate::network::Network;
 use crate::primitives::{Epoch, Slot};
 
 /// The route.
@@ -33,8 +35,14 @@ pub(crate) enum Order {
     Export { keys: Vec<String> },
     /// Say what is on record.
     Status { keys: Vec<String> },
-    /// Lift watermarks.
-    Raise { slot: Option<u64>, epoch: Option<u64>, keys: Vec<String> },
+    /// Lift watermarks; far beyond the present only where that is said to be meant.
+    Raise {
+        slot: Option<u64>,
+        epoch: Option<u64>,
+        keys: Vec<String>,
+        #[serde(default)]
+        far_ahead: bool,
+    },
     /// Stop at a slot or an epoch; neither removes the stop.
     HighWatermark { slot: Option<u64>, epoch: Option<u64> },
 }
@@ -94,11 +102,11 @@ pub(crate) struct ShownKey {
 pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
     let order = beside_others(body.len(), || serde_json::from_slice(body))
         .map_err(|error| Problem::bad_request(format!("the body is no order for the ledger: {error}")))?;
-    Ok(Answer::json(&carry_out(&signer.ledger, order).await?))
+    Ok(Answer::json(&carry_out(&signer.ledger, &signer.network, order).await?))
 }
 
-/// Does it. What is answered is durable.
-pub(crate) async fn carry_out(ledger: &Ledger, order: Order) -> Result<Done, OrderError> {
+/// Does it, on the ledger of this network's validators. What is answered is durable.
+pub(crate) async fn carry_out(ledger: &Ledger, network: &Network, order: Order) -> Result<Done, OrderError> {
     match order {
         Order::Import { interchange, keys } => {
             let interchange =
@@ -112,7 +120,10 @@ pub(crate) async fn carry_out(ledger: &Ledger, order: Order) -> Result<Done, Ord
         }
         Order::Export { keys } => Ok(Done::Export { interchange: ledger.export(selection(&keys)?).await? }),
         Order::Status { keys } => Ok(Done::Status(ledger.status(selection(&keys)?).await?.into())),
-        Order::Raise { slot, epoch, keys } => {
+        Order::Raise { slot, epoch, keys, far_ahead } => {
+            if !far_ahead {
+                refuse_far_ahead(network, SystemTime::now(), slot, epoch)?;
+            }
             let keys = selection(&keys)?;
             if matches!(keys, Selection::All) && ledger.status(Selection::All).await?.keys.is_empty() {
                 return Err(OrderError::NoKeys);
@@ -124,6 +135,29 @@ pub(crate) async fn carry_out(ledger: &Ledger, order: Order) -> Result<Done, Ord
             ledger.set_high_watermark(high_watermark).await?;
             Ok(Done::HighWatermark)
         }
+    }
+}
+
+/// Nothing lowers a watermark again: a slot that was given for an epoch would lock the keys for decades.
+fn refuse_far_ahead(
+    network: &Network,
+    now: SystemTime,
+    slot: Option<u64>,
+    epoch: Option<u64>,
+) -> Result<(), OrderError> {
+    let horizon = now.checked_add(LEEWAY).and_then(|time| network.slot_at(time));
+    let (Some(present), Some(horizon)) = (network.slot_at(now), horizon) else { return Ok(()) };
+    let refused = |what, number| OrderError::FarAhead {
+        what,
+        number,
+        network: network.name().to_owned(),
+        slot: present,
+        epoch: network.epoch_at(present),
+    };
+    match (slot, epoch) {
+        (Some(slot), _) if Slot(slot) > horizon => Err(refused("slot", slot)),
+        (_, Some(epoch)) if Epoch(epoch) > network.epoch_at(horizon) => Err(refused("epoch", epoch)),
+        (Some(_) | None, Some(_) | None) => Ok(()),
     }
 }
 
@@ -146,6 +180,11 @@ pub(crate) enum OrderError {
     Import(#[from] ImportRefusal),
     #[error("'{text}' is no public key")]
     Key { text: String, source: BlsError },
+    #[error(
+        "{what} {number} is far ahead: on {network} it is slot {slot}, epoch {epoch} now. Until then the keys could not sign, \
+         and nothing lowers a watermark again; if that is meant, say --yes"
+    )]
+    FarAhead { what: &'static str, number: u64, network: String, slot: Slot, epoch: Epoch },
     #[error("the ledger knows no key yet, so nothing was raised: name the keys, or import their history")]
     NoKeys,
     #[error(transparent)]
@@ -177,3 +216,6 @@ impl From<&KeyStatus> for ShownKey {
         }
     }
 }
+
+/// Room for a hand-over that is planned ahead.
+const LEEWAY: Duration = Duration::from_secs(7 * 86_400);

@@ -239,7 +239,9 @@ impl From<OrderError> for Problem {
         match error {
             OrderError::Interchange(error) => error.into(),
             OrderError::Import(refusal) => refusal.into(),
-            OrderError::Key { .. } | OrderError::NoKeys => Self::bad_request(error.to_string()),
+            OrderError::Key { .. } | OrderError::FarAhead { .. } | OrderError::NoKeys => {
+                Self::bad_request(error.to_string())
+            }
             // Not 404: that is what listeners answer that do not serve the route.
             OrderError::Fault(ledger::Fault::Off) => {
                 Self::bad_request("slashing protection is off, so the signer has no ledger")

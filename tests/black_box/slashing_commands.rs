@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
+use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
@@ -167,6 +168,19 @@ fn what_a_daemon_answers_is_said_as_it_is_with_what_to_do_about_it() {
 }
 
 #[test]
+fn how_far_is_too_far_is_for_the_daemon_s_own_network_to_say() {
+    let daemon = Daemon::start(&["--network", "hoodi"]);
+    let key = Key::number(1).name();
+    // Two years ahead there; on mainnet, which the command would take by itself, it is the past.
+    let slot = ((unix_time() - HOODI_GENESIS) / 12 + 5_000_000).to_string();
+    let raise = ["raise", "--key", &key, "--slot", &slot];
+    let refused = command(&daemon, &raise);
+    assert_eq!(refused.status.code(), Some(1), "{refused:?}");
+    assert!(said(&refused).contains("hoodi") && said(&refused).contains("--yes"), "{refused:?}");
+    assert!(done(&daemon, &[&raise[..], &["--yes"]].concat()).contains("1 keys"));
+}
+
+#[test]
 fn a_daemon_without_a_ledger_says_so() {
     let daemon = Daemon::start(&["--network", "minimal", "--slashing-protection", "off"]);
     for arguments in [&["init"][..], &["status"], &["high-watermark", "--remove"]] {
@@ -175,6 +189,10 @@ fn a_daemon_without_a_ledger_says_so() {
         assert!(said(&output).contains("slashing protection is off"), "{output:?}");
         assert!(!said(&output).contains("perhaps"), "{output:?}");
     }
+}
+
+fn unix_time() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs()
 }
 
 fn done(daemon: &Daemon, arguments: &[&str]) -> String {
@@ -191,3 +209,5 @@ fn run(home: &Path, arguments: &[&str]) -> Output {
 fn command(daemon: &Daemon, arguments: &[&str]) -> Output {
     run(daemon.directory(), &[arguments, &["--connect", &socket(daemon)]].concat())
 }
+
+const HOODI_GENESIS: u64 = 1_742_213_400;

@@ -66,6 +66,8 @@ pub(super) enum Command {
         json: bool,
     },
     /// Lift watermarks, so that only blocks and attestations above are signed; nothing is ever lowered
+    ///
+    /// Where the network's genesis is known, more than a week beyond the present is refused without --yes.
     #[command(group = clap::ArgGroup::new("floor").required(true).multiple(true))]
     Raise {
         #[command(flatten)]
@@ -78,6 +80,9 @@ pub(super) enum Command {
         /// Sign attestations only with a target above this epoch, and a source not below it
         #[arg(long, value_name = "EPOCH", group = "floor")]
         epoch: Option<u64>,
+        /// Also far beyond the present: until then the keys sign nothing
+        #[arg(long)]
+        yes: bool,
     },
     /// Stop signing at a slot or an epoch, for a planned hand-over
     ///
@@ -115,8 +120,8 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
             let Done::Status(status) = done else { return Err(Error::OtherAnswer) };
             say(output, &if json { report::as_json(&status) } else { report::table(&status, &office) })
         }
-        Command::Raise { place, keys, slot, epoch } => {
-            let order = Order::Raise { slot, epoch, keys: keys.texts() };
+        Command::Raise { place, keys, slot, epoch, yes } => {
+            let order = Order::Raise { slot, epoch, keys: keys.texts(), far_ahead: yes };
             let office = place.open(Missing::Refuse, environment)?;
             let Done::Raise { raised } = office.carry_out(order)? else { return Err(Error::OtherAnswer) };
             say(output, &format!("raised the watermarks of {raised} keys in the ledger {office}"))

@@ -44,13 +44,14 @@ impl Place {
             RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
         let settings = config::load(self.config.as_deref(), flags, environment)?;
         let directory = settings.ledger.state_dir;
+        let network = Network::load(&settings.network)?;
         let opened = Ledger::open(ledger::Settings {
             missing,
-            genesis_validators_root: Network::load(&settings.network)?.genesis_validators_root(),
+            genesis_validators_root: network.genesis_validators_root(),
             ..ledger::Settings::new(directory.clone())
         });
         match opened {
-            Ok(ledger) => Ok(Office::File(ledger, directory)),
+            Ok(ledger) => Ok(Office::File { ledger, network, directory }),
             Err(OpenError::InUse { .. }) => {
                 Ok(Office::Holder(self.connect.daemon(KEYMANAGER_SOCKET, environment)?))
             }
@@ -61,7 +62,11 @@ impl Place {
 
 /// Who carries orders out: we ourselves on the file, or a daemon.
 pub(super) enum Office {
-    File(Ledger, PathBuf),
+    File {
+        ledger: Ledger,
+        network: Network,
+        directory: PathBuf,
+    },
     /// The one that was named.
     Named(Daemon),
     /// The one that probably holds the file.
@@ -71,9 +76,9 @@ pub(super) enum Office {
 impl Office {
     pub(super) fn carry_out(&self, order: Order) -> Result<Done, Error> {
         match self {
-            Self::File(ledger, _) => {
+            Self::File { ledger, network, .. } => {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
-                Ok(runtime.map_err(Error::Runtime)?.block_on(carry_out(ledger, order))?)
+                Ok(runtime.map_err(Error::Runtime)?.block_on(carry_out(ledger, network, order))?)
             }
             Self::Named(daemon) => ask(daemon, &order),
             Self::Holder(daemon) => ask(daemon, &order).map_err(|error| match error {
@@ -95,7 +100,7 @@ fn ask(daemon: &Daemon, order: &Order) -> Result<Done, Error> {
 impl fmt::Display for Office {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::File(_, directory) => write!(f, "in {}", directory.display()),
+            Self::File { directory, .. } => write!(f, "in {}", directory.display()),
             Self::Named(daemon) | Self::Holder(daemon) => write!(f, "of the daemon at {daemon}"),
         }
     }

@@ -1,3 +1,5 @@
+use std::time::SystemTime;
+
 use clap::Parser;
 
 use super::*;
@@ -129,6 +131,29 @@ fn watermarks_are_shown_and_lifted() {
     assert_eq!(status["high_watermark"]["slot"], "99");
     done(directory.path(), &["high-watermark", "--remove"]);
     assert!(done(directory.path(), &["status"]).contains("slot none, epoch none"));
+}
+
+#[test]
+fn a_watermark_far_beyond_the_present_is_lifted_to_only_when_it_is_meant() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("in.json");
+    fs::write(&file, history(["10", "20"])).unwrap();
+    done(directory.path(), &["import", file.to_str().unwrap()]);
+    let now = Network::by_name("hoodi").unwrap().slot_at(SystemTime::now()).unwrap();
+    let (slot, epoch) = (now.0.to_string(), (now.0 / 32).to_string());
+    let (next_month, swapped) =
+        ((now.0 + 31 * 7200).to_string(), ["raise", "--slot", &epoch, "--epoch", &slot]);
+
+    for arguments in [&["raise", "--slot", &next_month][..], &swapped] {
+        let error = failed(directory.path(), arguments);
+        assert!(matches!(error, Error::Order(OrderError::FarAhead { .. })), "{error:?}");
+        let said = error.to_string();
+        assert!(said.contains(arguments.last().unwrap()) && said.contains("--yes"), "{said}");
+        assert!(said.contains("on hoodi it is slot"), "{said}");
+    }
+    let tomorrow = (now.0 + 7200).to_string();
+    done(directory.path(), &["raise", "--slot", &tomorrow, "--epoch", &epoch]);
+    done(directory.path(), &[&swapped[..], &["--yes"]].concat());
 }
 
 #[test]
