@@ -44,7 +44,7 @@ impl Place {
             RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
         let settings = config::load(self.config.as_deref(), flags, environment)?;
         let directory = settings.ledger.state_dir;
-        let network = Network::load(&settings.network)?;
+        let network = Box::new(Network::load(&settings.network)?);
         let opened = Ledger::open(ledger::Settings {
             missing,
             genesis_validators_root: network.genesis_validators_root(),
@@ -64,7 +64,7 @@ impl Place {
 pub(super) enum Office {
     File {
         ledger: Ledger,
-        network: Network,
+        network: Box<Network>,
         directory: PathBuf,
     },
     /// The one that was named.
