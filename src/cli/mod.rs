@@ -75,7 +75,9 @@ enum Command {
     /// Check the configuration as 'serve' would use it, and say what would be served to whom
     ///
     /// Takes the options of 'serve'. Exits with status 0, or with 78 if the daemon would not start or would serve less
-    /// than it was asked for.
+    /// than it was asked for. Sealed keys are opened; of other keystores only their form and that they have a password
+    /// is looked at. For root, where the package is installed, it is about the packaged service, unless another state
+    /// directory or configuration is named.
     Check(Box<serve::Options>),
     /// Bring slashing protection history in and out, see and lift watermarks
     ///

@@ -10,19 +10,31 @@ use nix::unistd::geteuid;
 
 use crate::config::Environment;
 
-/// The environment as the packaged daemon has it, if the command is about that one: root runs it where the package is
-/// installed, and nothing names another state directory or another configuration. What is named always wins.
+/// The environment as the packaged daemon has it, if the command is about that one, else the one that there is.
 pub(super) fn surroundings(
     state_dir: Option<&Path>,
     config: Option<&Path>,
     environment: &Environment,
 ) -> Environment {
+    of_service(state_dir, config, environment).unwrap_or_else(|| environment.clone())
+}
+
+/// The environment as the packaged daemon has it, if the command is about that one: root runs it where the package is
+/// installed, and nothing names another state directory or another configuration. What is named always wins.
+pub(super) fn of_service(
+    state_dir: Option<&Path>,
+    config: Option<&Path>,
+    environment: &Environment,
+) -> Option<Environment> {
     let package = Package { state: Path::new(STATE), config: Path::new(CONFIG) };
-    if geteuid().is_root() && package.is_meant(state_dir, config, environment) {
-        package.around(environment)
-    } else {
-        environment.clone()
-    }
+    let is_meant = geteuid().is_root() && package.is_meant(state_dir, config, environment);
+    is_meant.then(|| package.around(environment))
+}
+
+/// Where the seal secret lies that systemd decrypts for the service alone, if there is one (systemd.exec(5),
+/// `LoadCredentialEncrypted=`).
+pub(super) fn seal_credential() -> Option<PathBuf> {
+    CREDENTIAL_STORES.iter().map(|store| Path::new(store).join(SEAL)).find(|path| path.exists())
 }
 
 /// Where the package keeps what its daemon uses.
@@ -52,6 +64,15 @@ impl Package<'_> {
 
 const STATE: &str = "/var/lib/bls-signer";
 const CONFIG: &str = "/etc/bls-signer/config.toml";
+const SEAL: &str = "bls-signer.seal";
+const CREDENTIAL_STORES: [&str; 6] = [
+    "/etc/credstore.encrypted",
+    "/etc/credstore",
+    "/run/credstore.encrypted",
+    "/run/credstore",
+    "/usr/lib/credstore.encrypted",
+    "/usr/lib/credstore",
+];
 
 #[cfg(test)]
 mod tests {

@@ -13,6 +13,7 @@
 )]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod check_command;
 mod command_line;
 mod demonstration;
 mod failing_directory;

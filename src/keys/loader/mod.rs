@@ -5,6 +5,7 @@
 //! file or a directory that is not mounted must not take a validator off its duties. One bad file stops no other.
 
 mod file;
+mod inspect;
 mod key_config;
 mod listing;
 
@@ -16,6 +17,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
+
+pub(crate) use self::inspect::Inspection;
 
 use self::file::FileError;
 use self::listing::{Entry, Listing, Material, Password};
@@ -312,6 +315,8 @@ impl fmt::Display for Problem {
         write!(f, "{}: {}", self.place, self.reason)
     }
 }
+
+impl std::error::Error for Problem {}
 
 /// Why a file gave no key.
 #[derive(Debug, thiserror::Error)]

@@ -48,4 +48,6 @@ step "the tools of the command line"
 bls-signer keys list | grep -q "$(cut -c1-12 one)"
 bls-signer status
 bls-signer slashing-protection status | grep -q "^keys  *2 " || fail "root does not find the ledger"
+bls-signer check >checked || fail "bls-signer check as root"
+grep -q "in /var/lib/bls-signer, in use" checked || fail "root's check does not find the ledger"
 runuser -u bls-signer -- bls-signer check --config /etc/bls-signer/config.toml || fail "bls-signer check"

@@ -1,0 +1,127 @@
+//! `bls-signer check`: reads everything that a start would read, changes nothing, and says what would be served to whom.
+
+mod finding;
+mod key_files;
+mod state;
+
+use std::io;
+
+use self::finding::{Finding, Verdict};
+use super::{Error, output, packaged, serve};
+use crate::config::{self, Address, Environment, ListenSpec, Role, Settings, Switch};
+use crate::http::tls::Tls;
+use crate::network::Network;
+use crate::supervisor::listeners;
+use crate::sys::hardening;
+
+/// Goes through all checks, also after one has failed, and prints a line for each.
+pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Result<(), Error> {
+    let state_dir = options.settings.state_dir.as_deref();
+    let service = packaged::of_service(state_dir, options.config.as_deref(), environment);
+    if service.is_some() {
+        // As in ExecStart= of the packaged unit.
+        options.settings.require_ledger = options.settings.require_ledger.or(Some(Switch::On));
+    }
+    let subject = if service.is_some() { Subject::Service } else { Subject::Start };
+    let environment = service.as_ref().unwrap_or(environment);
+    let settings = config::load(options.config.as_deref(), options.settings, environment)?;
+    let findings = match hardening::harden_process() {
+        Ok(()) => findings(&settings, subject),
+        Err(error) => vec![Finding::wrong("process", &error)],
+    };
+    let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    output::show(&mut io::stdout(), &report).map_err(Error::Output)?;
+    match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
+        0 => Ok(()),
+        problems => Err(Error::Check { problems }),
+    }
+}
+
+/// What is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Subject {
+    /// A start of this user's with these settings.
+    Start,
+    /// The packaged service, which gets its sockets and its seal secret from systemd.
+    Service,
+}
+
+fn findings(settings: &Settings, subject: Subject) -> Vec<Finding> {
+    let usable = match subject {
+        Subject::Start => "can be used",
+        Subject::Service => "can be used; they are the packaged service's",
+    };
+    let mut findings = vec![Finding::fine("settings", usable)];
+    findings.extend(settings.warnings.iter().map(|warning| Finding::notable("settings", warning)));
+    findings.push(network(settings));
+    findings.extend(sockets(settings, subject));
+    findings.extend(settings.tls.as_ref().map(tls));
+    findings.extend(state::findings(settings, subject));
+    findings.extend(key_files::findings(&settings.keys));
+    findings
+}
+
+fn sockets(settings: &Settings, subject: Subject) -> Vec<Finding> {
+    const WHAT: &str = "sockets";
+    let listeners = settings.listen.iter().map(|spec| listener(settings, spec));
+    match (settings.listen_chosen, subject) {
+        (true, _) => listeners.collect(),
+        (false, Subject::Service) => vec![Finding::fine(WHAT, "systemd's, as the socket units say")],
+        (false, Subject::Start) => {
+            let systemd = Finding::fine(WHAT, "systemd's, if it hands any over; else as follows");
+            std::iter::once(systemd).chain(listeners).collect()
+        }
+    }
+}
+
+fn network(settings: &Settings) -> Finding {
+    match Network::load(&settings.network) {
+        Ok(network) => Finding::fine("network", network.name()),
+        Err(error) => Finding::wrong("network", &error),
+    }
+}
+
+fn listener(settings: &Settings, spec: &ListenSpec) -> Finding {
+    const WHAT: &str = "listen";
+    let text = format!("{} on {}, for {}", spec.role, spec.address, callers(settings, spec));
+    match &spec.address {
+        Address::Tcp(_) => Finding::fine(WHAT, text),
+        Address::Unix(path) => match listeners::is_taken(path) {
+            // A socket that is there may be the running daemon's own.
+            Ok(_) => Finding::fine(WHAT, text),
+            Err(error) => Finding::wrong(WHAT, &error),
+        },
+    }
+}
+
+/// Who can use a listener (design D7).
+fn callers(settings: &Settings, spec: &ListenSpec) -> String {
+    let token = if settings.auth_token.is_some() { " with the token" } else { "" };
+    match spec.address {
+        Address::Unix(_) if spec.role == Role::Keymanager => format!("the daemon's own user and root{token}"),
+        Address::Unix(_) => format!("the daemon's own user and group, and root{token}"),
+        Address::Tcp(address) => {
+            let who = if address.ip().to_canonical().is_loopback() {
+                "every user of this host"
+            } else {
+                "everybody who reaches it"
+            };
+            let certificate = match &settings.tls {
+                Some(tls) if tls.client_ca.is_some() => " with a client certificate",
+                Some(_) => " over TLS",
+                None => " without TLS",
+            };
+            format!("{who}{certificate}{token}")
+        }
+    }
+}
+
+fn tls(files: &config::Tls) -> Finding {
+    match Tls::load(files) {
+        Ok(_) => Finding::fine("tls", format!("with {}", files.certificate.display())),
+        Err(error) => Finding::wrong("tls", &error),
+    }
+}
+
+#[cfg(test)]
+mod tests;

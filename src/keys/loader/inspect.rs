@@ -1,0 +1,47 @@
+//! A look at what a source names without opening any keystore: whether each is there, of the right form, and with a
+//! password beside it. Opening thousands of them would take minutes.
+
+use std::slice;
+
+use super::listing::{Entry, Listing, Material};
+use super::{Problem, Reason, Source, file};
+use crate::keys::eth2_keystore::Keystore;
+use crate::keys::import::{ImportError, Importer};
+use crate::keys::secret::SecretKey;
+
+/// What a source has to offer.
+pub(crate) struct Inspection {
+    /// Keys that will load, as far as can be told without opening them.
+    pub(crate) keys: usize,
+    /// What will give no key.
+    pub(crate) problems: Vec<Problem>,
+}
+
+impl Source {
+    /// Looks at all that the source names; what `importer` could never open is a problem.
+    pub(crate) fn inspect(&self, importer: &Importer) -> Inspection {
+        let Listing { entries, mut problems } = Listing::read(slice::from_ref(self));
+        let mut keys = 0_usize;
+        for Entry { place, material } in entries {
+            match examine(&material, importer) {
+                Ok(()) => keys = keys.saturating_add(1),
+                Err(reason) => problems.push(Problem { place, reason }),
+            }
+        }
+        Inspection { keys, problems }
+    }
+}
+
+fn examine(material: &Material, importer: &Importer) -> Result<(), Reason> {
+    match material {
+        Material::Raw(bytes) => {
+            SecretKey::new(bytes, importer.memory())?;
+        }
+        Material::Keystore { path, password } => {
+            let keystore = Keystore::parse(&file::read_text(path, file::KEYSTORE_LIMIT)?)?;
+            importer.pool().with_memory(keystore.memory(), || ()).map_err(ImportError::from)?;
+            password.read()?;
+        }
+    }
+    Ok(())
+}
