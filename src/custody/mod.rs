@@ -88,10 +88,6 @@ impl Custody {
 
     /// Lets imported keys sign from now on. What the ledger has to know of them is durable by now.
     pub(crate) fn admit(&self, keys: Vec<Key>) {
-        let public_keys: Vec<_> = keys.iter().map(Key::public_key).collect();
-        if let Err(error) = self.tombstones.strike(&public_keys) {
-            tracing::error!(%error, "keys that were deleted before may be taken for deleted at the next start");
-        }
         if let Some(handover) = &self.handover {
             for key in &keys {
                 if let Err(error) = handover.remember(key) {
@@ -124,6 +120,15 @@ impl Custody {
             tracing::error!(%error, "the deletion cannot be noted either: the keys may come back with a restart");
         }
         noted.is_ok()
+    }
+
+    /// Takes back what was noted of keys that the ledger has just let in. Says whether that will hold over a restart.
+    pub(crate) fn forget_deletion(&self, public_keys: &[PublicKey]) -> bool {
+        let forgotten = self.tombstones.strike(public_keys);
+        if let Err(error) = &forgotten {
+            tracing::error!(%error, "keys that were deleted before may be taken for deleted at the next start");
+        }
+        forgotten.is_ok()
     }
 
     /// The names of files that gave no key when they were last read.

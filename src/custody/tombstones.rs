@@ -2,9 +2,12 @@
 //! and of an import that failed but may have reached the disk all the same.
 //!
 //! The ledger refuses to write after its first fault, and rightly so; this file is the second, independent try. Its room
-//! is taken when the daemon starts, so that a full disk cannot keep a deletion out of it. Its records have one length,
-//! which divides a sector's: a power loss leaves each of them as it was or as it should be.
+//! is taken when the daemon starts, so that a full disk cannot keep a deletion out of it, unless the file system writes
+//! each change to another place (btrfs, ZFS). Its records have one length, which divides a sector's: a power loss leaves
+//! each that is written over as it was or as it should be. Where the file was growing it may leave zeros, which count as
+//! blank: nobody had been told of those.
 
+use std::collections::HashSet;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
@@ -23,12 +26,14 @@ impl Tombstones {
         Self { path: state.join("deleted-keys") }
     }
 
-    /// Adds keys, durably.
+    /// Adds keys that are not on the list yet, durably.
     pub(super) fn add(&self, public_keys: &[PublicKey]) -> io::Result<()> {
         let text = self.read()?;
+        let mut listed: HashSet<PublicKey> = text.chunks(RECORD).filter_map(key).collect();
         let blank = text.chunks(RECORD).enumerate().filter(|(_, record)| key(record).is_none());
         let places = blank.map(|(place, _)| place).chain(text.len().div_ceil(RECORD)..);
-        self.write(places.zip(public_keys.iter().map(|key| record(&key.to_string()))))?;
+        let new = public_keys.iter().filter(|key| listed.insert(**key));
+        self.write(places.zip(new.map(|key| record(&key.to_string()))))?;
         self.sync_directory()
     }
 
@@ -53,10 +58,11 @@ impl Tombstones {
     pub(super) async fn bury(&self, ledger: &Ledger) -> Result<(), TombstoneError> {
         let failed = |source| TombstoneError::File { path: self.path.clone(), source };
         let text = self.read().map_err(failed)?;
-        let lines = text.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+        let lines = text.split(|byte| *byte == b'\n').map(trim).filter(|line| !line.is_empty());
         let parse = |line: &[u8]| {
             let parsed = std::str::from_utf8(line).ok().and_then(|line| line.parse::<PublicKey>().ok());
-            parsed.ok_or_else(|| failed(io::Error::other(format!("no public key: {}", line.escape_ascii()))))
+            let start = line.get(..LONGEST_QUOTE).unwrap_or(line).escape_ascii();
+            parsed.ok_or_else(|| failed(io::Error::other(format!("a line in it is no public key: {start}"))))
         };
         let keys = lines.map(parse).collect::<Result<Vec<_>, _>>()?;
         let departures: Vec<_> =
@@ -126,7 +132,15 @@ fn record(text: &str) -> [u8; RECORD] {
 
 /// The key in a record, if it is not blank.
 fn key(record: &[u8]) -> Option<PublicKey> {
-    std::str::from_utf8(record.trim_ascii()).ok()?.parse().ok()
+    std::str::from_utf8(trim(record)).ok()?.parse().ok()
+}
+
+/// Without white space and zeros at its ends.
+fn trim(line: &[u8]) -> &[u8] {
+    let is_written = |byte: &u8| *byte != 0 && !byte.is_ascii_whitespace();
+    let start = line.iter().position(is_written).unwrap_or_default();
+    let end = line.iter().rposition(is_written).map_or(start, |last| last.saturating_add(1));
+    line.get(start..end).unwrap_or_default()
 }
 
 /// Why earlier deletions could not be made up for.
@@ -140,6 +154,9 @@ pub(crate) enum TombstoneError {
 
 /// In bytes: a key's 98 characters and some.
 const RECORD: usize = 128;
+
+/// In bytes, of a line that is no key.
+const LONGEST_QUOTE: usize = 100;
 
 /// So many keys have a place from the start; more find one where the disk has room.
 const ROOM: usize = 512;
@@ -180,14 +197,28 @@ mod tests {
         tombstones.bury(&ledger(directory.path())).await.unwrap();
         let length = || fs::metadata(&tombstones.path).unwrap().len();
         assert_eq!(length(), 65_536);
-        let keys: Vec<_> = (0..=255).map(|byte| PublicKey([byte; 48])).collect();
-        tombstones.add(&keys).unwrap();
+        let key = |number: u16| PublicKey(number.to_be_bytes().repeat(24).try_into().unwrap());
+        let keys: Vec<_> = (0..=512).map(key).collect();
+        tombstones.add(&keys[..512]).unwrap();
+        tombstones.add(&keys[..512]).unwrap();
         tombstones.strike(&keys[..100]).unwrap();
-        tombstones.add(&keys[..100]).unwrap();
-        tombstones.add(&[[2; 48], [3; 48]].map(PublicKey).repeat(128)).unwrap();
+        tombstones.add(&keys[..100].repeat(2)).unwrap();
         assert_eq!(length(), 65_536);
-        tombstones.add(&keys[..1]).unwrap();
+        tombstones.add(&keys[512..]).unwrap();
         assert_eq!(length(), 65_536 + 128);
+    }
+
+    #[tokio::test]
+    async fn zeros_that_a_power_loss_left_are_blank() {
+        let directory = tempfile::tempdir().unwrap();
+        let tombstones = Tombstones::in_directory(directory.path());
+        tombstones.add(&[PublicKey([7; 48])]).unwrap();
+        let file = OpenOptions::new().write(true).open(&tombstones.path).unwrap();
+        file.set_len(RECORD as u64 * 3).unwrap();
+        tombstones.add(&[PublicKey([8; 48])]).unwrap();
+        let ledger = ledger(directory.path());
+        tombstones.bury(&ledger).await.unwrap();
+        assert_eq!(deleted(&ledger).await, 2);
     }
 
     #[tokio::test]

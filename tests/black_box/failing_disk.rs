@@ -103,10 +103,13 @@ fn a_key_whose_import_failed_is_not_in_use_after_a_restart_either() {
     let [before, failing] = [1, 2].map(Key::number);
     daemon.import(&[&before]);
     fail_once(&daemon);
-    let import = json!({"keystores": [failing.keystore("p"), before.keystore("p")], "passwords": ["p", "p"]})
-        .to_string();
+    let keystores = [&failing, &before, &failing].map(|key| key.keystore("p"));
+    let import = json!({"keystores": keystores, "passwords": ["p", "p", "p"]}).to_string();
     let answer = daemon.send(&Request::post("/eth/v1/keystores", import.clone())).json();
-    assert_eq!(answer["data"][0]["status"], "error", "{answer}");
+    // That it is named twice makes it no key that is here.
+    for place in 0..3 {
+        assert_eq!(answer["data"][place]["status"], "error", "{answer}");
+    }
 
     let daemon = daemon.kill_and_restart();
     assert_eq!(daemon.public_keys(), [before.name()]);
@@ -158,6 +161,35 @@ fn on_a_full_disk_a_deletion_holds_and_what_needs_no_record_goes_on_until_there_
     let daemon = daemon.kill_and_restart();
     assert_eq!(daemon.public_keys(), [stays.name()]);
     assert_eq!(daemon.sign(&stays, &attestation(16, 1, 2, 1)).status, 200);
+}
+
+#[test]
+fn a_deletion_that_can_be_recorded_nowhere_is_never_said_to_hold() {
+    let daemon = on_a_failing_disk();
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    let list = daemon.directory().join("state/deleted-keys");
+    fs::remove_file(&list).unwrap();
+    fs::create_dir(&list).unwrap();
+    fail_once(&daemon);
+    for _ in 0..2 {
+        let answer = daemon.send(&delete_request(&json!({"pubkeys": [key.name()]}))).json();
+        let message = answer["data"][0]["message"].as_str().unwrap_or_default();
+        assert!(message.contains("may come back with a restart"), "{answer}");
+    }
+}
+
+#[test]
+fn a_start_without_slashing_protection_forgets_no_deletion() {
+    let daemon = on_a_failing_disk();
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    fail_once(&daemon);
+    daemon.send(&delete_request(&json!({"pubkeys": [key.name()]})));
+    let daemon = daemon.kill().args(&["--slashing-protection", "off"]).start();
+    daemon.import(&[&key]);
+    let daemon = daemon.kill().without("--slashing-protection").start();
+    assert_eq!(daemon.public_keys(), Vec::<String>::new());
 }
 
 /// With sealed keys. Being supervised, it ends some seconds after the fault.
