@@ -166,7 +166,7 @@ impl Daemon {
 
 /// Resolves when the ledger is broken and a new process could go on with it. Without a supervisor nobody would start one.
 ///
-/// On a full disk no process can start: this one then goes on with what needs no ledger.
+/// Where nothing can be written, as on a full disk, no process can start: this one then goes on with what needs no ledger.
 async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreError> {
     let cause = ledger.broken().await;
     tracing::error!(%cause, "the slashing protection ledger broke: blocks and attestations are not signed");
@@ -179,7 +179,7 @@ async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreErro
         match ledger.can_be_opened_again().await {
             Ok(()) => return cause,
             Err(error) if !told => {
-                tracing::error!(%error, "the ledger's disk takes no writes, so a restart would not help: make room for it");
+                tracing::error!(%error, "the ledger's directory cannot be written, so a restart would not help until it can: is the disk full?");
                 told = true;
             }
             Err(_) => {}
@@ -328,5 +328,6 @@ const BODY_PATIENCE: Duration = Duration::from_secs(30);
 /// How long a broken ledger is there to be seen, in health and in answers, before the process ends.
 const LAST_LOOK: Duration = Duration::from_secs(5);
 
-/// For the requests in hand when we are told to stop; systemd and `tests` expect the end within 5 s.
+/// For the requests in hand when we are told to stop. A disk that hangs may take the ledger's last commit as long again;
+/// systemd waits for 10 s.
 const GRACE: Duration = Duration::from_secs(4);

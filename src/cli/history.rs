@@ -24,7 +24,12 @@ pub(super) fn read(path: &Path) -> Result<Interchange, Error> {
         let length = file.metadata().map_err(failed)?.len();
         Interchange::read(BufReader::with_capacity(MEGABYTE, Watched::new(file, length)))
     };
-    interchange.map_err(|source| Error::Unusable { path: path.to_owned(), source })
+    interchange.map_err(|source| Error::Unusable { place: place(path), source })
+}
+
+/// How a history's place is called.
+pub(super) fn place(path: &Path) -> String {
+    if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
 /// The keys whose history is in an interchange that a daemon or a ledger gave. That of a ledger which knows no chain yet is
@@ -73,8 +78,8 @@ impl Read for Watched {
 pub(crate) enum Error {
     #[error("cannot read {}", path.display())]
     Read { path: PathBuf, source: io::Error },
-    #[error("the history in {} cannot be used", path.display())]
-    Unusable { path: PathBuf, source: InterchangeError },
+    #[error("the history in {place} cannot be used")]
+    Unusable { place: String, source: InterchangeError },
 }
 
 const MEGABYTE: usize = 1_000_000;

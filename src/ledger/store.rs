@@ -31,6 +31,7 @@ mod schema;
 mod sealed;
 
 pub(super) use self::place::try_room;
+pub(crate) use self::schema::is_older;
 pub(super) use self::sealed::SealedChange;
 pub(crate) use self::sealed::SealedKeystore;
 
@@ -69,6 +70,7 @@ impl Store {
         }
         let path = place::find(directory)?;
         let lock = Lock::take(&path)?;
+        place::remove_trial(&path);
         if !place::exists(&path)? {
             match missing {
                 Missing::Refuse => return Err(OpenError::Missing { path }),

@@ -105,13 +105,8 @@ fn arguments_that_cannot_be_read_have_their_own_status() {
 
 /// The same, with nobody at the other end of the output.
 fn for_nobody(daemon: &Daemon, arguments: &[&str]) -> Output {
-    let state = daemon.directory().join("state");
-    let place: &[&str] = match arguments {
-        ["slashing-protection", ..] => &["--state-dir", state.to_str().unwrap()],
-        _ => &[],
-    };
     let (writer, _) = UnixStream::pair().unwrap();
-    command(daemon.directory(), &[arguments, place, &["--connect", &socket(daemon)]].concat())
+    command(daemon.directory(), &[arguments, &["--connect", &socket(daemon)]].concat())
         .stdout(OwnedFd::from(writer))
         .stderr(Stdio::piped())
         .spawn()

@@ -1,5 +1,6 @@
 //! `bls-signer slashing-protection` while a daemon holds the ledger: the same commands, through its keymanager listener.
 
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Output;
@@ -71,8 +72,14 @@ fn a_history_may_be_larger_than_what_the_daemon_takes_in_one_request() {
         "data": [{"pubkey": key.name(), "signed_blocks": [{"slot": "50"}], "signed_attestations": []}],
     });
     let file = daemon.directory().join("history.json");
-    let gap = " ".repeat(129 * 1024 * 1024);
-    std::fs::write(&file, interchange.to_string().replacen(',', &format!(",{gap}"), 1)).unwrap();
+    let text = interchange.to_string();
+    let (before, after) = text.split_at(text.find(',').unwrap());
+    let mut writing = std::fs::File::create(&file).unwrap();
+    writing.write_all(before.as_bytes()).unwrap();
+    for _ in 0..129 {
+        writing.write_all(&[b' '; 1024 * 1024]).unwrap();
+    }
+    writing.write_all(after.as_bytes()).unwrap();
 
     done(&daemon, &["import", file.to_str().unwrap()]);
     assert_eq!(daemon.sign(&key, &block_header(50, 1)).status, 412);

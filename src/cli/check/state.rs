@@ -39,6 +39,12 @@ fn ledger(settings: &Settings) -> (Option<Ledger>, Finding) {
         let text = format!("the start would create {shown} and a ledger in it");
         return (None, Finding::notable(WHAT, text));
     }
+    if ledger::is_older(directory) {
+        // To open it would do that, and keep the older program from it.
+        let text =
+            format!("in {shown}, of an older version: the start would bring it up to date; not looked into");
+        return (None, Finding::notable(WHAT, text));
+    }
     let network = Network::load(&settings.network).ok();
     let opened = Ledger::open(ledger::Settings {
         missing: Missing::Refuse,

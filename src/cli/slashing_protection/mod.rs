@@ -143,7 +143,7 @@ fn import(
     output: &mut dyn Write,
 ) -> Result<(), Error> {
     let history = history::read(file)?;
-    let missing = keys.demand(file.display(), |key| history.history(key).is_some())?;
+    let missing = keys.demand(history::place(file), |key| history.history(key).is_some())?;
     let office = place.open(Missing::Create, environment)?;
     let interchange = history.minimal(|key| keys.contains(key));
     let done = office.carry_out(Order::Import { interchange, keys: keys.texts() })?;

@@ -100,10 +100,16 @@ pub(in crate::ledger) fn try_room(directory: &Path) -> io::Result<()> {
     let log = fs::metadata(log_path(&directory.join(FILE_NAME)));
     let length = log.map_or(0, |log| log.len().saturating_mul(2));
     let pieces = length.div_ceil(PIECE.len() as u64);
-    let trial = directory.join("room");
+    let trial = directory.join(TRIAL);
     let mut file = private(&trial)?;
     let written = (0..=pieces).try_for_each(|_| file.write_all(&PIECE)).and_then(|()| file.sync_all());
     fs::remove_file(&trial).and(written)
+}
+
+/// Removes what a process left that was killed while it tried for room.
+pub(super) fn remove_trial(path: &Path) {
+    // There hardly ever is one, and it is only litter.
+    let _ = fs::remove_file(path.with_file_name(TRIAL));
 }
 
 /// Whether there is a ledger. It must be a regular file that nobody else may write; others lose the right to read it.
@@ -292,5 +298,6 @@ fn log_path(path: &Path) -> PathBuf {
 }
 
 static PIECE: [u8; 64 << 10] = [0x55; 64 << 10];
-const FILE_NAME: &str = "ledger.sqlite";
+pub(super) const FILE_NAME: &str = "ledger.sqlite";
+const TRIAL: &str = "room";
 const WRITABLE_BY_OTHERS: u32 = 0o022;

@@ -1,9 +1,12 @@
 //! The tables, and how an older file becomes a current one.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 
 use rusqlite::Connection;
 
+use super::place::FILE_NAME;
 use super::{OpenError, rows};
 
 /// Makes an empty file a ledger.
@@ -31,6 +34,17 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
     if report == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), what: report }) }
 }
 
+/// Whether the ledger in this directory is of an older version, which an opening brings up to date for good. What cannot be
+/// read is not: the opening says why.
+pub(crate) fn is_older(directory: &Path) -> bool {
+    let mut header = [0; HEADER];
+    let read = File::open(directory.join(FILE_NAME)).and_then(|mut file| file.read_exact(&mut header));
+    let number = |at: usize| header.get(at..)?.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
+    read.is_ok()
+        && number(APPLICATION_ID_AT).map(i64::from) == Some(APPLICATION_ID)
+        && number(USER_VERSION_AT).is_some_and(|version| i64::from(version) < newest())
+}
+
 /// Runs the migrations after the first `done`, all in one transaction.
 fn migrate(connection: &Connection, done: usize) -> rusqlite::Result<()> {
     let missing = MIGRATIONS.get(done..).unwrap_or_default();
@@ -52,6 +66,11 @@ fn newest() -> i64 {
 
 /// "BLSS": what `file` and SQLite's tools show the file to be.
 const APPLICATION_ID: i64 = 0x424c_5353;
+
+/// The head of a SQLite file, in bytes, and where in it the two numbers stand (<https://www.sqlite.org/fileformat.html>).
+const HEADER: usize = 100;
+const USER_VERSION_AT: usize = 60;
+const APPLICATION_ID_AT: usize = 68;
 
 /// The n-th entry brings schema version n to n + 1. Entries are never changed once released.
 const MIGRATIONS: &[fn(&Connection) -> rusqlite::Result<()>] = &[

@@ -6,8 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use rusqlite::Connection;
 
 use super::*;
-use crate::ledger::Selection;
 use crate::ledger::book::HighWatermark;
+use crate::ledger::{Selection, is_older};
 
 #[test]
 fn an_older_ledger_is_brought_up_to_date_and_keeps_what_it_forbids() {
@@ -30,6 +30,19 @@ fn an_older_ledger_is_brought_up_to_date_and_keeps_what_it_forbids() {
             refuse(&ledger, block(1, 1_000, 3));
         }
     }
+}
+
+#[test]
+fn an_older_ledger_can_be_told_without_opening_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let state = directory.path().join("state");
+    assert!(!is_older(&state));
+    lay_out_version_2(directory.path());
+    assert!(is_older(&state));
+    drop(open(directory.path()));
+    assert!(!is_older(&state));
+    fs::write(file(directory.path()), "no ledger").unwrap();
+    assert!(!is_older(&state));
 }
 
 #[test]

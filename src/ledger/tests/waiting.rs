@@ -36,14 +36,20 @@ fn while_a_sync_hangs_what_waits_for_it_is_a_fault_and_what_comes_later_is_not_r
 
 #[test]
 fn while_moving_the_log_hangs_nothing_is_recorded_either() {
-    let quiet = Duration::from_millis(500);
+    // Long enough for the hang to come first.
+    let quiet = Duration::from_secs(3);
     let (directory, tape) = (scratch(), Tape::new(None));
     let ledger = open_on(Settings { log_commits: 3, quiet, ..impatient(directory.path()) }, tape);
     for slot in 10..13 {
         sign(&ledger, block(1, slot, 1));
     }
     let hangs = tape.hang();
-    std::thread::sleep(quiet + PATIENCE);
+    let line = ledger.desk.as_ref().unwrap().line();
+    let end = Instant::now() + 10 * quiet;
+    while !line.is_stalled() {
+        assert!(Instant::now() < end, "the log is not moved");
+        std::thread::sleep(Duration::from_millis(5));
+    }
     assert!(matches!(fail(&ledger, block(1, 13, 1)), Fault::WaitedTooLong { .. }));
     drop(hangs);
     wait(ledger.ping()).unwrap();
