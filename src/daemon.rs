@@ -169,7 +169,7 @@ impl Daemon {
 /// Where nothing can be written, as on a full disk, no process can start: this one then goes on with what needs no ledger.
 async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreError> {
     let cause = ledger.broken().await;
-    tracing::error!(%cause, "the slashing protection ledger broke: blocks and attestations are not signed");
+    tracing::error!(%cause, "the slashing protection ledger broke: no block, no attestation and no raw root is signed");
     if !supervised {
         std::future::pending::<()>().await;
     }

@@ -97,7 +97,8 @@ pub(crate) struct Imported {
 pub(crate) enum ImportRefusal {
     #[error(
         "the slashing protection data is of the chain with genesis validators root {theirs}, but this signer protects \
-         the chain with {pinned}; nothing was imported"
+         the chain with {pinned}, so nothing was imported: set its option `network` to the validators' network (without \
+         it, that is mainnet), and use one state directory for each"
     )]
     OtherChain { theirs: Root, pinned: Root },
 }

@@ -154,7 +154,7 @@ impl Writer {
         outcome.map_err(|error| {
             tracing::error!(
                 error = &error as &dyn std::error::Error,
-                "slashing protection is broken; blocks and attestations are not signed until a restart"
+                "slashing protection is broken: no block, no attestation and no raw root is signed until a restart"
             );
             let cause = Arc::new(error);
             self.far_end.broken.send_replace(Some(Arc::clone(&cause)));

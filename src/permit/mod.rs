@@ -48,3 +48,30 @@ pub(crate) enum Refusal {
     )]
     RawRoot,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Network;
+
+    #[test]
+    fn raw_roots_are_refused_where_that_is_the_policy_and_nothing_else_is() {
+        let raw_root = format!(r#"{{"signingRoot": "0x{}", "domain_name": "randao"}}"#, "11".repeat(32));
+        let randao = format!(
+            r#"{{"type": "RANDAO_REVEAL", "randao_reveal": {{"epoch": "1"}}, "fork_info": {{"fork": {{
+                "previous_version": "0x00000001", "current_version": "0x00000001", "epoch": "0"}},
+                "genesis_validators_root": "0x{}"}}}}"#,
+            "22".repeat(32)
+        );
+        let permitted = |refuse_raw_roots, body: &str| {
+            let duty = Duty::parse(body.as_bytes(), &Network::load("minimal").unwrap()).unwrap();
+            Permits { refuse_raw_roots }
+                .permit(PublicKey([1; 48]), duty)
+                .map(|permitted| permitted.public_key())
+        };
+        assert_eq!(permitted(true, &raw_root), Err(Refusal::RawRoot));
+        for (refuse_raw_roots, body) in [(false, &raw_root), (true, &randao), (false, &randao)] {
+            assert_eq!(permitted(refuse_raw_roots, body), Ok(PublicKey([1; 48])));
+        }
+    }
+}
