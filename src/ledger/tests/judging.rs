@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
-use crate::ledger::{GenesisClock, Health, RawRoots};
+use crate::ledger::{GenesisClock, Health, RawRoots, Selection};
 
 #[test]
 fn refuses_contradictions_and_signs_repeats_again() {
@@ -148,9 +148,20 @@ fn a_slot_far_ahead_of_clock_and_records_is_refused() {
         );
         assert!(matches!(refuse(&ledger, attestation(1, 0, 1 << 63, 2)), Refusal::FarAhead { .. }));
     }
-    // A clock that is set back ten years does not stop what the records make plausible.
-    let ledger = Ledger::open(clock(now + 315_360_000)).unwrap();
+    // A clock that is set back ten years does not stop what the records make plausible: of blocks, of attestations, after a
+    // restart.
+    let set_back = || Ledger::open(clock(now + 315_360_000)).unwrap();
+    let ledger = set_back();
     sign(&ledger, block(1, 1_001, 1));
+    assert!(matches!(refuse(&ledger, block(1, 10_000_001, 1)), Refusal::FarAhead { .. }));
+    wait(ledger.raise(Some(Slot(10_000_000)), None, Selection::All)).unwrap();
+    sign(&ledger, block(1, 10_000_001, 1));
+    assert!(matches!(refuse(&ledger, block(1, 20_000_001, 1)), Refusal::FarAhead { .. }));
+    wait(ledger.raise(None, Some(Epoch(20_000_000 / 32)), Selection::All)).unwrap();
+    sign(&ledger, block(1, 20_000_001, 1));
+    drop(ledger);
+    let ledger = set_back();
+    sign(&ledger, block(1, 20_000_002, 1));
     assert!(matches!(refuse(&ledger, block(1, 1 << 63, 1)), Refusal::FarAhead { .. }));
 }
 
