@@ -5,6 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
+use crate::ledger::book::{Book, Head};
+use crate::ledger::horizon::Horizon;
 use crate::ledger::{GenesisClock, Health, RawRoots, Selection};
 
 #[test]
@@ -110,6 +112,34 @@ fn the_first_request_pins_the_chain_and_another_chain_writes_nothing() {
     assert_eq!(refuse(&ledger, stray), Refusal::OtherChain { requested: other, pinned: CHAIN });
     assert_eq!(refuse(&ledger, Request { chain: None, ..block(1, 99, 1) }), Refusal::NoChain);
     sign(&ledger, block(1, 11, 1));
+}
+
+#[test]
+fn that_the_chain_is_another_one_is_told_before_anything_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    sign(&ledger, block(1, 10, 1));
+    sign(&ledger, attestation(1, 2, 3, 2));
+    let other = Root([0xEE; 32]);
+    for known in [block(1, 10, 1), block(1, 9, 9), attestation(1, 2, 3, 2), attestation(1, 1, 2, 9)] {
+        let stray = Request { chain: Some(other), ..known };
+        assert_eq!(refuse(&ledger, stray), Refusal::OtherChain { requested: other, pinned: CHAIN });
+        assert_eq!(refuse(&ledger, Request { chain: None, ..known }), Refusal::NoChain);
+    }
+}
+
+#[test]
+fn the_latest_plausible_slot_still_passes() {
+    let (book, _changes) = Book::saved(Head::default(), Vec::new(), None).unwrap();
+    let horizon = Some(Horizon { latest: Slot(96), slots_per_epoch: 32 });
+    let judge =
+        |request: Request| book.judge(&request, RawRoots::Allow, horizon).map(|record| record.is_some());
+    for late in [block(1, 97, 1), attestation(1, 0, 4, 2)] {
+        assert!(matches!(judge(late), Err(Refusal::FarAhead { latest: Slot(96), .. })));
+    }
+    for plausible in [block(1, 96, 1), attestation(1, 0, 3, 2)] {
+        assert_eq!(judge(plausible), Ok(true));
+    }
 }
 
 #[test]
