@@ -49,3 +49,24 @@ impl GenesisClock {
 /// Wide, because a clock may be wrong, and because what must be caught is garbage: a time taken for a slot, a number
 /// that overflowed. Those lie centuries ahead.
 const WINDOW: Duration = Duration::from_secs(2 * 365 * 86_400);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_latest_plausible_slot_is_two_years_beyond_the_clock_or_the_records() {
+        let network = Network::by_name("mainnet").unwrap();
+        let clock = GenesisClock::of(&network).unwrap();
+        let at = |slot: u64| SystemTime::UNIX_EPOCH + Duration::from_secs(1_606_824_023 + slot * 12);
+        for (highest, now, latest) in [
+            (0, at(0), 5_256_000),
+            (0, at(1_000), 5_257_000),
+            (2_000, at(1_000), 5_258_000),
+            (2_000, SystemTime::UNIX_EPOCH, 5_258_000),
+        ] {
+            let horizon = clock.horizon(Slot(highest), now);
+            assert_eq!((horizon.latest, horizon.slots_per_epoch), (Slot(latest), 32));
+        }
+    }
+}

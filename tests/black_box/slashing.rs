@@ -133,6 +133,25 @@ fn protection_that_is_off_says_so_loudly() {
     assert!(health.text().to_lowercase().contains("off"), "{health:?}");
 }
 
+#[test]
+fn what_lies_centuries_ahead_is_refused_if_that_is_wanted() {
+    let far = |target: u64| {
+        let mut vote = attestation(target * 32, target - 1, target, 1);
+        vote["fork_info"] = json!({
+            "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
+            "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
+        });
+        vote
+    };
+    for (switch, status) in [("on", 412), ("off", 200)] {
+        let daemon = Daemon::start(&["--network", "hoodi", "--refuse-far-future", switch]);
+        let key = Key::number(1);
+        daemon.import(&[&key]);
+        assert_eq!(daemon.sign(&key, &far(60_000)).status, 200);
+        assert_eq!(daemon.sign(&key, &far(1 << 40)).status, status);
+    }
+}
+
 fn signer(args: &[&str]) -> (Daemon, Key) {
     let daemon = Daemon::start(&[&["--network", "minimal"], args].concat());
     let key = Key::number(1);
