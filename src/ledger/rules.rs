@@ -226,6 +226,19 @@ mod tests {
     }
 
     #[test]
+    fn a_block_signed_here_is_signed_again_whatever_was_imported_below_or_at_its_slot() {
+        let signed = pass(judge_block(&Watermark::default(), Slot(10), root(1)));
+        let imported = |slot| Watermark {
+            block: Some(SignedBlock { slot: Slot(slot), signing_root: None }),
+            attestation: None,
+        };
+        for slot in [9, 10] {
+            assert_eq!(signed.merged(imported(slot)), signed);
+        }
+        assert_eq!(signed.merged(imported(11)), imported(11));
+    }
+
+    #[test]
     fn refuses_a_block_at_an_imported_slot_whatever_its_root() {
         let imported =
             Watermark { block: Some(SignedBlock { slot: Slot(10), signing_root: None }), attestation: None };
