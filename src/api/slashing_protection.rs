@@ -13,7 +13,8 @@ use crate::bls::{BlsError, PublicKey};
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::ledger::{
-    self, Fault, HighWatermark, ImportRefusal, Interchange, InterchangeError, KeyStatus, Ledger, Selection,
+    self, Fault, GenesisClock, HighWatermark, ImportRefusal, Interchange, InterchangeError, KeyStatus,
+    Ledger, Selection,
 };
 use crate::network::Network;
 use crate::primitives::{Epoch, Slot};
@@ -145,8 +146,10 @@ fn refuse_far_ahead(
     slot: Option<u64>,
     epoch: Option<u64>,
 ) -> Result<(), OrderError> {
-    let horizon = now.checked_add(LEEWAY).and_then(|time| network.slot_at(time));
-    let (Some(present), Some(horizon)) = (network.slot_at(now), horizon) else { return Ok(()) };
+    let (Some(clock), Some(then)) = (GenesisClock::of(network), now.checked_add(LEEWAY)) else {
+        return Ok(());
+    };
+    let (present, horizon) = (clock.slot_at(now), clock.slot_at(then));
     let refused = |what, number| OrderError::FarAhead {
         what,
         number,

@@ -31,18 +31,22 @@ impl GenesisClock {
         })
     }
 
+    /// The slot at a time; the first one before genesis.
+    pub(crate) fn slot_at(self, time: SystemTime) -> Slot {
+        let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Slot(self.slots_in(since_1970.saturating_sub(Duration::from_secs(self.genesis_time))))
+    }
+
     /// Two years beyond what the clock or the records say, whichever is later: a clock set back does not stop a signer
     /// that has records of today.
     pub(super) fn horizon(self, highest: Slot, now: SystemTime) -> Horizon {
-        let Self { genesis_time, slot_duration, slots_per_epoch } = self;
-        let slots = |time: Duration| {
-            let slots = time.as_millis().checked_div(slot_duration.as_millis()).unwrap_or_default();
-            u64::try_from(slots).unwrap_or(u64::MAX)
-        };
-        let unix = now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let current = slots(unix.saturating_sub(Duration::from_secs(genesis_time)));
-        let latest = Slot(current.max(highest.0).saturating_add(slots(WINDOW)));
-        Horizon { latest, slots_per_epoch }
+        let latest = self.slot_at(now).max(highest).0.saturating_add(self.slots_in(WINDOW));
+        Horizon { latest: Slot(latest), slots_per_epoch: self.slots_per_epoch }
+    }
+
+    fn slots_in(self, time: Duration) -> u64 {
+        let slots = time.as_millis().checked_div(self.slot_duration.as_millis()).unwrap_or_default();
+        u64::try_from(slots).unwrap_or(u64::MAX)
     }
 }
 
@@ -53,6 +57,16 @@ const WINDOW: Duration = Duration::from_secs(2 * 365 * 86_400);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_is_at_a_time_where_the_genesis_is_known() {
+        let clock = |name| GenesisClock::of(&Network::by_name(name).unwrap());
+        // The Merge: https://etherscan.io/block/15537394, slot 4700013.
+        let merge = SystemTime::UNIX_EPOCH + Duration::from_secs(1_663_224_179);
+        assert_eq!(clock("mainnet").unwrap().slot_at(merge), Slot(4_700_013));
+        assert_eq!(clock("mainnet").unwrap().slot_at(SystemTime::UNIX_EPOCH), Slot(0));
+        assert_eq!(clock("minimal"), None);
+    }
 
     #[test]
     fn the_latest_plausible_slot_is_two_years_beyond_the_clock_or_the_records() {

@@ -10,7 +10,7 @@ mod forks;
 mod preset;
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use crate::primitives::{Epoch, ForkVersion, Root, Slot};
 
@@ -109,14 +109,6 @@ impl Network {
         Epoch(slot.0 / self.preset.slots_per_epoch())
     }
 
-    /// The slot at a time, if the genesis is known; the first one before it.
-    pub fn slot_at(&self, time: SystemTime) -> Option<Slot> {
-        let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let since_genesis = since_1970.saturating_sub(Duration::from_secs(self.genesis_time?));
-        let slots = since_genesis.as_millis().checked_div(self.slot_duration?.as_millis())?;
-        Some(Slot(u64::try_from(slots).unwrap_or(u64::MAX)))
-    }
-
     /// The fork that the schedule has active at a slot.
     pub fn fork_at(&self, slot: Slot) -> Fork {
         self.forks.at(self.epoch_at(slot))
@@ -189,16 +181,6 @@ fn known() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_slot_is_at_a_time_where_the_genesis_is_known() {
-        let mainnet = Network::by_name("mainnet").unwrap();
-        // The Merge: https://etherscan.io/block/15537394, slot 4700013.
-        let merge = SystemTime::UNIX_EPOCH + Duration::from_secs(1_663_224_179);
-        assert_eq!(mainnet.slot_at(merge), Some(Slot(4_700_013)));
-        assert_eq!(mainnet.slot_at(SystemTime::UNIX_EPOCH), Some(Slot(0)));
-        assert_eq!(Network::by_name("minimal").unwrap().slot_at(merge), None);
-    }
 
     #[test]
     fn an_unknown_name_lists_the_known_ones() {
