@@ -81,13 +81,13 @@ async fn enter(
     })?;
     let with_history = history.is_some();
     let was_broken = matches!(signer.ledger.health(), Health::Broken(_));
-    let mut notes = Vec::new();
+    let mut may_leave = None;
     let arrived = match signer.ledger.activate(arrivals, history).await {
         Ok(Ok(arrived)) => {
             let active = entrants.iter().zip(&arrived);
             let active = active.filter(|(_, arrived)| matches!(arrived, Arrived::Active { .. }));
             let active: Vec<_> = active.map(|(entrant, _)| entrant.public_key()).collect();
-            notes.extend((!signer.custody.forget_deletion(&active)).then_some(MAY_LEAVE));
+            may_leave = (!signer.custody.forget_deletion(&active)).then_some(MAY_LEAVE);
             arrived
         }
         Ok(Err(refusal)) => return Err(refusal.into()),
@@ -112,10 +112,10 @@ async fn enter(
                     Endurance::HandedOver => Some(HANDED_OVER),
                     Endurance::MemoryOnly => Some(MEMORY_ONLY),
                 };
-                Status::with_notes("imported", before(deleted_before).chain(endurance).chain(notes.clone()))
+                Status::with_notes("imported", before(deleted_before).chain(endurance).chain(may_leave))
             }
             (Arrived::Active { deleted_before }, Entrant::Here(_)) => {
-                Status::with_notes("duplicate", before(deleted_before).chain(notes.clone()))
+                Status::with_notes("duplicate", before(deleted_before).chain(may_leave))
             }
         });
     }
