@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -71,11 +71,7 @@ fn imports_and_deletions_are_carried_out_to_their_end_when_the_client_has_gone()
     thread::sleep(Duration::from_millis(100));
 
     fs::remove_file(&flag).unwrap();
-    let end = Instant::now() + Duration::from_secs(20);
-    while daemon.public_keys() != [comes.name()] {
-        assert!(Instant::now() < end, "{:?}", daemon.public_keys());
-        thread::sleep(Duration::from_millis(20));
-    }
+    daemon.wait_until(|daemon| daemon.public_keys() == [comes.name()]);
     assert_eq!(daemon.sign(&comes, &attestation(8, 0, 1, 1)).status, 200);
     assert_eq!(daemon.sign(&goes, &randao_reveal(1)).status, 404);
 }
@@ -88,11 +84,8 @@ fn a_key_is_out_of_use_as_soon_as_its_deletion_begins() {
     fs::write(&flag, "").unwrap();
     let mut deleting = Connection::open(&daemon.socket());
     deleting.send(&delete_request(&json!({"pubkeys": [key.name()]})).bytes());
-    let end = Instant::now() + Duration::from_secs(20);
-    while daemon.sign(&key, &randao_reveal(1)).status != 404 {
-        assert!(Instant::now() < end, "it signs while its deletion waits for the disk");
-        thread::sleep(Duration::from_millis(20));
-    }
+    // While its deletion waits for the disk.
+    daemon.wait_until(|daemon| daemon.sign(&key, &randao_reveal(1)).status == 404);
     fs::remove_file(&flag).unwrap();
     assert_eq!(deleting.answer().json()["data"][0]["status"], "deleted");
 }

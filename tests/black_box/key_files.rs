@@ -78,7 +78,7 @@ fn a_key_that_was_deleted_and_comes_back_as_a_file_votes_again_once_it_is_import
 
     put(daemon.directory(), "keystore", &key, "p");
     daemon.signal(Signal::SIGHUP);
-    wait_until(&daemon, |daemon| daemon.public_keys() == [key.name()]);
+    daemon.wait_until(|daemon| daemon.public_keys() == [key.name()]);
     daemon.sign(&key, &attestation(16, 1, 2, 1)).assert_problem(412);
     let import = json!({"keystores": [key.keystore("p")], "passwords": ["p"]}).to_string();
     let answer = daemon.send(&Request::post("/eth/v1/keystores", import)).json();
@@ -172,7 +172,7 @@ fn sighup_reloads_and_tells_the_service_manager() {
     let mut daemon = on_directories(setup).start();
     put(daemon.directory(), "keystore-2", &Key::number(2), "p");
     daemon.signal(Signal::SIGHUP);
-    wait_until(&daemon, |daemon| daemon.public_keys() == names(&[1, 2]));
+    daemon.wait_until(|daemon| daemon.public_keys() == names(&[1, 2]));
     let deadline = Instant::now() + PATIENCE;
     while daemon.notified().matches("READY=1").count() < 2 {
         assert!(Instant::now() < deadline, "{}", daemon.notified());
@@ -282,20 +282,12 @@ fn health(daemon: &Daemon) -> Value {
 fn reload(daemon: &Daemon) {
     let answer = daemon.send(&Request::post("/reload", ""));
     assert_eq!(answer.status, 202, "{answer:?}");
-    wait_until(daemon, |daemon| reload_status(daemon) != "running");
+    daemon.wait_until(|daemon| reload_status(daemon) != "running");
 }
 
 fn reload_status(daemon: &Daemon) -> String {
     let answer = daemon.send(&Request::get("/reload"));
     answer.json()["status"].as_str().unwrap_or_else(|| panic!("{answer:?}")).to_owned()
-}
-
-fn wait_until(daemon: &Daemon, is_so: impl Fn(&Daemon) -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !is_so(daemon) {
-        assert!(Instant::now() < deadline, "{}", daemon.log());
-        std::thread::sleep(Duration::from_millis(5));
-    }
 }
 
 /// Only a test that fails waits for it.

@@ -265,6 +265,16 @@ impl Daemon {
         self.log.lock().unwrap().clone()
     }
 
+    /// Waits until what is asked of it is so.
+    #[track_caller]
+    pub fn wait_until(&self, is_so: impl Fn(&Self) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        while !is_so(self) {
+            assert!(Instant::now() < deadline, "it does not come to that; its log:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// The first line of its log that is wanted; the log is read beside the test and may lag a moment behind.
     #[track_caller]
     pub fn wait_for_log(&self, is_wanted: impl Fn(&str) -> bool) -> String {
