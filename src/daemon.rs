@@ -264,7 +264,7 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
         );
         return Ok(Ledger::off());
     }
-    Ledger::open(ledger::Settings {
+    let ledger = Ledger::open(ledger::Settings {
         missing: if settings.ledger.required { Missing::Refuse } else { Missing::Create },
         raw_roots: match settings.raw_roots {
             RawRoots::Allow => ledger::RawRoots::Allow,
@@ -276,7 +276,16 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
         clock: settings.refuse_far_future.then(|| GenesisClock::of(network)).flatten(),
         longest_wait: settings.ledger.longest_wait,
         ..ledger::Settings::new(settings.ledger.state_dir.clone())
-    })
+    })?;
+    match ledger.opened() {
+        Some(opened) if opened.is_new => tracing::warn!(
+            "there was no slashing protection ledger, so a NEW, EMPTY one was created: {opened}. Keys that have signed \
+             anywhere before need their history in it first (`bls-signer slashing-protection import` or `raise`)"
+        ),
+        Some(opened) => tracing::info!("the slashing protection ledger is {opened}"),
+        None => {}
+    }
+    Ok(ledger)
 }
 
 fn endpoint_socket(socket: activation::Socket, tls: Option<&Tls>) -> io::Result<server::Socket> {

@@ -153,7 +153,8 @@ impl Book {
             Some(Ruling::Repeat) => {}
             Some(Ruling::Record(watermark)) => {
                 self.pin(request.chain)?;
-                self.write(&page, &mut standing, Entry { public_key, watermark, deleted: false });
+                let entry = Entry { watermark, ..*standing.entry() };
+                self.write(&page, &mut standing, entry);
             }
         }
         Ok(Some(standing.record(&page)))
@@ -268,7 +269,7 @@ impl Book {
         raw_roots: RawRoots,
         horizon: Option<Horizon>,
     ) -> Result<Option<Ruling>, Refusal> {
-        let Entry { public_key, watermark: before, deleted } = *entry;
+        let Entry { public_key, watermark: before, deleted, raw_root_signed: _ } = *entry;
         if deleted {
             return Err(Refusal::Deleted { public_key });
         }

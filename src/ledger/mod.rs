@@ -8,7 +8,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
@@ -20,6 +20,7 @@ mod horizon;
 mod interchange;
 mod line;
 mod office;
+mod opened;
 mod orders;
 mod page;
 mod rules;
@@ -36,6 +37,7 @@ pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
 pub(crate) use self::horizon::GenesisClock;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::line::Haste;
+pub(crate) use self::opened::Opened;
 pub(crate) use self::orders::{
     Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, KeyStatus, ResealRefusal, Selection,
     Status,
@@ -46,7 +48,7 @@ pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError, is_
 use self::book::{Book, Request};
 use self::desk::Desk;
 use self::line::{Line, Task};
-use self::store::Store;
+use self::store::{Contents, Store};
 use self::writer::Writer;
 use crate::duty::Claim;
 use crate::permit::Permitted;
@@ -102,6 +104,7 @@ impl Settings {
 pub(crate) struct Ledger {
     /// None: slashing protection is off.
     desk: Option<Desk>,
+    opened: Option<Opened>,
 }
 
 impl Ledger {
@@ -112,7 +115,12 @@ impl Ledger {
 
     /// No slashing protection: everything is allowed, nothing recorded.
     pub(crate) fn off() -> Self {
-        Self { desk: None }
+        Self { desk: None, opened: None }
+    }
+
+    /// Which ledger was opened: its path, its number, its age. None if slashing protection is off.
+    pub(crate) fn opened(&self) -> Option<&Opened> {
+        self.opened.as_ref()
     }
 
     /// Asks whether a permitted duty may be signed. Duties that cannot be slashed never wait.
@@ -194,7 +202,9 @@ impl Ledger {
     }
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
-        let (store, head, entries) = Store::open(&settings.directory, settings.missing, vfs)?;
+        let (store, contents) = Store::open(&settings.directory, settings.missing, vfs)?;
+        let Contents { head, entries, identity, is_new, path } = contents;
+        let opened = Opened::new(path, identity, is_new, entries.len(), SystemTime::now());
         let (book, changes) = Book::saved(head, entries, settings.genesis_validators_root).map_err(
             |book::OtherChain { pinned, configured }| {
                 let path = settings.directory.clone();
@@ -217,7 +227,7 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Self { desk: Some(Desk::new(&settings, book, line, thread)) })
+        Ok(Self { desk: Some(Desk::new(&settings, book, line, thread)), opened: Some(opened) })
     }
 }
 

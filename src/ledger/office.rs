@@ -142,7 +142,7 @@ impl Office<'_> {
             genesis_validators_root: chain,
             high_watermark,
             keys: keys
-                .map(|Entry { public_key, watermark, deleted }| KeyStatus {
+                .map(|Entry { public_key, watermark, deleted, raw_root_signed: _ }| KeyStatus {
                     public_key: *public_key,
                     watermark: *watermark,
                     deleted: *deleted,

@@ -15,12 +15,15 @@ pub(super) struct Entry {
     pub(super) watermark: Watermark,
     /// Deleted here by command: it may be in use elsewhere, so nothing is signed until it is imported again.
     pub(super) deleted: bool,
+    /// A raw root was signed with it: nobody knows what that said, so no block and no attestation is signed until its
+    /// watermarks are lifted to the present.
+    pub(super) raw_root_signed: bool,
 }
 
 impl Entry {
     /// What a key begins with.
     pub(super) fn new(public_key: PublicKey) -> Self {
-        Self { public_key, watermark: Watermark::default(), deleted: false }
+        Self { public_key, watermark: Watermark::default(), deleted: false, raw_root_signed: false }
     }
 }
 

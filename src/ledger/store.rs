@@ -24,12 +24,15 @@ use self::place::{Files, Lock};
 use super::book::Head;
 use super::page::Entry;
 
+mod identity;
 mod log;
 mod place;
 mod rows;
 mod schema;
 mod sealed;
 
+pub(super) use self::identity::Identity;
+pub(crate) use self::identity::LedgerId;
 pub(super) use self::place::try_room;
 pub(crate) use self::schema::is_older;
 pub(super) use self::sealed::SealedChange;
@@ -44,6 +47,19 @@ pub(crate) enum Missing {
     Refuse,
 }
 
+/// What an opening read.
+#[derive(Debug)]
+pub(super) struct Contents {
+    pub(super) head: Head,
+    /// In the order of their positions.
+    pub(super) entries: Vec<Entry>,
+    pub(super) identity: Identity,
+    /// Whether the opening created the file.
+    pub(super) is_new: bool,
+    /// The file, without links.
+    pub(super) path: PathBuf,
+}
+
 /// The open ledger file.
 #[derive(Debug)]
 pub(super) struct Store {
@@ -56,22 +72,22 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the ledger in `directory` for this process alone and reads it to the end. The entries come in the order of
-    /// their positions.
+    /// Opens the ledger in `directory` for this process alone and reads it to the end.
     ///
     /// `vfs` names the SQLite file layer; `None` is the system's own.
     pub(super) fn open(
         directory: &Path,
         missing: Missing,
         vfs: Option<&str>,
-    ) -> Result<(Self, Head, Vec<Entry>), OpenError> {
+    ) -> Result<(Self, Contents), OpenError> {
         if missing == Missing::Refuse && !directory.exists() {
             return Err(OpenError::Missing { path: directory.to_owned() });
         }
         let path = place::find(directory)?;
         let lock = Lock::take(&path)?;
         place::remove_trial(&path);
-        if !place::exists(&path)? {
+        let is_new = !place::exists(&path)?;
+        if is_new {
             match missing {
                 Missing::Refuse => return Err(OpenError::Missing { path }),
                 Missing::Create => place::create(&path, |draft| fill(draft, vfs))?,
@@ -86,11 +102,17 @@ impl Store {
         }
         schema::check(&connection, &path)?;
         checkpoint(&connection, Log::Truncate).map_err(sqlite)?;
-        let (head, entries) = (rows::read_head(&connection, &path)?, rows::read_entries(&connection, &path)?);
+        let contents = Contents {
+            head: rows::read_head(&connection, &path)?,
+            entries: rows::read_entries(&connection, &path)?,
+            identity: identity::read(&connection, &path)?,
+            is_new,
+            path: path.clone(),
+        };
         let files = Files::watch(&path, directory)?;
         // By now the log exists. Only with its name on the disk is what a commit syncs found after a power loss.
         place::sync_directory_of(&path)?;
-        Ok((Self { connection, files, commits: 0, _lock: lock }, head, entries))
+        Ok((Self { connection, files, commits: 0, _lock: lock }, contents))
     }
 
     /// Writes what has changed, entries with their positions, and changes to the kept keystores, in one transaction with

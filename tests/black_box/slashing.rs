@@ -124,6 +124,27 @@ fn of_a_thousand_contradictions_at_once_exactly_one_is_signed() {
 }
 
 #[test]
+fn a_start_says_which_ledger_it_opened_and_warns_of_a_new_one() {
+    let (daemon, key) = signer(&[]);
+    let id = |line: &str| {
+        let (_, rest) = line.split_once("(id ").expect("the ledger's number is named");
+        rest.split(',').next().map(str::to_owned).expect("a number")
+    };
+    let new = daemon.wait_for_log(|line| line.contains("NEW, EMPTY"));
+    assert!(
+        new.contains("WARN") && new.contains("ledger.sqlite") && new.contains("0 keys on record"),
+        "{new}"
+    );
+    signed(&daemon, &key, &block_header(10, 1));
+    let daemon = daemon.kill_and_restart();
+    let again = daemon.wait_for_log(|line| line.contains("the slashing protection ledger is"));
+    assert!(again.contains("INFO") && again.contains("1 keys on record"), "{again}");
+    assert!(again.contains(" ago, ") && again.contains("ledger.sqlite"), "{again}");
+    assert_eq!(id(&again), id(&new));
+    assert!(!daemon.log().contains("NEW, EMPTY"));
+}
+
+#[test]
 fn protection_that_is_off_says_so_loudly() {
     let (daemon, key) = signer(&["--slashing-protection", "off"]);
     signed(&daemon, &key, &block_header(10, 1));

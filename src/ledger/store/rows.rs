@@ -59,11 +59,11 @@ pub(super) fn read_entries(connection: &Connection, path: &Path) -> Result<Vec<E
     let mut statement = connection
         .prepare(
             "SELECT id, public_key, deleted, block_slot, block_root, source_epoch, target_epoch, attestation_root, \
-             checksum FROM keys ORDER BY id",
+             raw_root_signed, checksum FROM keys ORDER BY id",
         )
         .map_err(sqlite)?;
     let rows = statement
-        .query_map((), |row| Ok((row.get::<_, i64>(0)?, read_entry(row)?, row.get::<_, i64>(8)?)))
+        .query_map((), |row| Ok((row.get::<_, i64>(0)?, read_entry(row)?, row.get::<_, i64>(9)?)))
         .map_err(sqlite)?;
     let mut entries = Vec::new();
     for row in rows {
@@ -88,9 +88,9 @@ pub(super) fn write_entries<'a>(
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO keys (id, public_key, deleted, block_slot, block_root, source_epoch, target_epoch, \
-         attestation_root, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9) \
+         attestation_root, raw_root_signed, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
          ON CONFLICT (id) DO UPDATE SET deleted = ?3, block_slot = ?4, block_root = ?5, source_epoch = ?6, \
-         target_epoch = ?7, attestation_root = ?8, checksum = ?9",
+         target_epoch = ?7, attestation_root = ?8, raw_root_signed = ?9, checksum = ?10",
     )?;
     for (position, entry) in entries {
         let Watermark { block, attestation } = entry.watermark;
@@ -103,6 +103,7 @@ pub(super) fn write_entries<'a>(
             attestation.map(|attestation| to_integer(attestation.source.0)),
             attestation.map(|attestation| to_integer(attestation.target.0)),
             attestation.and_then(|attestation| attestation.signing_root).map(|root| root.0),
+            entry.raw_root_signed,
             entry_checksum(entry),
         ])?;
         one_row(changed)?;
@@ -129,6 +130,7 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
     Ok(Entry {
         public_key: PublicKey(row.get(1)?),
         deleted: row.get(2)?,
+        raw_root_signed: row.get(8)?,
         watermark: Watermark {
             block: block_slot
                 .map(|slot| SignedBlock { slot: Slot(from_integer(slot)), signing_root: block_root }),
@@ -156,7 +158,7 @@ fn head_checksum(head: &Head) -> i64 {
 fn entry_checksum(entry: &Entry) -> i64 {
     let mut hash = Sha256::new();
     hash.update(entry.public_key.0);
-    hash.update([u8::from(entry.deleted)]);
+    hash.update([u8::from(entry.deleted) | u8::from(entry.raw_root_signed) << 1]);
     let mut part = |number: Option<u64>, root: Option<SigningRoot>| {
         hash.update([u8::from(number.is_some()), u8::from(root.is_some())]);
         hash.update(number.unwrap_or_default().to_be_bytes());
@@ -173,13 +175,13 @@ fn entry_checksum(entry: &Entry) -> i64 {
 }
 
 /// The first eight bytes of SHA-256 over a row's values: SQLite itself would not notice a flipped bit in one.
-fn checksum(values: Sha256) -> i64 {
+pub(super) fn checksum(values: Sha256) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = <[u8; 32]>::from(values.finalize());
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// A write that does not hit exactly its row has recorded nothing.
-fn one_row(changed: usize) -> rusqlite::Result<()> {
+pub(super) fn one_row(changed: usize) -> rusqlite::Result<()> {
     if changed == 1 { Ok(()) } else { Err(rusqlite::Error::StatementChangedRows(changed)) }
 }
 
@@ -191,10 +193,10 @@ pub(super) fn row_id(position: usize) -> i64 {
     i64::try_from(position).unwrap_or(i64::MAX).saturating_add(1)
 }
 
-fn to_integer(number: u64) -> i64 {
+pub(super) fn to_integer(number: u64) -> i64 {
     i64::from_be_bytes(number.to_be_bytes())
 }
 
-fn from_integer(number: i64) -> u64 {
+pub(super) fn from_integer(number: i64) -> u64 {
     u64::from_be_bytes(number.to_be_bytes())
 }

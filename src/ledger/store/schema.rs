@@ -3,15 +3,17 @@
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
+use std::time::SystemTime;
 
 use rusqlite::Connection;
 
 use super::place::FILE_NAME;
-use super::{OpenError, rows};
+use super::{OpenError, identity, rows};
 
 /// Makes an empty file a ledger.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
-    migrate(connection, 0)
+    migrate(connection, 0)?;
+    identity::date(connection, SystemTime::now())
 }
 
 /// Checks that the file is a ledger that this program understands, brings it up to date, and checks its structure.
@@ -80,6 +82,10 @@ const MIGRATIONS: &[fn(&Connection) -> rusqlite::Result<()>] = &[
         connection.execute_batch(VERSION_3)?;
         rows::add_head_checksum(connection)
     },
+    |connection| {
+        connection.execute_batch(VERSION_4)?;
+        identity::add(connection)
+    },
 ];
 
 /// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the key's row.
@@ -122,4 +128,16 @@ const VERSION_2: &str = "
 /// stands only until the statement that follows.
 const VERSION_3: &str = "
     ALTER TABLE head ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+";
+
+/// A ledger is told from every other, in a table that is written once. A key's row says whether a raw root was signed
+/// with it; of one that says no the checksum is what it was.
+const VERSION_4: &str = "
+    CREATE TABLE identity (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        ledger_id BLOB NOT NULL CHECK (length(ledger_id) = 16),
+        created INTEGER,
+        checksum INTEGER NOT NULL
+    ) STRICT;
+    ALTER TABLE keys ADD COLUMN raw_root_signed INTEGER NOT NULL DEFAULT 0 CHECK (raw_root_signed IN (0, 1));
 ";

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use rusqlite::Connection;
 
@@ -126,6 +127,46 @@ fn a_lost_head_is_damage() {
     let directory = tempfile::tempdir().unwrap();
     edit(directory.path(), "DELETE FROM head");
     assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn a_changed_identity_or_mark_is_damage() {
+    for change in [
+        "identity SET ledger_id = zeroblob(16)",
+        "identity SET created = created + 1",
+        "identity SET created = NULL",
+        "identity SET checksum = checksum + 1",
+        "keys SET raw_root_signed = 1",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        edit(directory.path(), &format!("UPDATE {change}"));
+        match Ledger::open(settings(directory.path())) {
+            Err(OpenError::Damaged { what, .. }) => {
+                assert!(what.contains("wrong checksum"), "{change}: {what}")
+            }
+            other => panic!("{change}: {other:?}"),
+        }
+    }
+    let directory = tempfile::tempdir().unwrap();
+    edit(directory.path(), "DELETE FROM identity");
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::Damaged { .. })));
+}
+
+#[test]
+fn a_ledger_keeps_its_number_and_the_time_of_its_creation_and_no_two_are_the_same() {
+    let [first, second] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let opened = |directory: &Path| open(directory).opened().unwrap().clone();
+    let before = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs();
+    let new = opened(first.path());
+    assert!(new.is_new && new.created >= Some(before), "{new:?}");
+    assert!(new.to_string().contains("created now"), "{new}");
+    edit(first.path(), "SELECT 1");
+    let again = opened(first.path());
+    assert_eq!((again.id, again.created, again.is_new, again.keys), (new.id, new.created, false, 2));
+    assert!(again.to_string().contains(&again.id.to_string()), "{again}");
+    assert!(again.path.ends_with("state/ledger.sqlite"), "{again:?}");
+    assert_ne!(opened(second.path()).id, new.id);
+    assert!(Ledger::off().opened().is_none());
 }
 
 #[test]

@@ -7,16 +7,22 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::ledger::book::HighWatermark;
-use crate::ledger::{Selection, is_older};
+use crate::ledger::{OpenError, Selection, is_older};
 
 #[test]
 fn an_older_ledger_is_brought_up_to_date_and_keeps_what_it_forbids() {
-    for (version, sql) in [(1, "DROP TABLE sealed_keystores; PRAGMA user_version = 1"), (2, "")] {
+    let versions = [(1, "DROP TABLE sealed_keystores; PRAGMA user_version = 1"), (2, ""), (3, TO_VERSION_3)];
+    for (version, sql) in versions {
         let directory = tempfile::tempdir().unwrap();
         lay_out_version_2(directory.path());
         Connection::open(file(directory.path())).unwrap().execute_batch(sql).unwrap();
+        let mut ids = Vec::new();
         for _ in 0..2 {
             let ledger = open(directory.path());
+            let opened = ledger.opened().unwrap();
+            assert_eq!((opened.created, opened.is_new, opened.keys), (None, false, 1), "version {version}");
+            assert!(opened.to_string().contains("created by an older version"), "{opened}");
+            ids.push(opened.id);
             assert!(wait(ledger.keystores(0, 10)).unwrap().keystores.is_empty(), "version {version}");
             let status = wait(ledger.status(Selection::All)).unwrap();
             let stop = HighWatermark { slot: Some(Slot(1_000)), epoch: Some(Epoch(40)) };
@@ -29,6 +35,7 @@ fn an_older_ledger_is_brought_up_to_date_and_keeps_what_it_forbids() {
             refuse(&ledger, attestation(1, 3, 4, 3));
             refuse(&ledger, block(1, 1_000, 3));
         }
+        assert_eq!(ids[0], ids[1], "version {version}");
     }
 }
 
@@ -53,6 +60,15 @@ fn an_older_ledger_without_its_head_is_refused() {
     Ledger::open(settings(directory.path())).unwrap_err();
 }
 
+#[test]
+fn a_flipped_bit_in_an_older_head_is_not_brought_up_to_date() {
+    let directory = tempfile::tempdir().unwrap();
+    lay_out_version_2(directory.path());
+    let flipped = format!("{TO_VERSION_3}; UPDATE head SET stop_slot = 1001");
+    Connection::open(file(directory.path())).unwrap().execute_batch(&flipped).unwrap();
+    assert!(matches!(Ledger::open(settings(directory.path())), Err(OpenError::Damaged { .. })));
+}
+
 /// A ledger as a program of schema version 2 left it: dumped from one, with a block at slot 10 and an attestation for
 /// epoch 4 of key 1, and a high watermark.
 pub(super) fn lay_out_version_2(directory: &Path) {
@@ -65,6 +81,13 @@ pub(super) fn lay_out_version_2(directory: &Path) {
 fn file(directory: &Path) -> std::path::PathBuf {
     directory.join("state/ledger.sqlite")
 }
+
+/// What version 3 added; the checksum is the beginning of SHA-256 over the head.
+const TO_VERSION_3: &str = "
+    ALTER TABLE head ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
+    UPDATE head SET checksum = 387021096645109642;
+    PRAGMA user_version = 3;
+";
 
 const VERSION_2: &str = "
     PRAGMA journal_mode = WAL;
