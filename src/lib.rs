@@ -31,4 +31,5 @@ mod ledger;
 mod permit;
 mod supervisor;
 mod sys;
+mod text;
 mod workers;

@@ -19,6 +19,7 @@ use crate::http::problem::Problem;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, Verdict};
 use crate::permit::Permitted;
+use crate::text::{self, JsonError};
 use crate::workers::{Gone, Priority};
 
 /// Signs the `signing_request` in `body` with every key in its `identifiers`.
@@ -141,10 +142,10 @@ impl Member<'_> {
 impl<'b> Batch<'b> {
     fn parse(body: &'b [u8]) -> Result<Self, Refusal> {
         // serde takes a list for a struct, too.
-        if body.trim_ascii_start().first() != Some(&b'{') {
+        if text::unmarked_bytes(body).trim_ascii_start().first() != Some(&b'{') {
             return Err(Refusal::NoObject);
         }
-        let Body { identifiers, signing_request } = serde_json::from_slice(body)?;
+        let Body { identifiers, signing_request } = text::json(body)?;
         if identifiers.is_empty() {
             return Err(Refusal::Empty);
         }
@@ -184,7 +185,7 @@ pub(crate) enum Refusal {
     NoObject,
     /// Not the JSON that it has to be.
     #[error("the body must be a JSON object with a list 'identifiers' and an object 'signing_request': {0}")]
-    Json(#[from] serde_json::Error),
+    Json(#[from] JsonError),
     /// Nobody is to sign.
     #[error("identifiers is empty: name the keys that are to sign")]
     Empty,

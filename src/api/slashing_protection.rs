@@ -18,6 +18,7 @@ use crate::ledger::{
 };
 use crate::network::Network;
 use crate::primitives::{Epoch, Slot};
+use crate::text::{self, Bounded};
 
 /// The route.
 pub(crate) const PATH: &str = "/bls-signer/v1/slashing-protection";
@@ -101,7 +102,7 @@ pub(crate) struct ShownKey {
 
 /// Answers the [`Done`] of the [`Order`] in `body`.
 pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
-    let order = beside_others(body.len(), || serde_json::from_slice(body))
+    let order = beside_others(body.len(), || text::json(body))
         .map_err(|error| Problem::bad_request(format!("the body is no order for the ledger: {error}")))?;
     Ok(Answer::json(&carry_out(&signer.ledger, &signer.network, order).await?))
 }
@@ -181,7 +182,7 @@ pub(crate) enum OrderError {
     Interchange(#[from] InterchangeError),
     #[error(transparent)]
     Import(#[from] ImportRefusal),
-    #[error("'{text}' is no public key")]
+    #[error("'{}' is no public key", Bounded(.text))]
     Key { text: String, source: BlsError },
     #[error(
         "{what} {number} is far ahead: on {network} it is slot {slot}, epoch {epoch} now. Until then the keys could not sign, \

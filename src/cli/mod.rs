@@ -25,6 +25,7 @@ use crate::custody::StartError;
 use crate::daemon;
 use crate::ledger::OpenError;
 use crate::supervisor::{activation, listeners, logging};
+use crate::text::OneLine;
 
 /// Runs the program with the process's own arguments and environment.
 pub fn run() -> ExitCode {
@@ -276,7 +277,7 @@ fn chain(error: &dyn std::error::Error) -> String {
         text.push_str(&cause.to_string());
         source = cause.source();
     }
-    text.replace('\n', " ")
+    OneLine(text).to_string()
 }
 
 const EXIT_STATUS: &str = "\

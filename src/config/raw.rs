@@ -9,6 +9,7 @@ use serde::Deserialize;
 
 use super::access::refuse_exposed;
 use super::{AuthToken, Environment, Error, ListenSpec, LogLevel, RawRoots, Switch};
+use crate::text::{self, OneLine};
 
 /// The options of the daemon, as one source gives them.
 #[derive(Args, Clone, Default, Deserialize)]
@@ -131,9 +132,10 @@ impl RawSettings {
     /// The same for the text itself; an error is a line and a reason.
     pub(super) fn from_toml(text: &str) -> Result<Self, (usize, String)> {
         // The error's own display quotes the line, and the line may hold the token.
+        let text = text::unmarked(text);
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            (before.matches('\n').count().saturating_add(1), error.message().to_owned())
+            (before.matches('\n').count().saturating_add(1), OneLine(error.message()).to_string())
         })
     }
 

@@ -1,12 +1,13 @@
 //! Why a body is not understood. Always the caller's matter: status 400.
 
 use crate::primitives::{Root, SigningRoot};
+use crate::text::Bounded;
 
 /// Why a request to sign is refused before anyone asks whether it may be signed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
     /// The body is not one JSON object, names a member twice, is nested too deep or has too many values.
-    #[error("the body is not a usable JSON object: {0}")]
+    #[error("the body is not a usable JSON object: {}", Bounded(.0))]
     Json(#[from] serde_json::Error),
     /// A field that the message needs is absent or null.
     #[error("{field} is missing")]

@@ -21,6 +21,7 @@ use super::routes::RouteRefusal;
 use crate::api::sign_batch;
 use crate::api::slashing_protection::OrderError;
 use crate::bls::PublicKey;
+use crate::text::OneLine;
 use crate::workers::Gone;
 use crate::{duty, keys, ledger, permit};
 
@@ -91,12 +92,13 @@ impl Problem {
 
     /// A fault of ours: the caller gets `message`, the log gets `cause` too.
     pub(crate) fn fault(message: impl Into<String>, cause: impl ToString) -> Self {
-        let cause = Some(cause.to_string());
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message: message.into(), header: None, cause }
+        let cause = Some(OneLine(cause.to_string()).to_string());
+        let message = OneLine(message.into()).to_string();
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, header: None, cause }
     }
 
     fn refusal(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: message.into(), header: None, cause: None }
+        Self { status, message: OneLine(message.into()).to_string(), header: None, cause: None }
     }
 
     fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {

@@ -17,6 +17,7 @@ use self::incoming::WireFile;
 use super::rules::Watermark;
 use crate::bls::PublicKey;
 use crate::primitives::Root;
+use crate::text::{self, Bounded, JsonError};
 
 /// Protection history that someone wants to bring in: well-formed, not yet judged.
 #[derive(Clone, Debug)]
@@ -28,13 +29,14 @@ pub(crate) struct Interchange {
 
 impl Interchange {
     /// Reads an interchange file. Public keys may lack `0x` and be in either case; unknown members are ignored; a key
-    /// that stands there twice has both histories.
+    /// that stands there twice has both histories. A list that is null is an empty one, as Go writes it; a list that is
+    /// missing says nothing, and is refused.
     ///
     /// # Errors
     /// It is no JSON of that form, or of another version. A history that cannot be read is an error of its key alone,
     /// kept for the answer about that key.
     pub(crate) fn parse(json: &[u8]) -> Result<Self, InterchangeError> {
-        Self::of(serde_json::from_slice(json))
+        Self::of(text::json(json))
     }
 
     /// The same from a stream, of which no more than one key's history is in memory at a time.
@@ -42,7 +44,7 @@ impl Interchange {
     /// # Errors
     /// As for [`Interchange::parse`], or the stream cannot be read.
     pub(crate) fn read(json: impl io::Read) -> Result<Self, InterchangeError> {
-        Self::of(serde_json::from_reader(json))
+        Self::of(text::json_from(json))
     }
 
     /// A key's watermark or why its history cannot be read; `None` if the file is not about this key.
@@ -69,15 +71,14 @@ impl Interchange {
         write(Some(self.genesis_validators_root), histories.into_iter())
     }
 
-    fn of(wire: serde_json::Result<WireFile>) -> Result<Self, InterchangeError> {
-        let WireFile { metadata, data } = wire.map_err(InterchangeError::Form)?;
-        if metadata.interchange_format_version != VERSION {
-            return Err(InterchangeError::Version { found: metadata.interchange_format_version });
+    fn of(wire: Result<WireFile, JsonError>) -> Result<Self, InterchangeError> {
+        let WireFile { version, chain, histories } = wire.map_err(InterchangeError::Form)?;
+        if version != VERSION {
+            return Err(InterchangeError::Version { found: Bounded(version).to_string() });
         }
-        let genesis_validators_root = const_hex::decode_to_array(&metadata.genesis_validators_root)
-            .map(Root)
-            .map_err(|_| InterchangeError::ChainHex)?;
-        Ok(Self { genesis_validators_root, histories: data.0 })
+        let genesis_validators_root =
+            const_hex::decode_to_array(&chain).map(Root).map_err(|_| InterchangeError::ChainHex)?;
+        Ok(Self { genesis_validators_root, histories })
     }
 
     /// The number of keys with a history.
@@ -91,7 +92,7 @@ impl Interchange {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum InterchangeError {
     #[error("the slashing protection data is not EIP-3076 JSON")]
-    Form(#[source] serde_json::Error),
+    Form(#[source] JsonError),
     #[error("the slashing protection data has interchange_format_version {found:?}; only \"5\" is known")]
     Version { found: String },
     #[error("the slashing protection data's genesis_validators_root is not 32 bytes of hexadecimal digits")]
@@ -164,9 +165,121 @@ mod tests {
         assert!(matches!(with("\"5\"", "0x00", &key), Err(InterchangeError::ChainHex)));
         let error = with("\"5\"", CHAIN, "0x01").unwrap_err();
         let InterchangeError::Form(cause) = &error else { panic!("{error}") };
-        assert!(cause.to_string().contains("\"0x01\", expected a pubkey"), "{cause}");
+        assert!(cause.to_string().starts_with("data[0].pubkey: invalid value: string \"0x01\""), "{cause}");
         assert!(matches!(Interchange::parse(b"[]"), Err(InterchangeError::Form(_))));
         assert!(matches!(Interchange::parse(b""), Err(InterchangeError::Form(_))));
+    }
+
+    #[test]
+    fn a_null_list_is_an_empty_one_and_a_missing_list_is_refused() {
+        let with = |entry: &str| {
+            let json = format!(
+                r#"{{"metadata": {{"interchange_format_version": "5", "genesis_validators_root": "{CHAIN}"}},
+                    "data": [{{"pubkey": "{}"{entry}}}]}}"#,
+                "01".repeat(48)
+            );
+            Interchange::parse(json.as_bytes()).unwrap().histories[&PublicKey([1; 48])].clone()
+        };
+        let block = r#"[{"slot": "7"}]"#;
+        let blocks = with(&format!(r#", "signed_blocks": {block}, "signed_attestations": null"#)).unwrap();
+        assert_eq!(blocks.block.unwrap().slot, Slot(7));
+        assert_eq!(
+            with(r#", "signed_blocks": null, "signed_attestations": null"#).unwrap(),
+            Watermark::default()
+        );
+        for (entry, missing) in [
+            (format!(r#", "signed_blocks": {block}"#), "signed_attestations"),
+            (r#", "signed_attestations": []"#.to_owned(), "signed_blocks"),
+            (String::new(), "signed_blocks"),
+        ] {
+            assert_eq!(
+                with(&entry).unwrap_err(),
+                format!("its {missing} is missing: give [] if there is none")
+            );
+        }
+        let metadata = format!(
+            r#""metadata": {{"interchange_format_version": "5", "genesis_validators_root": "{CHAIN}"}}"#
+        );
+        assert_eq!(
+            Interchange::parse(format!(r#"{{{metadata}, "data": null}}"#).as_bytes()).unwrap().len(),
+            0
+        );
+        let error = Interchange::parse(format!("{{{metadata}}}").as_bytes()).unwrap_err();
+        let InterchangeError::Form(cause) = error else { panic!("{error}") };
+        assert!(cause.to_string().starts_with("missing field `data`"), "{cause}");
+    }
+
+    #[test]
+    fn every_error_names_its_member_in_one_short_line() {
+        let long = "9".repeat(1 << 20);
+        let key = "01".repeat(48);
+        let file = |metadata: &str, data: &str| format!(r#"{{"metadata": {metadata}, "data": {data}}}"#);
+        let metadata =
+            format!(r#"{{"interchange_format_version": "5", "genesis_validators_root": "{CHAIN}"}}"#);
+        let double = serde_json::to_string(&file(&metadata, &format!("[{long}]"))).unwrap();
+        let whole = [
+            (double, "encoded twice"),
+            (
+                file(&format!(r#"{{"interchange_format_version": "{long}"}}"#), "[]"),
+                "genesis_validators_root",
+            ),
+            (
+                file(
+                    &format!(r#"{{"interchange_format_version": {long}, "genesis_validators_root": ""}}"#),
+                    "[]",
+                ),
+                "metadata.interchange_format_version",
+            ),
+            (
+                file(
+                    &format!(
+                        r#"{{"interchange_format_version": "{long}", "genesis_validators_root": "{CHAIN}"}}"#
+                    ),
+                    "[]",
+                ),
+                "interchange_format_version",
+            ),
+            (
+                file(r#"{"interchange_format_version": "5", "genesis_validators_root": 7}"#, "[]"),
+                "metadata.genesis_validators_root",
+            ),
+            (file(&metadata, &format!("\"{long}\"")), "data"),
+            (file(&metadata, &format!(r#"[{{"pubkey": "{long}"}}]"#)), "data[0].pubkey"),
+            (
+                file(
+                    &metadata,
+                    &format!(r#"[{{"pubkey": "{key}", "signed_blocks": [], "signed_attestations": []}}, 7]"#),
+                ),
+                "data[1]",
+            ),
+            (file(&metadata, r#"[{"signed_blocks": []}]"#), "data[0].pubkey"),
+        ];
+        for (json, member) in whole {
+            let error = Interchange::parse(json.as_bytes()).unwrap_err();
+            let message = match &error {
+                InterchangeError::Form(cause) => format!("{error}: {cause}"),
+                InterchangeError::Version { .. } | InterchangeError::ChainHex => error.to_string(),
+            };
+            assert!(message.contains(member) && message.len() < 500, "{member}: {message}");
+        }
+        for (lists, member) in [
+            (format!(r#""signed_blocks": [{{"slot": "1"}}, {{"slot": "{long}"}}], "signed_attestations": []"#), "signed_blocks[1].slot"),
+            (r#""signed_blocks": [{}], "signed_attestations": []"#.to_owned(), "signed_blocks[0]: missing field `slot`"),
+            (
+                r#""signed_blocks": [], "signed_attestations": [{"source_epoch": "1", "target_epoch": null}]"#.to_owned(),
+                "signed_attestations[0].target_epoch",
+            ),
+            (
+                r#""signed_blocks": [], "signed_attestations": [{"source_epoch": {}, "target_epoch": 1}]"#.to_owned(),
+                "signed_attestations[0].source_epoch",
+            ),
+            (r#""signed_blocks": {}, "signed_attestations": []"#.to_owned(), "signed_blocks"),
+        ] {
+            let json = file(&metadata, &format!(r#"[{{"pubkey": "{key}", {lists}}}]"#));
+            let interchange = Interchange::parse(json.as_bytes()).unwrap();
+            let reason = interchange.histories[&PublicKey([1; 48])].clone().unwrap_err();
+            assert!(reason.contains(member) && reason.len() < 400, "{member}: {reason}");
+        }
     }
 
     #[test]
@@ -231,8 +344,8 @@ mod tests {
                 Err(io::ErrorKind::ConnectionReset.into())
             }
         }
-        let InterchangeError::Form(cause) = Interchange::read(Broken).unwrap_err() else { panic!() };
-        assert!(cause.is_io());
+        let error = Interchange::read(Broken).unwrap_err();
+        assert!(matches!(error, InterchangeError::Form(JsonError::Read(_))), "{error:?}");
     }
 
     const CHAIN: &str = "0x0000000000000000000000000000000000000000000000000000000000000000";

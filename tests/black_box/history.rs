@@ -68,11 +68,76 @@ fn a_history_that_cannot_be_used_imports_no_key() {
         changed("/data", json!({})),
         changed("/data/0/pubkey", json!("0x00")),
         "{".to_owned(),
-        String::new(),
     ] {
         let daemon = signer();
         import(&daemon, &[&key], Some(&history)).assert_problem(400);
         assert_eq!(daemon.public_keys(), Vec::<String>::new(), "{history}");
+    }
+}
+
+#[test]
+fn an_empty_history_is_none() {
+    let daemon = signer();
+    for (number, empty) in [(1, json!("")), (2, json!(null)), (3, json!(" \n")), (4, json!("\u{feff}"))] {
+        let key = Key::number(number);
+        let body =
+            json!({"keystores": [key.keystore("p")], "passwords": ["p"], "slashing_protection": empty});
+        let answer = daemon.send(&Request::post("/eth/v1/keystores", body.to_string()));
+        assert_eq!(statuses(&answer), ["imported"], "{empty}: {answer:?}");
+        assert_eq!(daemon.sign(&key, &block_header(1, 1)).status, 200);
+    }
+}
+
+#[test]
+fn a_history_is_read_with_a_byte_order_mark_and_with_null_for_an_empty_list() {
+    let daemon = signer();
+    let key = Key::number(1);
+    let mut history: Value = serde_json::from_str(&interchange(&[entry(&key.name(), 100, (5, 10))])).unwrap();
+    history["data"][0]["signed_attestations"] = json!(null);
+    let answer = import(&daemon, &[&key], Some(&format!("\u{feff}{history}")));
+    assert_eq!(statuses(&answer), ["imported"], "{answer:?}");
+    assert_eq!(daemon.sign(&key, &block_header(100, 1)).status, 412);
+    assert_eq!(daemon.sign(&key, &attestation(8, 0, 1, 1)).status, 200);
+
+    // What is missing is not the same as empty: the list may be there under a name that is mistyped.
+    let late = Key::number(2);
+    let mut history: Value =
+        serde_json::from_str(&interchange(&[entry(&late.name(), 100, (5, 10))])).unwrap();
+    let blocks = history["data"][0].as_object_mut().unwrap().remove("signed_blocks").unwrap();
+    history["data"][0]["signedBlocks"] = blocks;
+    let answer = import(&daemon, &[&late], Some(&history.to_string()));
+    assert_eq!(statuses(&answer), ["error"], "{answer:?}");
+    assert!(answer.text().contains("signed_blocks is missing"), "{answer:?}");
+}
+
+#[test]
+fn what_is_wrong_with_a_history_is_told_in_one_short_line_whatever_its_length() {
+    let daemon = signer();
+    let key = Key::number(1);
+    let entries: Vec<_> = (0..4_000).map(|slot| entry(&key.name(), slot, (0, 1))).collect();
+    let sound = interchange(&entries);
+    let long = "9".repeat(1 << 20);
+    let mut cases = vec![(json!(sound).to_string(), "encoded twice")];
+    for (pointer, value, member) in [
+        ("/metadata/interchange_format_version", json!(long), "interchange_format_version"),
+        ("/metadata/genesis_validators_root", json!(long), "genesis_validators_root"),
+        ("/data/17/pubkey", json!(long), "data[17].pubkey"),
+        ("/data/17/signed_blocks/1/slot", json!(long), "signed_blocks[1].slot"),
+        (
+            "/data/17/signed_attestations/0/source_epoch",
+            json!({"x": long}),
+            "signed_attestations[0].source_epoch",
+        ),
+    ] {
+        let mut history: Value = serde_json::from_str(&sound).unwrap();
+        *history.pointer_mut(pointer).unwrap() = value;
+        cases.push((history.to_string(), member));
+    }
+    for (history, member) in cases {
+        let answer = import(&daemon, &[&key], Some(&history));
+        let text = answer.text();
+        assert!(text.contains(member) && text.len() < 1_000, "{member}: {} bytes: {text:.2000}", text.len());
+        assert_eq!(daemon.public_keys(), Vec::<String>::new());
     }
 }
 

@@ -137,7 +137,15 @@ fn a_history_goes_with_its_keys_and_a_foreign_one_stops_the_import() {
     assert!(message.contains(&key.name()) && message.contains("nine"), "{refused:?}");
     assert_eq!(daemon.public_keys(), Vec::<String>::new());
 
-    fs::write(&file, history(&key.name()).to_string()).unwrap();
+    let twice_encoded = json!(history(&key.name()).to_string()).to_string();
+    fs::write(&file, format!("{twice_encoded}{}", " ".repeat(1 << 20))).unwrap();
+    let refused = on(&daemon, &import);
+    assert_eq!(refused.status.code(), Some(1));
+    let message = said(&refused);
+    assert!(message.contains("history.json") && message.contains("encoded twice"), "{message}");
+    assert!(message.len() < 1_000, "{message}");
+
+    fs::write(&file, format!("\u{feff}{}", history(&key.name()))).unwrap();
     let imported = on(&daemon, &import);
     assert!(imported.status.success(), "{imported:?}");
     let mut old = attestation(72, 5, 9, 1);

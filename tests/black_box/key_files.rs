@@ -37,6 +37,23 @@ fn one_password_file_serves_all() {
 }
 
 #[test]
+fn a_byte_order_mark_in_a_keystore_or_a_password_file_is_skipped_and_utf_16_is_named() {
+    let setup = Setup::new();
+    private(
+        &setup.directory().join("keystores/one.json"),
+        &format!("\u{feff}{}", Key::number(1).keystore("p1")),
+    );
+    private(&setup.directory().join("passwords/one.txt"), "\u{feff}p1\r\n");
+    put(setup.directory(), "two", &Key::number(2), "p2");
+    let utf16: Vec<u8> = "\u{feff}p2\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    fs::write(setup.directory().join("passwords/two.txt"), utf16).unwrap();
+    let config = setup.file("config.toml", "\u{feff}network = 'minimal'\n").display().to_string();
+    let daemon = on_directories(setup).without("--network").args(&["--config", &config]).start();
+    assert_eq!(daemon.public_keys(), names(&[1]));
+    daemon.wait_for_log(|line| line.contains("two.txt") && line.contains("UTF-16"));
+}
+
+#[test]
 fn key_configuration_files_are_read_document_by_document() {
     let setup = Setup::new();
     put(setup.directory(), "one", &Key::number(1), "p1");

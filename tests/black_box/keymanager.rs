@@ -149,6 +149,61 @@ fn a_request_that_cannot_be_read_is_400_and_imports_nothing() {
 }
 
 #[test]
+fn a_request_that_cannot_be_read_is_told_its_member_and_no_value() {
+    let daemon = signer();
+    let secret = "Correct-Horse";
+    for (body, member) in [
+        (json!({"keystores": ["x"], "passwords": secret}), "passwords"),
+        (json!({"keystores": [secret, 7], "passwords": [secret]}), "keystores"),
+        (
+            json!({"keystores": [], "passwords": [], "slashing_protection": {"x": secret}}),
+            "slashing_protection",
+        ),
+        (json!({"keystores": [secret]}), "passwords"),
+        (json!(json!({"passwords": [secret]}).to_string()), "wrong type"),
+    ] {
+        let message = daemon.send(&Request::post(KEYSTORES, body.to_string())).assert_problem(400);
+        assert!(message.contains(member) && !message.contains(secret), "{member}: {message}");
+    }
+}
+
+#[test]
+fn a_byte_order_mark_is_skipped_wherever_it_stands() {
+    let daemon = signer();
+    let [key, other] = [1, 2].map(Key::number);
+    // In front of the body, of a keystore, and of a password as its file has it; and one that was taken for the password's.
+    let body = json!({
+        "keystores": [format!("\u{feff}{}", key.keystore("bars")), other.keystore("\u{feff}bars")],
+        "passwords": ["\u{feff}bars\n", "\u{feff}bars"],
+    });
+    let answer = daemon.send(&Request::post(KEYSTORES, format!("\u{feff}{body}")));
+    assert_eq!(statuses(&answer), ["imported", "imported"]);
+    let request = format!("\u{feff}{}", randao_reveal(1));
+    let path = format!("/api/v1/eth2/sign/{}", key.name());
+    assert_eq!(daemon.send(&Request::post(&path, request)).status, 200);
+    let deleted = format!("\u{feff}{}", json!({"pubkeys": [key.name()]}));
+    let delete = Request::new("DELETE", KEYSTORES).header("Content-Type", "application/json").body(deleted);
+    assert_eq!(statuses(&daemon.send(&delete)), ["deleted"]);
+    let utf16: Vec<u8> = "\u{feff}{}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    assert!(daemon.send(&Request::post(KEYSTORES, utf16)).assert_problem(400).contains("UTF-16"));
+}
+
+#[test]
+fn a_keystore_of_a_library_that_dropped_combining_marks_opens() {
+    let daemon = signer();
+    // As go-eth2-wallet-encryptor-keystorev4 before 1.1.4 took these passwords.
+    let cases = [
+        (1, "contrasena", "contrase\u{f1}a"),
+        (2, "Munchen!", "M\u{fc}nchen!"),
+        (3, "ea", "e\u{301}a\u{30a}"),
+    ];
+    let keystores = cases.map(|(number, taken, password)| (Key::number(number).keystore(taken), password));
+    assert_eq!(import(&daemon, &keystores), ["imported"; 3]);
+    let wrong = [(Key::number(4).keystore("contrasena"), "contrase\u{f1}as")];
+    assert_eq!(import(&daemon, &wrong), ["error"]);
+}
+
+#[test]
 fn an_import_of_nothing_is_fine() {
     let daemon = signer();
     assert_eq!(import(&daemon, &[]), Vec::<String>::new());

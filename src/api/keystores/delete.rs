@@ -10,10 +10,11 @@ use crate::bls::PublicKey;
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::ledger::{Departed, Departure, Farewell, Fault};
+use crate::text;
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
 pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
-    let request: DeleteRequest = serde_json::from_slice(body).map_err(|error| unreadable(&error))?;
+    let request: DeleteRequest = text::json(body).map_err(|error| unreadable(&error))?;
     let _turn = signer.custody.turn().await;
 
     let mut seen = HashSet::new();

@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use hyper::body::Bytes;
-use serde::Deserialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer};
 use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::{Data, Outcome, Status, in_order, unreadable};
+use super::{Data, Outcome, Status, in_order, strings, unreadable};
 use crate::api::{Signer, beside_others};
 use crate::bls::PublicKey;
 use crate::custody::Endurance;
@@ -16,6 +17,7 @@ use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::keys::{EncryptedKey, Importer, Key, SealError};
 use crate::ledger::{Arrival, Arrived, Fault, Health, Interchange};
+use crate::text;
 
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
 ///
@@ -159,13 +161,29 @@ impl ImportRequest {
     fn parse(body: Bytes) -> Result<Self, Problem> {
         #[derive(Deserialize)]
         struct Wire {
+            #[serde(deserialize_with = "keystores")]
             keystores: Vec<String>,
+            #[serde(deserialize_with = "passwords")]
             passwords: Vec<Zeroizing<String>>,
+            #[serde(default, deserialize_with = "slashing_protection")]
             slashing_protection: Option<String>,
+        }
+        fn keystores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+            strings("keystores", deserializer)
+        }
+        fn passwords<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Zeroizing<String>>, D::Error> {
+            strings("passwords", deserializer)
+        }
+        fn slashing_protection<'de, D: Deserializer<'de>>(
+            deserializer: D,
+        ) -> Result<Option<String>, D::Error> {
+            Option::deserialize(deserializer).map_err(|_| {
+                D::Error::custom("the member slashing_protection must be a string that holds EIP-3076 JSON")
+            })
         }
         // The passwords in it are wiped with it.
         let body = Zeroizing::new(Vec::from(body));
-        let wire: Wire = serde_json::from_slice(&body).map_err(|error| unreadable(&error))?;
+        let wire: Wire = text::json(&body).map_err(|error| unreadable(&error))?;
         if wire.keystores.len() != wire.passwords.len() {
             return Err(Problem::bad_request(format!(
                 "{} keystores and {} passwords: give one password for each keystore",
@@ -175,7 +193,9 @@ impl ImportRequest {
         }
         let pairs = wire.keystores.into_iter().zip(wire.passwords);
         let items = pairs.map(|(keystore, password)| EncryptedKey { keystore, password }).collect();
-        let history = wire.slashing_protection.map(|json| Interchange::parse(json.as_bytes())).transpose()?;
+        // An empty text says as little as null: clients send it where there is no history.
+        let history = wire.slashing_protection.filter(|json| !text::unmarked(json).trim().is_empty());
+        let history = history.map(|json| Interchange::parse(json.as_bytes())).transpose()?;
         Ok(Self { items, history })
     }
 }

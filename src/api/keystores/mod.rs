@@ -10,7 +10,9 @@
 mod delete;
 mod import;
 
-use serde::Serialize;
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::error::Category;
 
 pub(crate) use self::delete::delete;
 pub(crate) use self::import::import;
@@ -18,6 +20,7 @@ pub(crate) use self::import::import;
 use super::Signer;
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
+use crate::text::{self, JsonError};
 
 /// `GET`: `{data: [{validating_pubkey, derivation_path, readonly}]}`, sorted by key.
 pub(crate) fn list(signer: &Signer) -> Answer {
@@ -64,13 +67,25 @@ fn in_order(outcomes: Vec<Outcome>, answers: &[Status]) -> Vec<Status> {
 }
 
 /// Says where a body is wrong, and nothing of what is in it: it may be a password.
-fn unreadable(error: &serde_json::Error) -> Problem {
+fn unreadable(error: &JsonError) -> Problem {
+    let JsonError::Json(error) = error else { return Problem::bad_request(format!("the body: {error}")) };
     let what = match error.classify() {
-        serde_json::error::Category::Data => "does not have the members that the Keymanager API says",
-        serde_json::error::Category::Syntax | serde_json::error::Category::Eof => "is not valid JSON",
-        serde_json::error::Category::Io => "could not be read",
+        Category::Data => "does not have the members that the Keymanager API says",
+        Category::Syntax | Category::Eof => "is not valid JSON",
+        Category::Io => "could not be read",
     };
-    Problem::bad_request(format!("the body {what} (line {}, column {})", error.line(), error.column()))
+    let (reason, line, column) = (text::without_values(error), error.line(), error.column());
+    Problem::bad_request(format!("the body {what}: {reason} (line {line}, column {column})"))
+}
+
+/// A member that is a list of strings. Its error shows none of them.
+fn strings<'de, D, S>(member: &str, deserializer: D) -> Result<Vec<S>, D::Error>
+where
+    D: Deserializer<'de>,
+    S: Deserialize<'de>,
+{
+    Vec::deserialize(deserializer)
+        .map_err(|_| D::Error::custom(format_args!("the member {member} must be a list of strings")))
 }
 
 #[derive(Serialize)]

@@ -11,10 +11,11 @@ use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visi
 
 use super::path::{Path, Shortened};
 use crate::duty::Refusal;
+use crate::text;
 
 /// Reads a body that is one JSON object.
 pub(in crate::duty) fn parse(body: &[u8]) -> Result<Node<'_>, Refusal> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let mut deserializer = serde_json::Deserializer::from_slice(text::unmarked_bytes(body));
     let reader = Reader { path: Path::TOP, values: &Cell::new(0) };
     let node = reader.deserialize(&mut deserializer)?;
     deserializer.end()?;

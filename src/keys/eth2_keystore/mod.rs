@@ -102,14 +102,16 @@ impl Keystore {
 
     /// Writes it where the caller wipes it: returned by value, it could leave copies on the way.
     fn plaintext(&self, password: &str, plaintext: &mut [u8; 32]) -> Result<(), KeystoreError> {
-        let password = password::normalized(password);
-        let key = self.kdf.derive(password.as_bytes())?;
-        if !bool::from(checksum(&key, &self.ciphertext).ct_eq(&self.checksum)) {
-            return Err(KeystoreError::WrongPassword { empty: password.is_empty() });
+        let forms = password::forms(password);
+        for form in &forms {
+            let key = self.kdf.derive(form.as_bytes())?;
+            if bool::from(checksum(&key, &self.ciphertext).ct_eq(&self.checksum)) {
+                *plaintext = self.ciphertext;
+                apply_cipher(&key, &self.iv, plaintext);
+                return Ok(());
+            }
         }
-        *plaintext = self.ciphertext;
-        apply_cipher(&key, &self.iv, plaintext);
-        Ok(())
+        Err(KeystoreError::WrongPassword { empty: forms.iter().all(|form| form.is_empty()) })
     }
 }
 

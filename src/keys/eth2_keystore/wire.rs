@@ -3,12 +3,12 @@
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
-use serde_json::error::Category;
 use serde_json::value::RawValue;
 
 use super::kdf::Kdf;
 use super::{Keystore, KeystoreError};
 use crate::bls::PublicKey;
+use crate::text;
 
 /// A keystore's members, as far as we know them. serde refuses those that come twice.
 #[derive(Deserialize, Serialize)]
@@ -75,6 +75,7 @@ pub(super) struct CipherParams<'a> {
 
 /// Reads and checks all that can be checked without the password.
 pub(super) fn read(json: &str) -> Result<Keystore, KeystoreError> {
+    let json = text::unmarked(json);
     if json.len() > LONGEST {
         return Err(KeystoreError::TooLarge { bytes: json.len(), limit: LONGEST });
     }
@@ -163,22 +164,10 @@ fn hex(member: &'static str, text: &str) -> Result<Vec<u8>, KeystoreError> {
 
 fn parse<'a, T: Deserialize<'a>>(json: &'a str) -> Result<T, KeystoreError> {
     serde_json::from_str(json).map_err(|error| KeystoreError::Json {
-        problem: describe(&error),
+        problem: text::without_values(&error),
         line: error.line(),
         column: error.column(),
     })
-}
-
-/// What is wrong, but none of the values: one of them may be a secret in the wrong place.
-fn describe(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let (message, _) = text.rsplit_once(" at line ").unwrap_or((&text, ""));
-    let names_members_only =
-        ["missing field `", "duplicate field `"].iter().any(|start| message.starts_with(start));
-    match error.classify() {
-        Category::Data if !names_members_only => "a member has the wrong type".to_owned(),
-        Category::Data | Category::Syntax | Category::Eof | Category::Io => message.to_owned(),
-    }
 }
 
 fn unknown_function(module: &'static str, function: &str, known: &'static str) -> KeystoreError {

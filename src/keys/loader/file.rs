@@ -8,6 +8,8 @@ use std::path::Path;
 use nix::libc;
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::text;
+
 /// Reads a UTF-8 text of at most `limit` bytes.
 ///
 /// The last component of `path` must be a regular file: a link is not followed, a FIFO or device is not waited for.
@@ -40,6 +42,9 @@ pub(crate) enum FileError {
         /// The most that is read.
         limit: u64,
     },
+    /// Text in another encoding.
+    #[error("it is UTF-16 text (it begins with the byte order mark of that): save it as UTF-8")]
+    Utf16,
     /// Not text.
     #[error("it is not UTF-8 text")]
     NotText,
@@ -69,8 +74,10 @@ fn read_all(file: File, size: u64, limit: u64) -> Result<Zeroizing<String>, File
         return Err(FileError::Read(io::Error::other("it is being written")));
     }
     String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
-        error.into_bytes().zeroize();
-        FileError::NotText
+        let mut bytes = error.into_bytes();
+        let reason = if text::is_utf16(&bytes) { FileError::Utf16 } else { FileError::NotText };
+        bytes.zeroize();
+        reason
     })
 }
 

@@ -29,6 +29,7 @@ use super::key::{Key, Origin};
 use super::ring::{Ring, Snapshot};
 use super::secret::{SecretKey, SecretKeyError};
 use crate::bls::PublicKey;
+use crate::text;
 
 /// Where keys lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -364,9 +365,9 @@ impl Password {
             Self::Shared(password) => Ok(Zeroizing::clone(password)),
             Self::WholeFile(path) => read_password(path),
             Self::FirstLine(path) => {
-                let text = read_password(path)?;
-                let line = text.lines().next().unwrap_or("");
-                if line.trim().is_empty() {
+                let password = read_password(path)?;
+                let line = password.lines().next().unwrap_or("");
+                if text::unmarked(line).trim().is_empty() {
                     return Err(Reason::BlankPassword(path.clone()));
                 }
                 Ok(Zeroizing::new(line.to_owned()))

@@ -54,7 +54,7 @@ fn one_bad_file_stops_no_other_and_is_named_with_its_reason() {
     bench.write("keys/orphan.json", &bench.keystore(3, "password"));
     bench.write("keys/broken.json", "{");
     bench.write("keys/binary.json", "");
-    fs::write(bench.path("keys/binary.json"), [0xff, 0xfe]).unwrap();
+    fs::write(bench.path("keys/binary.json"), [0xff, 0xff]).unwrap();
     bench.write("passwords/broken.txt", "password");
     bench.write("passwords/binary.txt", "password");
     let mut loader = bench.keystore_loader();
