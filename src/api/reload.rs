@@ -9,20 +9,25 @@ use super::Signer;
 use crate::custody::{Operation, ReloadStatus};
 use crate::http::answer::Answer;
 
-/// `POST`: 202 when a reload has begun, 409 while another one runs.
+/// `POST`: 202 when a reload has begun, 409 while another one runs. `status` and its words are Web3Signer's.
 pub(crate) fn start(signer: &Arc<Signer>) -> Answer {
     #[derive(Serialize)]
     struct Started {
         code: u16,
+        status: &'static str,
         message: &'static str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<&'static str>,
     }
     let Some(reload) = signer.custody.begin_reload() else {
-        let message = "a reload is running: ask again when GET /reload says that it has ended";
-        return Answer::json(&Started { code: 409, message }).with_status(StatusCode::CONFLICT);
+        let message = "a reload is already in progress: ask again when GET /reload says that it has ended";
+        let answer = Started { code: 409, status: "error", message, error: Some(message) };
+        return Answer::json(&answer).with_status(StatusCode::CONFLICT);
     };
     let signer = Arc::clone(signer);
     tokio::spawn(async move { reload.run(&signer.ledger).await });
-    Answer::json(&Started { code: 202, message: "the reload has begun" }).with_status(StatusCode::ACCEPTED)
+    let answer = Started { code: 202, status: "accepted", message: "the reload has begun", error: None };
+    Answer::json(&answer).with_status(StatusCode::ACCEPTED)
 }
 
 /// `GET`: `{status, lastOperationTime?, lastError?}`, the time as RFC 3339.

@@ -31,8 +31,8 @@ impl Answer {
             Ok(body) => Self::raw_json(body),
             Err(error) => {
                 tracing::error!(%error, "an answer could not be written as JSON");
-                Self::raw_json(r#"{"code":500,"message":"the answer could not be written"}"#)
-                    .with_status(StatusCode::INTERNAL_SERVER_ERROR)
+                let body = r#"{"code":500,"message":"the answer could not be written","error":"the answer could not be written"}"#;
+                Self::raw_json(body).with_status(StatusCode::INTERNAL_SERVER_ERROR)
             }
         }
     }

@@ -137,12 +137,13 @@ impl Problem {
     }
 }
 
-/// As callers see it: `code` and `message`.
+/// As callers see it: `code`, `message`, and the message again as `error`, where Nimbus looks for it.
 impl Serialize for Problem {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut body = serializer.serialize_struct("Problem", 2)?;
+        let mut body = serializer.serialize_struct("Problem", 3)?;
         body.serialize_field("code", &self.status.as_u16())?;
         body.serialize_field("message", &self.message)?;
+        body.serialize_field("error", &self.message)?;
         body.end()
     }
 }

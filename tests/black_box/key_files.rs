@@ -207,9 +207,12 @@ fn a_second_reload_is_refused_while_one_runs_and_signing_goes_on() {
     let daemon = on_directories(setup).start();
     // Takes long enough to be asked about in the meantime.
     put_value(daemon.directory(), "slow", &slow_keystore(&Key::number(2)), "p");
-    assert_eq!(daemon.send(&Request::post("/reload", "")).status, 202);
+    let first = daemon.send(&Request::post("/reload", ""));
+    assert_eq!((first.status, &first.json()["status"]), (202, &json!("accepted")), "{first:?}");
     let second = daemon.send(&Request::post("/reload", ""));
     assert_eq!((second.status, reload_status(&daemon).as_str()), (409, "running"), "{second:?}");
+    assert_eq!(second.json()["status"], "error");
+    assert!(second.assert_problem(409).contains("already in progress"), "{second:?}");
     assert_eq!(daemon.sign(&Key::number(1), &randao_reveal(1)).status, 200);
     assert_eq!(reload_status(&daemon), "running", "the signature did not wait for the reload");
 }

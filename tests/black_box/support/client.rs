@@ -216,7 +216,8 @@ impl Answer {
         serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("no JSON ({error}): {self:?}"))
     }
 
-    /// Demands an error in the form of all errors: the status, and a JSON body that repeats it and gives a reason.
+    /// Demands an error in the form of all errors: the status, and a JSON body that repeats it and gives a reason,
+    /// which stands under `error` too.
     #[track_caller]
     pub fn assert_problem(&self, status: u16) -> String {
         assert_eq!(self.status, status, "{self:?}");
@@ -224,6 +225,7 @@ impl Answer {
         assert_eq!(json["code"], status, "{self:?}");
         let message = json["message"].as_str().unwrap_or_default();
         assert!(!message.is_empty(), "an error without a reason: {self:?}");
+        assert_eq!(json["error"], message, "{self:?}");
         message.to_owned()
     }
 
