@@ -21,7 +21,7 @@ use crate::api::{LastDuty, Signer};
 use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
 use crate::custody::{self, StartError};
-use crate::http::guard::{AllowedHosts, Guard, TokenDigest};
+use crate::http::guard::{AllowedHosts, Guard, TokenDigests};
 use crate::http::guesses::Guesses;
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
@@ -95,10 +95,8 @@ impl Daemon {
             last_duty: LastDuty::default(),
         });
 
-        let guard = Guard::new(
-            AllowedHosts::new(&settings.allowed_hosts),
-            settings.auth_token.as_ref().map(|token| TokenDigest::of(token.reveal())),
-        );
+        let guard =
+            Guard::new(AllowedHosts::new(&settings.allowed_hosts), TokenDigests::of(&settings.tokens));
         let guesses = Guesses::new(settings.limits.connections.get());
         let requests = settings.limits.requests.get();
         let service = Arc::new(Service::new(Arc::clone(&signer), guard, guesses, requests, BODY_PATIENCE));

@@ -29,6 +29,7 @@ mod http;
 mod keys;
 mod ledger;
 mod permit;
+mod regular_file;
 mod supervisor;
 mod sys;
 mod text;

@@ -1,6 +1,7 @@
 //! Second stage: one source laid over another. Options that replace each other are replaced together.
 
-use super::RawSettings;
+use super::tokens::{TokenFile, TokenOwner};
+use super::{AuthToken, RawSettings};
 
 impl RawSettings {
     /// These settings, with the gaps filled from a weaker source.
@@ -10,8 +11,7 @@ impl RawSettings {
     pub(super) fn over(self, weaker: Self) -> Self {
         let listen = if self.host.is_none() && self.port.is_none() { weaker.listen } else { None };
         let (host, port) = if self.listen.is_none() { (weaker.host, weaker.port) } else { (None, None) };
-        let auth_token = if self.auth_token_file.is_none() { weaker.auth_token } else { None };
-        let auth_token_file = if self.auth_token.is_none() { weaker.auth_token_file } else { None };
+        let (auth_token, auth_token_file) = tokens(&self, weaker.auth_token, weaker.auth_token_file);
         Self {
             listen: self.listen.or(listen),
             host: self.host.or(host),
@@ -19,8 +19,8 @@ impl RawSettings {
             tls_cert: self.tls_cert.or(weaker.tls_cert),
             tls_key: self.tls_key.or(weaker.tls_key),
             tls_client_ca: self.tls_client_ca.or(weaker.tls_client_ca),
-            auth_token: self.auth_token.or(auth_token),
-            auth_token_file: self.auth_token_file.or(auth_token_file),
+            auth_token,
+            auth_token_file,
             http_host_allowlist: self.http_host_allowlist.or(weaker.http_host_allowlist),
             network: self.network.or(weaker.network),
             state_dir: self.state_dir.or(weaker.state_dir),
@@ -42,6 +42,26 @@ impl RawSettings {
             log_level: self.log_level.or(weaker.log_level),
         }
     }
+}
+
+/// The token and the token files of both sources. A token, or a file without a role, replaces a weaker one; a file for a role
+/// replaces only that role's: no other route loses its token by it.
+fn tokens(
+    stronger: &RawSettings,
+    token: Option<AuthToken>,
+    files: Option<Vec<TokenFile>>,
+) -> (Option<AuthToken>, Option<Vec<TokenFile>>) {
+    let named = stronger.auth_token_file.iter().flatten();
+    let has = |owner| match owner {
+        TokenOwner::EveryRole => {
+            stronger.auth_token.is_some() || named.clone().any(|file| file.owner == TokenOwner::EveryRole)
+        }
+        TokenOwner::Signing | TokenOwner::Keymanager => named.clone().any(|file| file.owner == owner),
+    };
+    let token = stronger.auth_token.clone().or(token.filter(|_| !has(TokenOwner::EveryRole)));
+    let weaker = files.into_iter().flatten().filter(|file| !has(file.owner));
+    let files: Vec<TokenFile> = named.clone().cloned().chain(weaker).collect();
+    (token, (!files.is_empty()).then_some(files))
 }
 
 #[cfg(test)]
@@ -76,5 +96,23 @@ mod tests {
         assert!(merged.auth_token.is_some() && merged.auth_token_file.is_none());
         let merged = toml("auth_token_file = '/f'").over(toml("auth_token = 'a'"));
         assert!(merged.auth_token.is_none() && merged.auth_token_file.is_some());
+    }
+
+    #[test]
+    fn a_role_s_token_file_replaces_only_that_role_s() {
+        let files = |stronger: &str, weaker: &str| {
+            let merged = toml(stronger).over(toml(weaker));
+            let files: Vec<_> = merged.auth_token_file.into_iter().flatten().collect();
+            (merged.auth_token.is_some(), files)
+        };
+        let parsed =
+            |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect::<Vec<TokenFile>>();
+        let keymanager = "auth_token_file = 'keymanager=/k'";
+        assert_eq!(files(keymanager, "auth_token = 'a'"), (true, parsed(&["keymanager=/k"])));
+        assert_eq!(files("auth_token = 'a'", keymanager), (true, parsed(&["keymanager=/k"])));
+        let weaker = "auth_token_file = ['/f', 'signing=/s', 'keymanager=/l']";
+        assert_eq!(files(keymanager, weaker), (false, parsed(&["keymanager=/k", "/f", "signing=/s"])));
+        let every = files("auth_token = 'a'", weaker);
+        assert_eq!(every, (true, parsed(&["signing=/s", "keymanager=/l"])));
     }
 }

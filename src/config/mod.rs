@@ -10,18 +10,22 @@ mod listen;
 mod merged;
 mod raw;
 mod settings;
+mod tokens;
 mod values;
 
 use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub(crate) use access::{AuthToken, Tls};
+pub(crate) use access::Tls;
 pub(crate) use environment::Environment;
 pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
 pub(crate) use settings::{KeySources, Settings};
+pub(crate) use tokens::{AuthToken, Tokens};
 pub(crate) use values::{LogLevel, RawRoots, Switch};
+
+use crate::regular_file::FileError;
 
 /// Reads the file (`--config`, else `BLS_SIGNER_CONFIG`, else none) and the environment, lays the flags over them and
 /// validates the result.
@@ -50,11 +54,8 @@ pub(crate) enum Error {
     Variable { variable: String, reason: String },
     #[error("{what} {} is empty", path.display())]
     EmptyFile { what: &'static str, path: PathBuf },
-    #[error(
-        "{what} {shown} can be read by every user (mode {mode:04o}): take that away with 'chmod o-rwx {shown}'",
-        shown = path.display()
-    )]
-    Exposed { what: &'static str, path: PathBuf, mode: u32 },
+    #[error("{what} {} cannot be used", path.display())]
+    File { what: &'static str, path: PathBuf, source: FileError },
     #[error("{first} and {second} are given together: keep one of them")]
     Conflict { first: &'static str, second: &'static str },
     #[error("{given} is given without {missing}: they are only of use together")]

@@ -2,13 +2,16 @@
 
 use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, FromArgMatches};
 use serde::Deserialize;
 
-use super::access::refuse_exposed;
+use super::tokens::{TokenFile, token_files};
 use super::{AuthToken, Environment, Error, ListenSpec, LogLevel, RawRoots, Switch};
+
+use crate::regular_file::refuse_exposed;
 use crate::text::{self, OneLine};
 
 /// The options of the daemon, as one source gives them.
@@ -40,9 +43,14 @@ pub(crate) struct RawSettings {
     /// Bearer token that every request but health must carry; other users can see it here, so better use a file
     #[arg(long, value_name = "TOKEN", value_parser = token, help_heading = ACCESS)]
     pub(crate) auth_token: Option<AuthToken>,
-    /// File with the bearer token, not readable by every user [default: the systemd credential auth-token]
-    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
-    pub(crate) auth_token_file: Option<PathBuf>,
+    /// File with the bearer token; signing=FILE or keymanager=FILE for the routes of one role [default: the systemd credentials
+    /// auth-token, auth-token-signing and auth-token-keymanager]
+    ///
+    /// Give it once for each role. A FILE without a role holds for every one that has none of its own. Every user may not
+    /// read it, and only its owner may write it.
+    #[arg(long, value_name = "[ROLE=]FILE", value_delimiter = ',', help_heading = ACCESS)]
+    #[serde(default, deserialize_with = "token_files")]
+    pub(crate) auth_token_file: Option<Vec<TokenFile>>,
     /// Host names that TCP requests may name; * for any [default: localhost,127.0.0.1,[::1]]
     #[arg(long, value_name = "HOSTS", value_delimiter = ',', help_heading = ACCESS)]
     pub(crate) http_host_allowlist: Option<Vec<String>>,
@@ -124,7 +132,14 @@ impl RawSettings {
             reason,
         })?;
         if settings.auth_token.is_some() {
-            refuse_exposed("the configuration file with its auth_token", path)?;
+            let what = "the configuration file with its auth_token";
+            let metadata =
+                fs::metadata(path).map_err(|source| Error::Read { what, path: path.to_owned(), source })?;
+            refuse_exposed(metadata.permissions().mode()).map_err(|source| Error::File {
+                what,
+                path: path.to_owned(),
+                source,
+            })?;
         }
         Ok(settings)
     }
@@ -205,8 +220,6 @@ const LOGGING: &str = "Logging";
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
-
     use proptest::prelude::{prop_assert, proptest};
 
     use super::*;
@@ -280,7 +293,8 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             RawSettings::from_file(&path)
         };
-        assert!(matches!(with_mode("auth_token = 'x'", 0o644).err(), Some(Error::Exposed { .. })));
+        assert!(matches!(with_mode("auth_token = 'x'", 0o644).err(), Some(Error::File { .. })));
+        assert!(matches!(with_mode("auth_token = 'x'", 0o660).err(), Some(Error::File { .. })));
         assert!(with_mode("auth_token = 'x'", 0o640).is_ok());
         assert!(with_mode("port = 1", 0o644).is_ok());
     }

@@ -5,13 +5,14 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::access::{readable, refuse_exposed};
 use super::listen::ip_address;
+use super::tokens::TokenSources;
 use super::{
-    Address, AuthToken, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawRoots, RawSettings,
-    Role, Switch, Tls,
+    Address, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawRoots, RawSettings, Role, Switch,
+    Tls, Tokens,
 };
 use crate::ledger::LONGEST_WAIT;
+use crate::regular_file::RegularFile;
 
 /// Everything the daemon is told.
 #[derive(Clone)]
@@ -21,7 +22,8 @@ pub(crate) struct Settings {
     /// Whether somebody chose `listen`, rather than the default.
     pub(crate) listen_chosen: bool,
     pub(crate) tls: Option<Tls>,
-    pub(crate) auth_token: Option<AuthToken>,
+    /// The bearer tokens that requests must carry.
+    pub(crate) tokens: Tokens,
     /// Host names without port that TCP requests may name; `*` for any.
     pub(crate) allowed_hosts: Vec<String>,
     /// A network's name or the path of a consensus `config.yaml`, as given.
@@ -91,21 +93,22 @@ impl Settings {
             warnings.push(format!("the environment variable {variable} is no option of bls-signer"));
         }
         let listen_chosen = raw.listen.is_some() || raw.host.is_some() || raw.port.is_some();
-        let auth_token = auth_token(raw.auth_token, raw.auth_token_file, environment)?;
-        if auth_token.as_ref().is_some_and(AuthToken::is_short) {
-            warnings.push("the auth token is shorter than 16 characters and may be guessed".to_owned());
+        let token_files = raw.auth_token_file.unwrap_or_default();
+        let tokens = TokenSources::new(raw.auth_token, token_files, environment)?.read()?;
+        if tokens.any_is_short() {
+            warnings.push("an auth token is shorter than 16 characters and may be guessed".to_owned());
         }
         let tls = Tls::validate(raw.tls_cert, raw.tls_key, raw.tls_client_ca)?;
         // Others' servers take such a key, so it is no reason to stay down.
-        if let Some(Err(exposed)) = tls.as_ref().map(|tls| refuse_exposed("the TLS key", &tls.key)) {
-            warnings.push(exposed.to_string());
+        if let Some(Err(exposed)) = tls.as_ref().map(|tls| RegularFile::open_secret(&tls.key)) {
+            warnings.push(format!("the TLS key: {exposed}"));
         }
         let seal = seal_file(raw.seal_file, environment)?;
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
             tls,
-            auth_token,
+            tokens,
             allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
             network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
             ledger: ledger(
@@ -145,7 +148,7 @@ impl Settings {
     pub(crate) fn refuse_open_keymanager(&self, spec: &ListenSpec) -> Result<(), OpenKeymanager> {
         let Address::Tcp(address) = spec.address else { return Ok(()) };
         let guarded =
-            self.auth_token.is_some() || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+            self.tokens.keymanager.is_some() || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
         if guarded || address.ip().to_canonical().is_loopback() || !spec.role.manages_keys() {
             return Ok(());
         }
@@ -173,22 +176,6 @@ fn listen(
     };
     let address = Address::Tcp(SocketAddr::new(ip, port.unwrap_or(PORT)));
     Ok(vec![ListenSpec { role: Role::All, address }])
-}
-
-/// The token that was given, in a file or not; else the credential that systemd delivered, if any.
-fn auth_token(
-    token: Option<AuthToken>,
-    file: Option<PathBuf>,
-    environment: &Environment,
-) -> Result<Option<AuthToken>, Error> {
-    match (token, file) {
-        (Some(_), Some(_)) => Err(Error::Conflict { first: "--auth-token", second: "--auth-token-file" }),
-        (Some(token), None) => token.check().map(Some),
-        (None, Some(file)) => AuthToken::from_file(&file).map(Some),
-        (None, None) => {
-            environment.credential("auth-token").map(|file| AuthToken::from_file(&file)).transpose()
-        }
-    }
 }
 
 fn allowed_hosts(hosts: Option<Vec<String>>) -> Result<Vec<String>, Error> {
@@ -223,9 +210,10 @@ fn ledger(
 
 fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {
     let Some(file) = given.or_else(|| environment.credential("seal")) else { return Ok(None) };
-    readable("the seal file", &file)?;
-    refuse_exposed("the seal file", &file)?;
-    Ok(Some(file))
+    match RegularFile::open_secret(&file) {
+        Ok(_) => Ok(Some(file)),
+        Err(source) => Err(Error::File { what: "the seal file", path: file, source }),
+    }
 }
 
 fn keystores(

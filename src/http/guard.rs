@@ -1,5 +1,8 @@
 //! Who may talk to us at all: the `Host` allow-list, no browsers, the bearer token.
 
+use std::net::Ipv6Addr;
+
+use hyper::Version;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
 use hyper::http::request::Parts;
 use sha2::{Digest, Sha256};
@@ -7,16 +10,17 @@ use subtle::ConstantTimeEq;
 
 use super::caller::{Caller, Peer};
 use super::routes::{Guarded, Route};
+use crate::config::{AuthToken, Tokens};
 
 /// The checks that come before a handler.
 pub(crate) struct Guard {
     hosts: AllowedHosts,
-    token: Option<TokenDigest>,
+    tokens: TokenDigests,
 }
 
 impl Guard {
-    pub(crate) fn new(hosts: AllowedHosts, token: Option<TokenDigest>) -> Self {
-        Self { hosts, token }
+    pub(crate) fn new(hosts: AllowedHosts, tokens: TokenDigests) -> Self {
+        Self { hosts, tokens }
     }
 
     /// Refuses requests that a web page may have caused: a foreign `Host` (DNS rebinding), an `Origin`.
@@ -30,14 +34,14 @@ impl Guard {
         }
     }
 
-    /// Demands the bearer token where the route needs one and one is configured.
+    /// Demands the bearer token of the route's role, where one is configured. A header that nobody asked for is not judged.
     pub(crate) fn authorise(&self, request: &Parts, route: &Route) -> Result<(), GuardRefusal> {
-        let Some(token) = &self.token else { return Ok(()) };
-        let wrong = match route.guarded {
+        let (token, wrong) = match route.guarded {
             Guarded::Open => return Ok(()),
-            Guarded::Token => GuardRefusal::WrongToken,
-            Guarded::KeymanagerToken => GuardRefusal::WrongKeymanagerToken,
+            Guarded::Token => (&self.tokens.signing, GuardRefusal::WrongToken),
+            Guarded::KeymanagerToken => (&self.tokens.keymanager, GuardRefusal::WrongKeymanagerToken),
         };
+        let Some(token) = token else { return Ok(()) };
         let mut credentials = request.headers.get_all(AUTHORIZATION).iter();
         let Some(value) = credentials.next() else { return Err(GuardRefusal::Token) };
         if credentials.next().is_some() {
@@ -52,11 +56,24 @@ impl Guard {
     }
 }
 
+/// The bearer tokens by the role of the route that asks for them.
+pub(crate) struct TokenDigests {
+    signing: Option<TokenDigest>,
+    keymanager: Option<TokenDigest>,
+}
+
+impl TokenDigests {
+    pub(crate) fn of(tokens: &Tokens) -> Self {
+        let digest = |token: &Option<AuthToken>| token.as_ref().map(|token| TokenDigest::of(token.reveal()));
+        Self { signing: digest(&tokens.signing), keymanager: digest(&tokens.keymanager) }
+    }
+}
+
 /// A bearer token, kept only as its hash: comparing hashes in constant time says nothing about a matching prefix.
-pub(crate) struct TokenDigest([u8; 32]);
+struct TokenDigest([u8; 32]);
 
 impl TokenDigest {
-    pub(crate) fn of(token: &str) -> Self {
+    fn of(token: &str) -> Self {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
@@ -93,7 +110,13 @@ impl AllowedHosts {
                 self.admit_name(authority.as_str())?;
                 header.to_str().map_err(|_| GuardRefusal::Host)?
             }
-            (None, None) => return Err(GuardRefusal::NoHost),
+            // HTTP/1.0 had none (load balancers probe so), and where every host is allowed none is missed.
+            (None, None) => {
+                return match self {
+                    Self::Any if request.version == Version::HTTP_10 => Ok(()),
+                    Self::Any | Self::Listed(_) => Err(GuardRefusal::NoHost),
+                };
+            }
         };
         if hosts.next().is_some() {
             return Err(GuardRefusal::RepeatedHost);
@@ -103,7 +126,7 @@ impl AllowedHosts {
 
     fn admit_name(&self, named: &str) -> Result<(), GuardRefusal> {
         let Self::Listed(allowed) = self else { return Ok(()) };
-        let host = without_port(named);
+        let host = host(named).ok_or(GuardRefusal::Host)?;
         if allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(host)) {
             Ok(())
         } else {
@@ -112,12 +135,15 @@ impl AllowedHosts {
     }
 }
 
-/// `localhost:80` -> `localhost`, `[::1]:80` -> `::1`.
-fn without_port(authority: &str) -> &str {
-    if let Some(bracketed) = authority.strip_prefix('[') {
-        return bracketed.split(']').next().unwrap_or_default();
-    }
-    authority.rsplit_once(':').map_or(authority, |(host, _)| host)
+/// The host of an authority without user information, `host`, `host:port`, `[v6]` or `[v6]:port`: `[::1]:80` gives `::1`.
+/// Nothing that stands beside the host is passed over, as another reader might take it for the host.
+fn host(authority: &str) -> Option<&str> {
+    let (host, rest) = match authority.strip_prefix('[') {
+        Some(bracketed) => bracketed.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?,
+        None => authority.split_at_checked(authority.find(':').unwrap_or(authority.len()))?,
+    };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    (rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port)).then_some(host)
 }
 
 /// Why a request is not admitted.
@@ -176,6 +202,24 @@ mod tests {
         for host in
             ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:80", "", "::1", "[::2]"]
         {
+            assert_eq!(admit(&allowed, Some(host)), Err(GuardRefusal::Host), "{host}");
+        }
+        for host in [
+            "localhost:80@evil.com",
+            "localhost:evil.com",
+            "localhost@evil.com",
+            "evil.com@localhost",
+            "localhost:80:80",
+            "localhost: 80",
+            "localhost/",
+            "[::1]evil.com",
+            "[::1]:evil.com",
+            "[::1]80",
+            "[::1",
+            "[[::1]]",
+            "[localhost]:80",
+            "[127.0.0.1]",
+        ] {
             assert_eq!(admit(&allowed, Some(host)), Err(GuardRefusal::Host), "{host}");
         }
         assert_eq!(admit(&allowed, None), Err(GuardRefusal::NoHost));

@@ -7,19 +7,18 @@
 //! name, or sealed under another secret, is told at once, and the checksum (a hash over derived key and ciphertext) proves
 //! the rest: the public key need not be derived from the secret again, which would take ten times as long as all of this.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use pbkdf2::hmac::{Hmac, Mac};
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::eth2_keystore::{Keystore, KeystoreError, encrypt_light};
 use super::secret::SecretKey;
 use crate::bls::PublicKey;
+use crate::regular_file::{FileError, RegularFile};
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, Slot};
 
 /// The seal secret, in locked memory.
@@ -30,23 +29,10 @@ pub(crate) struct Seal {
 impl Seal {
     /// Reads the secret from its file, which holds nothing else.
     pub(crate) fn from_file(path: &Path, memory: &Arc<LockedMemory>) -> Result<Self, SealFileError> {
-        let unreadable = |source| SealFileError::Unreadable { path: path.to_owned(), source };
-        let unusable = |source| SealFileError::Unusable { path: path.to_owned(), source };
-        // With room for more than a good one, so that the text is never moved and what is too long is told.
-        let mut text = Zeroizing::new(Vec::with_capacity(LONGEST_FILE));
-        let mut piece = [0; LONGEST_FILE];
-        let mut file = File::open(path).map_err(unreadable)?;
-        while text.len() < LONGEST_FILE {
-            let room = piece.get_mut(text.len()..).unwrap_or_default();
-            let length = file.read(room).map_err(unreadable)?;
-            if length == 0 {
-                break;
-            }
-            text.extend_from_slice(room.get(..length).unwrap_or_default());
-        }
-        piece.zeroize();
-        let text = std::str::from_utf8(&text).map_err(|_| unusable(SealError::Form))?;
-        Self::parse(text, memory).map_err(unusable)
+        let text = RegularFile::open_secret(path)
+            .and_then(|file| file.read_text(LONGEST_FILE_BYTES))
+            .map_err(|source| SealFileError::Unreadable { path: path.to_owned(), source })?;
+        Self::parse(&text, memory).map_err(|source| SealFileError::Unusable { path: path.to_owned(), source })
     }
 
     /// Reads the secret's text: 64 hexadecimal digits in lower case, as `openssl rand -hex 32` prints them, with or without
@@ -145,13 +131,13 @@ pub(crate) enum SealError {
 /// Why the file of the seal secret is of no use.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SealFileError {
-    /// Not there, or not for us.
+    /// Not there, not for us, or for too many.
     #[error("the seal secret {} cannot be read", path.display())]
     Unreadable {
         /// The file.
         path: PathBuf,
-        /// What the kernel said.
-        source: io::Error,
+        /// What is wrong with it.
+        source: FileError,
     },
     /// What is in it is no secret, or cannot be held.
     #[error("the seal secret {} cannot be used", path.display())]
@@ -166,7 +152,7 @@ pub(crate) enum SealFileError {
 const PURPOSE: &[u8] = b"bls-signer sealed key 1";
 
 /// More than the 64 digits and a line end.
-const LONGEST_FILE: usize = 128;
+const LONGEST_FILE_BYTES: u64 = 128;
 
 #[cfg(test)]
 mod tests {

@@ -19,9 +19,19 @@ fn tcp_requests_must_name_an_allowed_host() {
             "{host}"
         );
     }
-    for host in
-        ["evil.example", "localhost.evil.example", "127.0.0.1.evil.example:9000", "0.0.0.0", "[::2]", ""]
-    {
+    for host in [
+        "evil.example",
+        "localhost.evil.example",
+        "127.0.0.1.evil.example:9000",
+        "0.0.0.0",
+        "[::2]",
+        "",
+        "localhost:80@evil.com",
+        "localhost:evil.com",
+        "[::1]evil.com",
+        "[::1",
+        "localhost:80:80",
+    ] {
         for path in ["/upcheck", "/healthcheck", "/api/v1/eth2/publicKeys", "/nothing"] {
             address.send(&Request::bare("GET", path).header("Host", host)).assert_problem(403);
         }
@@ -42,6 +52,10 @@ fn the_host_list_can_be_changed_or_opened() {
     assert_eq!(status(&address, "localhost"), 403);
     let (_daemon, address) = on_tcp(&["--http-host-allowlist", "*"]);
     assert_eq!(status(&address, "whatever.example"), 200);
+    let mut probe = Connection::open(&address);
+    probe.send(b"GET /upcheck HTTP/1.0\r\n\r\n");
+    let expected = b"HTTP/1.0 200";
+    assert_eq!(probe.take(expected.len()), expected, "a load balancer's probe without a Host");
 }
 
 #[test]
@@ -114,14 +128,81 @@ fn the_token_may_stand_in_a_file() {
 }
 
 #[test]
+fn a_role_can_have_a_token_of_its_own() {
+    let setup = Setup::new();
+    let file = private_file(&setup, "token", TOKEN);
+    let daemon = setup
+        .args(&["--network", "minimal", "--auth-token-file", &format!("keymanager={file}")])
+        .listen("signing", "unix:signer.sock")
+        .listen("keymanager", "unix:keymanager.sock")
+        .listen("all", "unix:all.sock")
+        .start();
+    let (public_keys, keystores) =
+        (Request::get("/api/v1/eth2/publicKeys"), Request::get("/eth/v1/keystores"));
+    for listener in ["signer.sock", "all.sock"] {
+        assert_eq!(daemon.unix(listener).send(&public_keys).status, 200);
+        // What nobody asked for is not judged.
+        for header in ["Bearer NIL", "Bearer undefined", "Basic dXNlcjpwYXNz", "", "Bearer"] {
+            let request = public_keys.clone().header("Authorization", header);
+            assert_eq!(daemon.unix(listener).send(&request).status, 200, "{header}");
+        }
+    }
+    for listener in ["keymanager.sock", "all.sock"] {
+        daemon.unix(listener).send(&keystores).assert_problem(401);
+        let right = keystores.clone().header("Authorization", &format!("Bearer {TOKEN}"));
+        assert_eq!(daemon.unix(listener).send(&right).status, 200);
+        daemon
+            .unix(listener)
+            .send(&keystores.clone().header("Authorization", "Bearer x"))
+            .assert_problem(403);
+    }
+}
+
+#[test]
+fn each_role_asks_for_its_own_token_and_takes_no_other_s() {
+    let setup = Setup::new();
+    let other = TOKEN.replace('c', "d");
+    let every = private_file(&setup, "every", TOKEN);
+    let keymanager = private_file(&setup, "keymanager", &other);
+    let arguments = ["--network", "minimal", "--auth-token-file", &every, "--auth-token-file"];
+    let daemon = setup.args(&arguments).args(&[&format!("keymanager={keymanager}")]).start();
+    for (path, right, wrong, refused) in
+        [("/api/v1/eth2/publicKeys", TOKEN, other.as_str(), 401), ("/eth/v1/keystores", &other, TOKEN, 403)]
+    {
+        let with = |token: &str| Request::get(path).header("Authorization", &format!("Bearer {token}"));
+        assert_eq!(daemon.send(&with(right)).status, 200, "{path}");
+        daemon.send(&with(wrong)).assert_problem(refused);
+        daemon.send(&Request::get(path)).assert_problem(401);
+    }
+}
+
+#[test]
+fn a_fifo_or_a_device_for_a_token_or_a_seal_does_not_hang_the_start() {
+    for option in ["--auth-token-file", "--seal-file", "--tls-cert"] {
+        let setup = Setup::new();
+        let fifo = setup.directory().join("fifo");
+        nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        let key = private_file(&setup, "key", "key");
+        for path in [fifo.to_str().unwrap(), "/dev/zero"] {
+            let setup = Setup::new();
+            let setup = if option == "--tls-cert" { setup.args(&["--tls-key", &key]) } else { setup };
+            let (status, log) = setup.args(&["--network", "minimal", option, path]).fails();
+            assert_eq!(status.code(), Some(78), "{option} {path}: {log}");
+            assert!(log.contains(path) && log.contains("not a regular file"), "{log}");
+        }
+    }
+}
+
+#[test]
 fn a_token_file_that_guards_nothing_ends_the_start() {
-    for (content, mode) in [("", 0o600), ("\n", 0o600), (TOKEN, 0o644)] {
+    let modes = [(TOKEN, 0o644), (TOKEN, 0o602), (TOKEN, 0o622), (TOKEN, 0o660)];
+    for (content, mode) in [("", 0o600), ("\n", 0o600)].into_iter().chain(modes) {
         let setup = Setup::new();
         let file = private_file(&setup, "token", content);
         let permissions = std::os::unix::fs::PermissionsExt::from_mode(mode);
         std::fs::set_permissions(&file, permissions).unwrap();
         let (status, log) = setup.args(&["--network", "minimal", "--auth-token-file", &file]).fails();
-        assert!(!status.success(), "{content:?} {mode:o}");
+        assert_eq!(status.code(), Some(78), "{content:?} {mode:o}");
         assert!(log.contains(&file), "the message names the file: {log}");
         assert!(!log.contains(TOKEN), "{log}");
     }

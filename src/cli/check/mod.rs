@@ -96,7 +96,7 @@ fn listener(settings: &Settings, spec: &ListenSpec) -> Finding {
 
 /// Who can use a listener (design D7).
 fn callers(settings: &Settings, spec: &ListenSpec) -> String {
-    let token = if settings.auth_token.is_some() { " with the token" } else { "" };
+    let token = token_asked_for(settings, spec.role);
     match spec.address {
         Address::Unix(_) if spec.role == Role::Keymanager => format!("the daemon's own user and root{token}"),
         Address::Unix(_) => format!("the daemon's own user and group, and root{token}"),
@@ -113,6 +113,21 @@ fn callers(settings: &Settings, spec: &ListenSpec) -> String {
             };
             format!("{who}{certificate}{token}")
         }
+    }
+}
+
+fn token_asked_for(settings: &Settings, role: Role) -> &'static str {
+    let (signing, keymanager) = (settings.tokens.signing.is_some(), settings.tokens.keymanager.is_some());
+    match role {
+        Role::Signing if signing => " with the token",
+        Role::Keymanager if keymanager => " with the token",
+        Role::All => match (signing, keymanager) {
+            (true, true) => " with the token",
+            (true, false) => ", who need the token to sign only",
+            (false, true) => ", who need the token for the Keymanager API only",
+            (false, false) => "",
+        },
+        Role::Signing | Role::Keymanager | Role::Metrics => "",
     }
 }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::regular_file::FileError;
 
 fn validate(toml: &str) -> Result<Settings, Error> {
     validate_in(toml, &[("HOME", "/home/me")])
@@ -36,7 +37,12 @@ fn nothing_given_serves_everything_on_the_loopback_port_8080() {
     assert_eq!(settings.network, "mainnet");
     assert_eq!(settings.raw_roots, RawRoots::UnprotectedKeys);
     assert_eq!(settings.log_level, LogLevel::Info);
-    assert!(settings.tls.is_none() && settings.auth_token.is_none() && settings.warnings.is_empty());
+    assert!(
+        settings.tls.is_none()
+            && settings.tokens.signing.is_none()
+            && settings.tokens.keymanager.is_none()
+            && settings.warnings.is_empty()
+    );
 }
 
 #[test]
@@ -145,9 +151,21 @@ fn one_token_comes_from_one_place() {
 
     let credentials = [("HOME", "/"), ("CREDENTIALS_DIRECTORY", directory.path().to_str().unwrap())];
     let from_credential = validate_in("", &credentials).ok().unwrap();
-    assert_eq!(from_credential.auth_token.unwrap().reveal(), "0123456789abcdef");
+    assert_eq!(from_credential.tokens.signing.unwrap().reveal(), "0123456789abcdef");
     let given = validate_in("auth_token = 'fedcba9876543210'", &credentials).ok().unwrap();
-    assert_eq!(given.auth_token.unwrap().reveal(), "fedcba9876543210");
+    assert_eq!(given.tokens.keymanager.unwrap().reveal(), "fedcba9876543210");
+}
+
+#[test]
+fn a_keymanager_on_the_network_needs_its_own_role_s_token() {
+    let directory = tempfile::tempdir().unwrap();
+    let token = |role: &str| {
+        let file = secret_file(&directory, role);
+        format!("auth_token_file = ['{role}={}']\nlisten = ['keymanager=0.0.0.0:1']", file.display())
+    };
+    assert!(matches!(error(&token("signing")), Error::OpenKeymanager(_)));
+    let settings = validate(&token("keymanager")).ok().unwrap();
+    assert!(settings.tokens.signing.is_none() && settings.tokens.keymanager.is_some());
 }
 
 #[test]
@@ -209,8 +227,9 @@ fn the_seal_comes_from_the_credentials_unless_a_file_is_given() {
     assert_eq!(validate_in(&given, &credentials).ok().unwrap().keys.seal_file, Some(other.clone()));
 
     fs::set_permissions(&other, fs::Permissions::from_mode(0o604)).unwrap();
-    assert!(matches!(error(&given), Error::Exposed { .. }));
-    assert!(matches!(error("seal_file = '/nonexistent'"), Error::Read { .. }));
+    assert!(matches!(error(&given), Error::File { source: FileError::Readable { .. }, .. }));
+    assert!(matches!(error("seal_file = '/nonexistent'"), Error::File { source: FileError::Read(_), .. }));
+    assert!(matches!(error("seal_file = '/dev/zero'"), Error::File { source: FileError::NotRegular, .. }));
 }
 
 #[test]

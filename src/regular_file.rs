@@ -1,0 +1,156 @@
+//! Reading files that an operator names and that hold a secret or decide who may call: tokens, the seal secret, certificates.
+//!
+//! Only a regular file is read, at most so many bytes of it, and a FIFO or a device that was named by mistake is not waited
+//! for. Symbolic links are followed: credentials and mounted secrets are often links.
+
+use std::fs::{File, Metadata, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::Path;
+
+use nix::libc;
+use zeroize::{Zeroize, Zeroizing};
+
+/// An open regular file.
+pub(crate) struct RegularFile {
+    file: File,
+    metadata: Metadata,
+}
+
+impl RegularFile {
+    /// Opens without blocking.
+    pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
+        let file = opened.map_err(|error| match error.raw_os_error() {
+            // A socket, or a device without a driver.
+            Some(libc::ENXIO | libc::ENODEV) => FileError::NotRegular,
+            Some(_) | None => FileError::Read(error),
+        })?;
+        let metadata = file.metadata().map_err(FileError::Read)?;
+        if !metadata.is_file() {
+            return Err(FileError::NotRegular);
+        }
+        Ok(Self { file, metadata })
+    }
+
+    /// The same for a secret: every user may not read it, and nobody but its owner may write it.
+    ///
+    /// Who may write a token decides who may call, so a group that may write is refused too, whichever it is (0660). A
+    /// group that may read is not (0640): that is how a service gets a file of root's.
+    pub(crate) fn open_secret(path: &Path) -> Result<Self, FileError> {
+        let opened = Self::open(path)?;
+        refuse_exposed(opened.metadata.permissions().mode())?;
+        Ok(opened)
+    }
+
+    /// Reads it all, at most `limit` bytes, into a buffer that is wiped.
+    pub(crate) fn read(self, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
+        let size = self.metadata.len();
+        let too_large = || FileError::TooLarge { bytes: size, limit };
+        if size > limit {
+            return Err(too_large());
+        }
+        // Large enough from the start, as a buffer that grows leaves copies behind. One byte more than it had: a file that
+        // is growing now is refused rather than cut.
+        let most = size.saturating_add(1);
+        let room = usize::try_from(most).map_err(|_| too_large())?;
+        let mut bytes = Zeroizing::new(Vec::with_capacity(room));
+        self.file.take(most).read_to_end(&mut bytes).map_err(FileError::Read)?;
+        if bytes.len() as u64 > size {
+            return Err(FileError::Growing);
+        }
+        Ok(bytes)
+    }
+
+    /// The same for UTF-8 text.
+    pub(crate) fn read_text(self, limit: u64) -> Result<Zeroizing<String>, FileError> {
+        let mut bytes = self.read(limit)?;
+        String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
+            error.into_bytes().zeroize();
+            FileError::NotText
+        })
+    }
+}
+
+/// Refuses the permissions of a secret's file that every user can read or that others than its owner can write.
+pub(crate) fn refuse_exposed(mode: u32) -> Result<(), FileError> {
+    let mode = mode & 0o7777;
+    if mode & 0o004 != 0 {
+        return Err(FileError::Readable { mode });
+    }
+    if mode & 0o022 != 0 {
+        return Err(FileError::Writable { mode });
+    }
+    Ok(())
+}
+
+/// Why a file is not read. Says neither its name nor a byte of its content.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum FileError {
+    #[error("it is not a regular file")]
+    NotRegular,
+    #[error("it can be read by every user (mode {mode:04o}): take that away with 'chmod o-rwx,g-w'")]
+    Readable { mode: u32 },
+    #[error(
+        "it can be written by others than its owner (mode {mode:04o}), who could put a secret of theirs into it: take that \
+         away with 'chmod go-w'"
+    )]
+    Writable { mode: u32 },
+    #[error("it has {bytes} bytes; more than {limit} are not read")]
+    TooLarge { bytes: u64, limit: u64 },
+    #[error("it is being written: try again when that is done")]
+    Growing,
+    #[error("it is not UTF-8 text")]
+    NotText,
+    #[error(transparent)]
+    Read(io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use nix::sys::stat::Mode;
+
+    use super::*;
+
+    #[test]
+    fn nobody_but_the_owner_may_write_a_secret_and_not_everybody_may_read_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("secret");
+        fs::write(&path, "text\n").unwrap();
+        for mode in 0..=0o777 {
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o400 | mode)).unwrap();
+            let fine = mode & 0o026 == 0;
+            assert_eq!(RegularFile::open_secret(&path).is_ok(), fine, "{mode:o}");
+        }
+        assert_eq!(*RegularFile::open(&path).unwrap().read_text(5).unwrap(), "text\n");
+    }
+
+    #[test]
+    fn waits_for_no_fifo_and_reads_no_device_socket_or_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let fifo = directory.path().join("fifo");
+        nix::unistd::mkfifo(&fifo, Mode::S_IRUSR).unwrap();
+        let socket = directory.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [fifo.as_path(), &socket, directory.path(), Path::new("/dev/zero")] {
+            assert!(matches!(RegularFile::open(path).err(), Some(FileError::NotRegular)), "{path:?}");
+        }
+        let missing = RegularFile::open(Path::new("/nonexistent")).err();
+        assert!(matches!(missing, Some(FileError::Read(error)) if error.kind() == io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn follows_links_and_reads_no_more_than_the_limit() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, link) = (directory.path().join("file"), directory.path().join("link"));
+        fs::write(&path, [0xff; 9]).unwrap();
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert_eq!(*RegularFile::open(&link).unwrap().read(9).unwrap(), [0xff; 9]);
+        let refused = RegularFile::open(&link).unwrap().read(8).err();
+        assert!(matches!(refused, Some(FileError::TooLarge { bytes: 9, limit: 8 })));
+        assert!(matches!(RegularFile::open(&link).unwrap().read_text(9).err(), Some(FileError::NotText)));
+    }
+}
