@@ -8,6 +8,7 @@ mod demo;
 mod history;
 mod keys;
 mod output;
+mod owner;
 mod packaged;
 mod progress;
 mod prompt;
@@ -130,6 +131,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Activation(#[from] activation::Error),
     #[error(transparent)]
+    Owner(#[from] owner::Error),
+    #[error(transparent)]
     Daemon(#[from] daemon::Error),
     #[error(transparent)]
     SlashingProtection(#[from] slashing_protection::Error),
@@ -151,7 +154,9 @@ impl Error {
     /// The only map from errors to exit statuses.
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Configuration(_) | Self::Activation(_) | Self::Check { .. } => ExitStatus::Configuration,
+            Self::Configuration(_) | Self::Activation(_) | Self::Owner(_) | Self::Check { .. } => {
+                ExitStatus::Configuration
+            }
             Self::Keys(error) => keys_status(error),
             Self::Status(_) | Self::Unhealthy { .. } | Self::Output(_) | Self::Demo(_) => ExitStatus::Fault,
             Self::Daemon(error) => daemon_status(error),
@@ -197,7 +202,7 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
 fn keys_status(error: &keys::Error) -> ExitStatus {
     use keys::Error;
     match error {
-        Error::Configuration(_) | Error::NoSeal | Error::Seal(_) | Error::Reseal { .. } => {
+        Error::Configuration(_) | Error::Owner(_) | Error::NoSeal | Error::Seal(_) | Error::Reseal { .. } => {
             ExitStatus::Configuration
         }
         Error::Open(error) => ledger_status(error),
@@ -222,7 +227,7 @@ fn keys_status(error: &keys::Error) -> ExitStatus {
 fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus {
     use slashing_protection::Error;
     match error {
-        Error::Configuration(_) | Error::Network(_) => ExitStatus::Configuration,
+        Error::Configuration(_) | Error::Network(_) | Error::Owner(_) => ExitStatus::Configuration,
         Error::Open(error) => ledger_status(error),
         Error::Order(_)
         | Error::Daemon(_)
@@ -244,6 +249,7 @@ fn ledger_status(error: &OpenError) -> ExitStatus {
         OpenError::Missing { .. }
         | OpenError::Orphan { .. }
         | OpenError::Exposed { .. }
+        | OpenError::Foreign { .. }
         | OpenError::NotALedger { .. }
         | OpenError::Newer { .. }
         | OpenError::OtherChain { .. } => ExitStatus::Configuration,

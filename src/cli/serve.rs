@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::Error;
+use super::owner::{self, Became};
 use crate::config::{self, Environment, RawSettings};
 use crate::daemon;
 use crate::supervisor::{activation, logging, open_files};
@@ -24,7 +25,12 @@ pub(super) struct Options {
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     let inherited = activation::inherit(environment)?;
     let settings = config::load(options.config.as_deref(), options.settings, environment)?;
+    let became = owner::become_owner_of(&settings.ledger.state_dir)?;
     logging::start(settings.log_level, environment);
+    if let Became::Owner(owner) = became {
+        let directory = settings.ledger.state_dir.display();
+        info!("root's rights are given up: this process is uid {owner} now, the owner of {directory}");
+    }
     for warning in &settings.warnings {
         warn!("{warning}");
     }

@@ -8,10 +8,12 @@
 //! blank: nobody had been told of those.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
 
 use crate::bls::PublicKey;
 use crate::ledger::{Departure, Fault, Health, Ledger};
@@ -95,15 +97,22 @@ impl Tombstones {
     }
 
     fn read(&self) -> io::Result<Vec<u8>> {
-        match fs::read(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
-            read => read,
+        let mut text = Vec::new();
+        match OpenOptions::new().read(true).custom_flags(NO_DETOUR).open(&self.path) {
+            Ok(mut file) => file.read_to_end(&mut text).map(|_| text),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(text),
+            Err(error) => Err(error),
         }
     }
 
     fn write(&self, records: impl Iterator<Item = (usize, [u8; RECORD])>) -> io::Result<()> {
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(&self.path)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .mode(0o600)
+            .custom_flags(NO_DETOUR)
+            .open(&self.path)?;
         for (place, record) in records {
             let offset = place.saturating_mul(RECORD).try_into().map_err(io::Error::other)?;
             file.write_all_at(&record, offset)?;
@@ -150,6 +159,9 @@ pub(crate) enum TombstoneError {
     Ledger(#[source] Fault),
 }
 
+/// No link is followed, and no pipe waited for.
+const NO_DETOUR: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
+
 /// In bytes: a key's 98 characters and some.
 const RECORD: usize = 128;
 
@@ -161,6 +173,8 @@ const ROOM: usize = 512;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::ledger::{Missing, Selection, Settings};
 

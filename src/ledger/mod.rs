@@ -43,7 +43,7 @@ pub(crate) use self::orders::{
     Status,
 };
 pub(crate) use self::rules::Refusal;
-pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError, is_older};
+pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError, is_held, is_older};
 
 use self::book::{Book, Request};
 use self::desk::Desk;

@@ -16,14 +16,17 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Uid, User};
 use rusqlite::config::DbConfig;
 use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
-use self::place::{Files, Lock};
+use self::directory::{Directory, Lock};
+use self::place::{FILE_NAME, Files};
 use super::book::Head;
 use super::page::Entry;
 
+mod directory;
 mod identity;
 mod log;
 mod place;
@@ -31,6 +34,7 @@ mod rows;
 mod schema;
 mod sealed;
 
+pub(crate) use self::directory::is_held;
 pub(super) use self::identity::Identity;
 pub(crate) use self::identity::LedgerId;
 pub(super) use self::place::try_room;
@@ -83,17 +87,18 @@ impl Store {
         if missing == Missing::Refuse && !directory.exists() {
             return Err(OpenError::Missing { path: directory.to_owned() });
         }
-        let path = place::find(directory)?;
-        let lock = Lock::take(&path)?;
-        place::remove_trial(&path);
-        let is_new = !place::exists(&path)?;
+        let opened = Directory::open(directory)?;
+        let path = opened.path_of(FILE_NAME);
+        let lock = opened.lock(&path)?;
+        place::remove_trial(&opened);
+        let is_new = !place::exists(&opened)?;
         if is_new {
             match missing {
                 Missing::Refuse => return Err(OpenError::Missing { path }),
-                Missing::Create => place::create(&path, |draft| fill(draft, vfs))?,
+                Missing::Create => place::create(&opened, |draft| fill(draft, vfs))?,
             }
         }
-        place::renew_log(&path)?;
+        place::renew_log(&opened)?;
         let sqlite = |source| OpenError::from_sqlite(&path, source);
         let connection = connect(&path, vfs).map_err(sqlite)?;
         write_ahead(&connection).map_err(sqlite)?;
@@ -111,7 +116,7 @@ impl Store {
         };
         let files = Files::watch(&path, directory)?;
         // By now the log exists. Only with its name on the disk is what a commit syncs found after a power loss.
-        place::sync_directory_of(&path)?;
+        opened.sync()?;
         Ok((Self { connection, files, commits: 0, _lock: lock }, contents))
     }
 
@@ -219,6 +224,13 @@ pub(crate) enum OpenError {
     )]
     Newer { path: PathBuf, found: i64, known: i64 },
     #[error(
+        "{path} belongs to {}, and this process is {}: run it as that user (for root: `runuser -u NAME -- bls-signer ...`), \
+         or give it the file with `chown`",
+        named(*owner), named(*user),
+        path = .path.display()
+    )]
+    Foreign { path: PathBuf, owner: Uid, user: Uid },
+    #[error(
         "the slashing protection ledger {path} is damaged ({what}); do not sign with its keys before it is restored \
          or their history imported",
         path = .path.display()
@@ -243,6 +255,15 @@ pub(crate) enum OpenError {
     Unsynced { path: PathBuf, source: io::Error },
     #[error("the slashing protection ledger's thread cannot be started")]
     Thread(#[source] io::Error),
+}
+
+/// A user, as people call it.
+fn named(user: Uid) -> String {
+    match User::from_uid(user) {
+        Ok(Some(named)) => format!("{} (uid {user})", named.name),
+        // It has no name, or none can be looked up.
+        Ok(None) | Err(_) => format!("uid {user}"),
+    }
 }
 
 impl OpenError {
@@ -309,8 +330,10 @@ fn fill(draft: &Path, vfs: Option<&str>) -> rusqlite::Result<()> {
 
 /// A connection with the settings that do not touch the file yet.
 fn connect(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Connection> {
-    let flags =
-        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_URI | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_URI
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX
+        | OpenFlags::SQLITE_OPEN_NOFOLLOW;
     let uri = place::uri(path);
     let connection = match vfs {
         None => Connection::open_with_flags(uri, flags)?,

@@ -34,6 +34,7 @@ mod lifecycle;
 mod negotiation;
 mod raw_roots;
 mod roles;
+mod root_commands;
 mod sealed_keys;
 mod secrets;
 mod sign_batch;

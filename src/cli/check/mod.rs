@@ -7,7 +7,7 @@ mod state;
 use std::io;
 
 use self::finding::{Finding, Verdict};
-use super::{Error, output, packaged, serve};
+use super::{Error, output, owner, packaged, serve};
 use crate::config::{self, Address, Environment, ListenSpec, Role, Settings, Switch};
 use crate::http::tls::Tls;
 use crate::network::Network;
@@ -22,9 +22,14 @@ pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Res
         // As in ExecStart= of the packaged unit.
         options.settings.require_ledger = options.settings.require_ledger.or(Some(Switch::On));
     }
-    let subject = if service.is_some() { Subject::Service } else { Subject::Start };
+    let subject = match &service {
+        Some(_) => Subject::Service { sealed: packaged::seal_credential().is_some() },
+        None => Subject::Start,
+    };
     let environment = service.as_ref().unwrap_or(environment);
     let settings = config::load(options.config.as_deref(), options.settings, environment)?;
+    // The daemon would do so as well: what it cannot read then, is not found now.
+    owner::become_owner_of(&settings.ledger.state_dir)?;
     let findings = match hardening::harden_process() {
         Ok(()) => findings(&settings, subject),
         Err(error) => vec![Finding::wrong("process", &error)],
@@ -43,13 +48,16 @@ enum Subject {
     /// A start of this user's with these settings.
     Start,
     /// The packaged service, which gets its sockets and its seal secret from systemd.
-    Service,
+    Service {
+        /// Whether there is a secret that systemd decrypts for it.
+        sealed: bool,
+    },
 }
 
 fn findings(settings: &Settings, subject: Subject) -> Vec<Finding> {
     let usable = match subject {
         Subject::Start => "can be used",
-        Subject::Service => "can be used; they are the packaged service's",
+        Subject::Service { .. } => "can be used; they are the packaged service's",
     };
     let mut findings = vec![Finding::fine("settings", usable)];
     findings.extend(settings.warnings.iter().map(|warning| Finding::notable("settings", warning)));
@@ -66,7 +74,7 @@ fn sockets(settings: &Settings, subject: Subject) -> Vec<Finding> {
     let listeners = settings.listen.iter().map(|spec| listener(settings, spec));
     match (settings.listen_chosen, subject) {
         (true, _) => listeners.collect(),
-        (false, Subject::Service) => vec![Finding::fine(WHAT, "systemd's, as the socket units say")],
+        (false, Subject::Service { .. }) => vec![Finding::fine(WHAT, "systemd's, as the socket units say")],
         (false, Subject::Start) => {
             let systemd = Finding::fine(WHAT, "systemd's, if it hands any over; else as follows");
             std::iter::once(systemd).chain(listeners).collect()

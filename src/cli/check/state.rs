@@ -5,7 +5,6 @@ use std::path::Path;
 
 use super::Subject;
 use super::finding::Finding;
-use crate::cli::packaged;
 use crate::config::Settings;
 use crate::custody::StartError;
 use crate::keys::Seal;
@@ -17,7 +16,7 @@ pub(super) fn findings(settings: &Settings, subject: Subject) -> [Finding; 2] {
     let (ledger, finding) = ledger(settings);
     let credential = match subject {
         Subject::Start => false,
-        Subject::Service => packaged::seal_credential().is_some(),
+        Subject::Service { sealed } => sealed,
     };
     let sealed = match sealed_keys(settings, ledger.as_ref(), credential) {
         Ok(finding) => finding,

@@ -98,9 +98,9 @@ fn protection_that_is_off_is_said_loudly() {
 fn the_packaged_service_has_its_sockets_from_systemd() {
     let directory = tempfile::tempdir().unwrap();
     let settings = settings_of("", directory.path());
-    let service = text(&findings(&settings, Subject::Service));
+    let service = text(&findings(&settings, Subject::Service { sealed: false }));
     assert!(service.contains("systemd's, as the socket units say"), "{service}");
     assert!(!service.contains("127.0.0.1"), "{service}");
     let settings = settings_of("listen = ['signing=unix:/nonexistent/s']", directory.path());
-    assert_eq!(wrong(&findings(&settings, Subject::Service)), ["listen"]);
+    assert_eq!(wrong(&findings(&settings, Subject::Service { sealed: false })), ["listen"]);
 }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
-use super::{history, output, prompt};
+use super::{history, output, owner, prompt};
 use crate::bls::PublicKey;
 use crate::config::{self, Environment};
 use crate::keys::{SealError, SealFileError};
@@ -244,6 +244,8 @@ fn say(text: &str) {
 pub(crate) enum Error {
     #[error(transparent)]
     Configuration(#[from] config::Error),
+    #[error(transparent)]
+    Owner(#[from] owner::Error),
     #[error(transparent)]
     Daemon(#[from] connect::Error),
     #[error("the daemon's answer is not what the Keymanager API says")]

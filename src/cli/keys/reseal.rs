@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use super::{Error, say};
+use crate::cli::owner;
 use crate::cli::packaged::surroundings;
 use crate::config::{self, Environment, RawSettings};
 use crate::keys::{Seal, SealError};
@@ -32,7 +33,6 @@ pub(in crate::cli) struct Options {
 
 /// Opens every sealed key with the old secret and keeps it under the new one.
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
-    hardening::harden_process().map_err(Error::Hardening)?;
     let Options { seal_file, new_seal_file, state_dir, config } = options;
     let environment = &surroundings(state_dir.as_deref(), config.as_deref(), environment);
     let settings = |seal_file: Option<PathBuf>| {
@@ -44,9 +44,14 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     // The same rules for the new file: a secret that every user can read is none.
     settings(Some(new_seal_file.clone()))?;
 
+    hardening::harden_process().map_err(Error::Hardening)?;
     let memory = LockedMemory::new().map_err(Error::Memory)?;
     let old = Seal::from_file(&old_seal_file, &memory)?;
     let new = Seal::from_file(&new_seal_file, &memory)?;
+    // The secrets may be root's; what lies in the state directory is its owner's.
+    owner::become_owner_of(&now.ledger.state_dir)?;
+    // Another user's process may be dumpable again.
+    hardening::harden_process().map_err(Error::Hardening)?;
     // Held until the end: no daemon can serve the keys meanwhile, and none comes or goes.
     let ledger = Ledger::open(ledger::Settings::new(now.ledger.state_dir))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?;

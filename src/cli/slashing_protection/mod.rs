@@ -7,13 +7,13 @@ mod keys;
 mod office;
 mod report;
 
-use std::fs;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use self::keys::{Keys, NoHistory};
 use self::office::Place;
-use super::{connect, history, output};
+use super::{connect, history, output, owner};
 use crate::api::slashing_protection::{Done, FailedKey, Order, OrderError};
 use crate::config::{self, Environment};
 use crate::ledger::{Missing, OpenError};
@@ -171,18 +171,36 @@ fn export(
     environment: &Environment,
     output: &mut dyn Write,
 ) -> Result<(), Error> {
+    // First of all: it may lie where root alone can write, and root's rights go with the opening of the ledger.
+    let file = path.map(NewFile::create).transpose()?;
+    let (interchange, missing) = match exported(place, keys, environment) {
+        Ok(exported) => exported,
+        Err(error) => {
+            if let Some(file) = file {
+                file.discard();
+            }
+            return Err(error);
+        }
+    };
+    match file {
+        None => output::hand_over(output, format!("{interchange}\n")).map_err(Error::Output)?,
+        Some(file) => file.write(&interchange)?,
+    }
+    missing.map_or(Ok(()), |missing| Err(missing.into()))
+}
+
+/// The history, and the keys that were named and have none.
+fn exported(
+    place: Place,
+    keys: &Keys,
+    environment: &Environment,
+) -> Result<(String, Option<NoHistory>), Error> {
     let office = place.open(Missing::Refuse, environment)?;
     let done = office.carry_out(Order::Export { keys: keys.texts() })?;
     let Done::Export { interchange } = done else { return Err(Error::OtherAnswer) };
     let exported = history::keys_in(&interchange).map_err(Error::Wire)?;
     let missing = keys.demand(format!("the ledger {office}"), |key| exported.contains(key))?;
-    match path {
-        None => output::hand_over(output, format!("{interchange}\n")).map_err(Error::Output)?,
-        Some(path) => {
-            write_new(&path, &interchange).map_err(|source| Error::Write { path, source })?;
-        }
-    }
-    missing.map_or(Ok(()), |missing| Err(missing.into()))
+    Ok((interchange, missing))
 }
 
 /// Why a command failed.
@@ -192,6 +210,8 @@ pub(crate) enum Error {
     Configuration(#[from] config::Error),
     #[error(transparent)]
     Network(#[from] NetworkError),
+    #[error(transparent)]
+    Owner(#[from] owner::Error),
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]
@@ -225,11 +245,33 @@ pub(crate) enum Error {
     Output(#[source] io::Error),
 }
 
-/// An older file of that name may be the only copy of another history.
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-    writeln!(file, "{text}")?;
-    file.sync_all()
+/// A file for a history. An older file of that name may be the only copy of another one, so there must be none.
+struct NewFile {
+    path: PathBuf,
+    file: File,
+}
+
+impl NewFile {
+    fn create(path: PathBuf) -> Result<Self, Error> {
+        match OpenOptions::new().write(true).create_new(true).open(&path) {
+            Ok(file) => Ok(Self { path, file }),
+            Err(source) => Err(Error::Write { path, source }),
+        }
+    }
+
+    fn write(mut self, text: &str) -> Result<(), Error> {
+        let written = writeln!(self.file, "{text}").and_then(|()| self.file.sync_all());
+        written.map_err(|source| Error::Write { path: self.path, source })
+    }
+
+    /// Takes it away again, for there is nothing to write.
+    fn discard(self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            let path = self.path.display();
+            let _ =
+                writeln!(io::stderr(), "bls-signer: {path} is left empty, as it cannot be removed ({error})");
+        }
+    }
 }
 
 fn say(output: &mut dyn Write, line: &str) -> Result<(), Error> {

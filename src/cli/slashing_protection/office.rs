@@ -10,6 +10,7 @@ use super::Error;
 use crate::api::slashing_protection::{self, Done, Order, carry_out};
 use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
+use crate::cli::owner;
 use crate::cli::packaged::surroundings;
 use crate::config::{self, Environment, RawSettings};
 use crate::ledger::{self, Ledger, Missing, OpenError};
@@ -45,6 +46,11 @@ impl Place {
         let settings = config::load(self.config.as_deref(), flags, environment)?;
         let directory = settings.ledger.state_dir;
         let network = Box::new(Network::load(&settings.network)?);
+        let holder = self.connect.daemon(KEYMANAGER_SOCKET, environment);
+        if ledger::is_held(&directory) {
+            return Ok(Office::Holder(holder?));
+        }
+        owner::become_owner_of(&directory)?;
         let opened = Ledger::open(ledger::Settings {
             missing,
             genesis_validators_root: network.genesis_validators_root(),
@@ -52,9 +58,7 @@ impl Place {
         });
         match opened {
             Ok(ledger) => Ok(Office::File { ledger, network, directory }),
-            Err(OpenError::InUse { .. }) => {
-                Ok(Office::Holder(self.connect.daemon(KEYMANAGER_SOCKET, environment)?))
-            }
+            Err(OpenError::InUse { .. }) => Ok(Office::Holder(holder?)),
             Err(error) => Err(error.into()),
         }
     }

@@ -5,189 +5,150 @@
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::geteuid;
 
+use super::directory::{Directory, WRITABLE_BY_OTHERS, foreign};
 use super::log::damage;
 use super::{OpenError, StoreError};
-
-/// The ledger's path, without links, in a directory, which is created (mode 0700) if it does not exist.
-pub(super) fn find(directory: &Path) -> Result<PathBuf, OpenError> {
-    let failed = |action| move |source| OpenError::Io { path: directory.to_owned(), action, source };
-    // Absolute, so that what it stands in has a name.
-    let directory = &std::path::absolute(directory).map_err(failed("found"))?;
-    make(directory)?;
-    let directory = fs::canonicalize(directory).map_err(failed("found"))?;
-    let mode = fs::metadata(&directory).map_err(failed("examined"))?.mode() & 0o777;
-    if mode & WRITABLE_BY_OTHERS != 0 {
-        return Err(OpenError::Exposed { path: directory, mode });
-    }
-    Ok(directory.join(FILE_NAME))
-}
-
-/// Creates the directory and what is missing above it. The entry of each is synced: what is durable within a directory
-/// is lost all the same if the directory is.
-fn make(directory: &Path) -> Result<(), OpenError> {
-    let missing = directory.ancestors().take_while(|path| !path.exists()).collect::<Vec<_>>();
-    for path in missing.into_iter().rev() {
-        let failed = |source| OpenError::Io { path: path.to_owned(), action: "created", source };
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(failed)?;
-        sync_directory_of(path).inspect_err(|_| {
-            // Else the next start would find it and take it for durable.
-            let _ = fs::remove_dir(path);
-        })?;
-    }
-    Ok(())
-}
-
-/// The state directory, locked for one process. SQLite's own lock is the second line, against other programs.
-#[derive(Debug)]
-pub(super) struct Lock {
-    _directory: Flock<File>,
-}
-
-impl Lock {
-    pub(super) fn take(path: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::Io { path: path.to_owned(), action: "locked", source };
-        let directory = File::open(directory_of(path)).map_err(failed)?;
-        match Flock::lock(directory, FlockArg::LockExclusiveNonblock) {
-            Ok(directory) => Ok(Self { _directory: directory }),
-            Err((_, Errno::EWOULDBLOCK)) => Err(OpenError::InUse { path: path.to_owned() }),
-            Err((_, error)) => Err(failed(error.into())),
-        }
-    }
-}
 
 /// Replaces the log that a predecessor left by a copy that is synced, so that what is read from it is on the disk.
 ///
 /// A log that was damaged where it had been on record is an error.
-pub(super) fn renew_log(path: &Path) -> Result<(), OpenError> {
-    let log = log_path(path);
+pub(super) fn renew_log(directory: &Directory) -> Result<(), OpenError> {
     let failed = |action| {
-        let path = log.clone();
+        let path = directory.path_of(LOG);
         move |source| OpenError::Io { path, action, source }
     };
-    let content = match fs::read(&log) {
-        Ok(content) if content.is_empty() => return Ok(()),
-        Ok(content) => content,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(failed("read")(error)),
+    let content = match content(directory, LOG).map_err(failed("read"))? {
+        Some(content) if !content.is_empty() => content,
+        Some(_) | None => return Ok(()),
     };
-    let database = fs::read(path).map_err(failed("read beside its ledger"))?;
+    let database = content_of_ledger(directory).map_err(failed("read beside its ledger"))?;
     if let Some(offset) = damage(&content, &database) {
         let what = format!("its log is unreadable at byte {offset}, and commits lie beyond");
-        return Err(OpenError::Damaged { path: log, what });
+        return Err(OpenError::Damaged { path: directory.path_of(LOG), what });
     }
-    let copy = path.with_extension("sqlite-wal.new");
-    let written = private(&copy).and_then(|mut file| {
+    let written = directory.create(COPY).and_then(|mut file| {
         file.write_all(&content)?;
         file.sync_all()
     });
     written.map_err(failed("copied"))?;
-    own_as_directory(&copy).map_err(failed("handed to the directory's owner"))?;
-    fs::rename(&copy, &log).map_err(failed("replaced"))?;
-    sync_directory_of(path)
+    directory.rename(COPY, LOG).map_err(failed("replaced"))?;
+    directory.sync()
+}
+
+fn content_of_ledger(directory: &Directory) -> io::Result<Vec<u8>> {
+    content(directory, FILE_NAME)?.ok_or_else(|| io::ErrorKind::NotFound.into())
+}
+
+/// What is in a regular file, if there is one of this name.
+fn content(directory: &Directory, name: &str) -> io::Result<Option<Vec<u8>>> {
+    let Some(mut file) = directory.read(name)? else { return Ok(None) };
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut content = Vec::new();
+    file.read_to_end(&mut content)?;
+    Ok(Some(content))
 }
 
 /// Writes as much as a start does at most: a copy of the log, and the log once more into the database.
 pub(in crate::ledger) fn try_room(directory: &Path) -> io::Result<()> {
-    let log = fs::metadata(log_path(&directory.join(FILE_NAME)));
+    let directory = Directory::at(directory.to_owned())?;
+    let log = fs::symlink_metadata(directory.path_of(LOG));
     let length = log.map_or(0, |log| log.len().saturating_mul(2));
     let pieces = length.div_ceil(PIECE.len() as u64);
-    let trial = directory.join(TRIAL);
-    let mut file = private(&trial)?;
+    let mut file = directory.create(TRIAL)?;
     let written = (0..=pieces).try_for_each(|_| file.write_all(&PIECE)).and_then(|()| file.sync_all());
-    fs::remove_file(&trial).and(written)
+    directory.remove(TRIAL).and(written)
 }
 
 /// Removes what a process left that was killed while it tried for room.
-pub(super) fn remove_trial(path: &Path) {
+pub(super) fn remove_trial(directory: &Directory) {
     // There hardly ever is one, and it is only litter.
-    let _ = fs::remove_file(path.with_file_name(TRIAL));
+    let _ = directory.remove(TRIAL);
 }
 
-/// Whether there is a ledger. It must be a regular file that nobody else may write; others lose the right to read it.
-pub(super) fn exists(path: &Path) -> Result<bool, OpenError> {
-    let failed = |action| move |source| OpenError::Io { path: path.to_owned(), action, source };
-    let metadata = match fs::symlink_metadata(path) {
+/// Whether there is a ledger. It must be a regular file of this user's that nobody else may write; others lose the right
+/// to read it.
+pub(super) fn exists(directory: &Directory) -> Result<bool, OpenError> {
+    let path = directory.path_of(FILE_NAME);
+    let failed = |action| {
+        let path = path.clone();
+        move |source| OpenError::Io { path, action, source }
+    };
+    let metadata = match fs::symlink_metadata(&path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let log = log_path(path);
-            return if log.exists() { Err(OpenError::Orphan { path: log }) } else { Ok(false) };
+            return if directory.has(LOG).map_err(failed("examined"))? {
+                Err(OpenError::Orphan { path: directory.path_of(LOG) })
+            } else {
+                Ok(false)
+            };
         }
         Err(error) => return Err(failed("examined")(error)),
     };
     if !metadata.is_file() {
-        return Err(OpenError::NotALedger { path: path.to_owned(), reason: "it is not a regular file" });
+        return Err(OpenError::NotALedger { path, reason: "it is not a regular file" });
+    }
+    if metadata.uid() != geteuid().as_raw() {
+        return Err(foreign(path, &metadata));
     }
     if metadata.len() == 0 {
-        return Err(OpenError::NotALedger { path: path.to_owned(), reason: "it is empty" });
+        return Err(OpenError::NotALedger { path, reason: "it is empty" });
     }
     let mode = metadata.mode() & 0o777;
     if mode & WRITABLE_BY_OTHERS != 0 {
-        return Err(OpenError::Exposed { path: path.to_owned(), mode });
+        return Err(OpenError::Exposed { path, mode });
     }
     if mode & 0o077 != 0 {
-        fs::set_permissions(path, Permissions::from_mode(0o600)).map_err(failed("made private"))?;
+        make_private(directory).map_err(failed("made private"))?;
     }
     Ok(true)
 }
 
+fn make_private(directory: &Directory) -> io::Result<()> {
+    let file = directory.read(FILE_NAME)?.ok_or(io::ErrorKind::NotFound)?;
+    file.set_permissions(fs::Permissions::from_mode(0o600))
+}
+
 /// Creates the ledger: complete and synced under another name first, so that its name never stands for half a ledger,
 /// and never in the place of another.
-pub(super) fn create(path: &Path, fill: impl FnOnce(&Path) -> rusqlite::Result<()>) -> Result<(), OpenError> {
-    let draft = path.with_extension(format!("new.{}", std::process::id()));
-    let result = create_by_way_of(&draft, path, fill);
+pub(super) fn create(
+    directory: &Directory,
+    fill: impl FnOnce(&Path) -> rusqlite::Result<()>,
+) -> Result<(), OpenError> {
+    let draft = format!("ledger.new.{}", std::process::id());
+    let result = create_by_way_of(&draft, directory, fill);
     // A draft that cannot be removed is only litter.
-    let _ = fs::remove_file(log_path(&draft));
-    let _ = fs::remove_file(&draft);
+    let _ = directory.remove(&format!("{draft}-wal"));
+    let _ = directory.remove(&draft);
     result
 }
 
 fn create_by_way_of(
-    draft: &Path,
-    path: &Path,
+    draft: &str,
+    directory: &Directory,
     fill: impl FnOnce(&Path) -> rusqlite::Result<()>,
 ) -> Result<(), OpenError> {
-    let failed = |action| move |source| OpenError::Io { path: path.to_owned(), action, source };
-    private(draft).map_err(failed("created"))?;
-    fill(draft).map_err(|source| OpenError::from_sqlite(path, source))?;
-    File::open(draft).and_then(|file| file.sync_all()).map_err(failed("synced"))?;
-    own_as_directory(draft).map_err(failed("handed to the directory's owner"))?;
-    fs::hard_link(draft, path).map_err(failed("created"))?;
-    sync_directory_of(path)
-}
-
-/// An empty file that only its owner can read and write.
-fn private(path: &Path) -> io::Result<File> {
-    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)
-}
-
-/// Brings the names of the files beside this one to the disk. SQLite's own attempt does not look whether it succeeds.
-pub(super) fn sync_directory_of(path: &Path) -> Result<(), OpenError> {
-    let directory = directory_of(path);
-    File::open(directory)
-        .and_then(|directory| directory.sync_all())
-        .map_err(|source| OpenError::Unsynced { path: directory.to_owned(), source })
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().unwrap_or(Path::new("/"))
-}
-
-/// A ledger that root creates belongs to whom the directory belongs to: the daemon's user.
-fn own_as_directory(draft: &Path) -> io::Result<()> {
-    let directory = fs::metadata(directory_of(draft))?;
-    if fs::metadata(draft)?.uid() == directory.uid() {
-        return Ok(());
-    }
-    std::os::unix::fs::chown(draft, Some(directory.uid()), Some(directory.gid()))
+    let path = directory.path_of(FILE_NAME);
+    let failed = |action| {
+        let path = path.clone();
+        move |source| OpenError::Io { path, action, source }
+    };
+    directory.create(draft).map_err(failed("created"))?;
+    fill(&directory.path_of(draft)).map_err(|source| OpenError::from_sqlite(&path, source))?;
+    let filled = directory.read(draft).and_then(|file| file.ok_or(Errno::ENOENT.into()));
+    filled.and_then(|file| file.sync_all()).map_err(failed("synced"))?;
+    directory.link(draft, FILE_NAME).map_err(failed("created"))?;
+    directory.sync()
 }
 
 /// The path as a SQLite URI, with the parameter that only a URI can carry.
@@ -299,5 +260,7 @@ fn log_path(path: &Path) -> PathBuf {
 
 static PIECE: [u8; 64 << 10] = [0x55; 64 << 10];
 pub(super) const FILE_NAME: &str = "ledger.sqlite";
+const LOG: &str = "ledger.sqlite-wal";
+/// The log's copy until it takes its place.
+const COPY: &str = "ledger.sqlite-wal.new";
 const TRIAL: &str = "room";
-const WRITABLE_BY_OTHERS: u32 = 0o022;

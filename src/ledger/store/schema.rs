@@ -1,12 +1,12 @@
 //! The tables, and how an older file becomes a current one.
 
-use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::time::SystemTime;
 
 use rusqlite::Connection;
 
+use super::directory::Directory;
 use super::place::FILE_NAME;
 use super::{OpenError, identity, rows};
 
@@ -40,9 +40,10 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
 /// read is not: the opening says why.
 pub(crate) fn is_older(directory: &Path) -> bool {
     let mut header = [0; HEADER];
-    let read = File::open(directory.join(FILE_NAME)).and_then(|mut file| file.read_exact(&mut header));
+    let opened = Directory::at(directory.to_owned()).and_then(|directory| directory.read(FILE_NAME));
+    let read = opened.map(|file| file.map(|mut file| file.read_exact(&mut header)));
     let number = |at: usize| header.get(at..)?.first_chunk().map(|bytes| i32::from_be_bytes(*bytes));
-    read.is_ok()
+    matches!(read, Ok(Some(Ok(()))))
         && number(APPLICATION_ID_AT).map(i64::from) == Some(APPLICATION_ID)
         && number(USER_VERSION_AT).is_some_and(|version| i64::from(version) < newest())
 }
