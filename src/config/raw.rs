@@ -163,6 +163,7 @@ impl RawSettings {
             let variable = variable(long);
             let value = match long {
                 "auth-token" => environment.given(&variable),
+                _ if ServiceLinks::include(&variable, environment) => None,
                 _ => environment.value(&variable),
             };
             let Some(value) = value else { continue };
@@ -187,8 +188,33 @@ impl RawSettings {
         environment
             .names_with_prefix(PREFIX)
             .filter(|name| *name != "BLS_SIGNER_CONFIG" && !known.iter().any(|known| known == name))
+            .filter(|name| !ServiceLinks::include(name, environment))
             .map(str::to_owned)
             .collect()
+    }
+
+    /// A variable that Kubernetes or Docker set because a service is named like the program, if there is one.
+    pub(super) fn service_link(environment: &Environment) -> Option<&str> {
+        environment.names_with_prefix(PREFIX).find(|name| ServiceLinks::include(name, environment))
+    }
+}
+
+/// The variables that Kubernetes and Docker give every container beside a service `bls-signer`: no options of ours.
+struct ServiceLinks;
+
+impl ServiceLinks {
+    /// Whether the variable of this name is one of them: `BLS_SIGNER_PORT` where it is a URL, `BLS_SIGNER_SERVICE_*` and
+    /// `BLS_SIGNER_PORT_9000_TCP*`.
+    fn include(variable: &str, environment: &Environment) -> bool {
+        let Some(name) = variable.strip_prefix(PREFIX) else { return false };
+        if name == "PORT" {
+            return environment.text(variable).is_some_and(|value| value.contains("://"));
+        }
+        let number = name.strip_prefix("PORT_").and_then(|rest| rest.split_once('_'));
+        number.is_some_and(|(port, _)| port.parse::<u16>().is_ok())
+            || name == "SERVICE_HOST"
+            || name == "SERVICE_PORT"
+            || name.starts_with("SERVICE_PORT_")
     }
 }
 
@@ -333,8 +359,8 @@ mod tests {
 
     #[test]
     fn a_bad_variable_is_named_with_its_value() {
-        let error = from_environment(&[("BLS_SIGNER_PORT", "tcp://10.0.0.1:80")]).err().unwrap().to_string();
-        assert!(error.contains("BLS_SIGNER_PORT") && error.contains("tcp://10.0.0.1:80"), "{error}");
+        let error = from_environment(&[("BLS_SIGNER_PORT", "nine thousand")]).err().unwrap().to_string();
+        assert!(error.contains("BLS_SIGNER_PORT") && error.contains("nine thousand"), "{error}");
         assert!(!error.contains('\n'), "{error}");
         let error = from_environment(&[("BLS_SIGNER_LOG_LEVEL", "loud")]).err().unwrap().to_string();
         assert!(error.contains("off, error, warn"), "{error}");
@@ -353,5 +379,28 @@ mod tests {
         let environment =
             [("BLS_SIGNER_PROT", "1"), ("BLS_SIGNER_PORT", "1"), ("BLS_SIGNER_CONFIG", "x"), ("HOME", "/")];
         assert_eq!(RawSettings::unknown_variables(&environment.into_iter().collect()), ["BLS_SIGNER_PROT"]);
+    }
+
+    #[test]
+    fn the_links_of_a_service_of_this_name_are_no_options() {
+        let environment: Environment = [
+            ("BLS_SIGNER_PORT", "tcp://10.0.0.1:9000"),
+            ("BLS_SIGNER_PORT_9000_TCP", "tcp://10.0.0.1:9000"),
+            ("BLS_SIGNER_PORT_9000_TCP_ADDR", "10.0.0.1"),
+            ("BLS_SIGNER_SERVICE_HOST", "10.0.0.1"),
+            ("BLS_SIGNER_SERVICE_PORT", "9000"),
+            ("BLS_SIGNER_SERVICE_PORT_HTTP", "9000"),
+        ]
+        .into_iter()
+        .collect();
+        assert_eq!(RawSettings::from_environment(&environment).ok().unwrap().port, None);
+        assert_eq!(RawSettings::unknown_variables(&environment), Vec::<String>::new());
+        assert_eq!(RawSettings::service_link(&environment), Some("BLS_SIGNER_PORT"));
+
+        let own: Environment =
+            [("BLS_SIGNER_PORT", "9000"), ("BLS_SIGNER_PORT_X", "1")].into_iter().collect();
+        assert_eq!(RawSettings::from_environment(&own).ok().unwrap().port, Some(9000));
+        assert_eq!(RawSettings::unknown_variables(&own), ["BLS_SIGNER_PORT_X"]);
+        assert_eq!(RawSettings::service_link(&own), None);
     }
 }

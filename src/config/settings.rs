@@ -89,6 +89,12 @@ impl Settings {
     /// Fills in the defaults and checks every rule. Reads files only to see that they can be used.
     pub(super) fn validate(raw: RawSettings, environment: &Environment) -> Result<Self, Error> {
         let mut warnings = Vec::new();
+        if let Some(link) = RawSettings::service_link(environment) {
+            warnings.push(format!(
+                "{link} is set for a service named bls-signer and is no option: give the port with --port, and the service \
+                 another name or the pod 'enableServiceLinks: false'"
+            ));
+        }
         for variable in RawSettings::unknown_variables(environment) {
             warnings.push(format!("the environment variable {variable} is no option of bls-signer"));
         }

@@ -95,11 +95,11 @@ pub(crate) const STORED_PREFIX: &str = "keys-";
 struct Names(Vec<String>);
 
 impl Names {
-    /// From the variables; `None` if they are absent or meant for another process.
+    /// From the variables; `None` if they are absent or not meant for this process (sd_listen_fds(3): without
+    /// `LISTEN_PID` they are not).
     fn parse(environment: &Environment, own_pid: u32) -> Result<Option<Self>, Error> {
         let Some(count) = environment.text("LISTEN_FDS") else { return Ok(None) };
-        let pid = environment.text("LISTEN_PID");
-        if pid.is_some_and(|pid| pid.parse() != Ok(own_pid)) {
+        if environment.text("LISTEN_PID").and_then(|pid| pid.parse().ok()) != Some(own_pid) {
             return Ok(None);
         }
         let count: usize = count
@@ -212,16 +212,20 @@ mod tests {
     use super::*;
 
     fn names(variables: &[(&str, &str)]) -> Result<Option<Vec<String>>, Error> {
-        Names::parse(&variables.iter().copied().collect(), 42).map(|names| names.map(|names| names.0))
+        let variables = variables.iter().copied().chain([("LISTEN_PID", "42")]);
+        Names::parse(&variables.collect(), 42).map(|names| names.map(|names| names.0))
     }
 
     #[test]
     fn sockets_are_for_the_process_they_are_meant_for() {
-        let all = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "signing:keys-memory"), ("LISTEN_PID", "42")];
+        let all = [("LISTEN_FDS", "2"), ("LISTEN_FDNAMES", "signing:keys-memory")];
         assert_eq!(names(&all).unwrap().unwrap(), ["signing", "keys-memory"]);
-        assert_eq!(names(&[("LISTEN_FDS", "1"), ("LISTEN_PID", "43")]).unwrap(), None);
-        assert_eq!(names(&[("LISTEN_PID", "42")]).unwrap(), None);
         assert_eq!(names(&[]).unwrap(), None);
+        for other in ["43", "", "0", "x", " 42", "-42"] {
+            let environment = all.into_iter().chain([("LISTEN_PID", other)]).collect();
+            assert_eq!(Names::parse(&environment, 42).unwrap(), None, "{other}");
+        }
+        assert_eq!(Names::parse(&all.into_iter().collect(), 42).unwrap(), None, "sd_listen_fds(3)");
     }
 
     #[test]
@@ -236,8 +240,7 @@ mod tests {
         }
         let error = names(&[("LISTEN_FDS", "1"), ("LISTEN_FDNAMES", "signing:keymanager")]);
         assert!(matches!(error, Err(Error::NameCount { fds: 1, names: 2 })));
-        assert!(
-            matches!(names(&[("LISTEN_FDS", "0"), ("LISTEN_FDNAMES", "")]).unwrap(), Some(empty) if empty.is_empty())
-        );
+        let empty = names(&[("LISTEN_FDS", "0"), ("LISTEN_FDNAMES", "")]).unwrap();
+        assert!(matches!(empty, Some(empty) if empty.is_empty()));
     }
 }

@@ -6,11 +6,11 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, listen, socket};
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
 use nix::sys::stat::{Mode, fchmod};
 
 use super::activation::{Inherited, Socket, StoredFd};
@@ -115,13 +115,21 @@ fn remove_stale(path: &Path) -> Result<(), Error> {
     if !is_taken(path)? {
         return Ok(());
     }
-    match UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+    match knock(path) {
+        Err(Errno::ECONNREFUSED) => {
             fs::remove_file(path).map_err(|source| Error::Stale { path: path.to_owned(), source })
         }
-        Ok(_) => Err(Error::InUse { path: path.to_owned() }),
-        Err(source) => Err(failed(&Address::Unix(path.to_owned()), source)),
+        // Somebody listens, but has let its queue of callers fill.
+        Ok(()) | Err(Errno::EAGAIN) => Err(Error::InUse { path: path.to_owned() }),
+        Err(errno) => Err(failed(&Address::Unix(path.to_owned()), errno.into())),
     }
+}
+
+/// Connects without waiting for room in the queue of whoever listens there.
+fn knock(path: &Path) -> nix::Result<()> {
+    let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
+    let caller = socket(AddressFamily::Unix, SockType::Stream, flags, None)?;
+    connect(fd_number(&caller), &UnixAddr::new(path)?)
 }
 
 /// Whether there is a socket at this path already. An error if none can be there.
@@ -185,6 +193,8 @@ pub(crate) enum Error {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+
     use super::*;
 
     fn spec(role: Role, path: &Path) -> ListenSpec {
@@ -220,6 +230,27 @@ mod tests {
         assert!(matches!(bind_to(&spec(Role::Signing, &path)), Err(Error::InUse { .. })));
         assert!(path.exists());
         drop(living);
+    }
+
+    #[test]
+    fn a_socket_whose_queue_of_callers_is_full_is_in_use() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.sock");
+        let living = UnixListener::bind(&path).unwrap();
+        listen(&living, Backlog::new(1).unwrap()).unwrap();
+        let mut callers = Vec::new();
+        while let Ok(caller) = caller_of(&path) {
+            callers.push(caller);
+        }
+        assert!(matches!(bind_to(&spec(Role::Signing, &path)), Err(Error::InUse { .. })));
+        assert!(path.exists());
+    }
+
+    /// A connection, unless it would have to wait.
+    fn caller_of(path: &Path) -> nix::Result<OwnedFd> {
+        let caller = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None)?;
+        connect(fd_number(&caller), &UnixAddr::new(path)?)?;
+        Ok(caller)
     }
 
     #[test]

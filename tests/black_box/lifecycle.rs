@@ -1,8 +1,11 @@
 //! Start, readiness and end, as a supervisor and a client see them.
 
+use std::os::fd::AsRawFd;
+use std::os::unix::net::UnixListener;
 use std::os::unix::process::ExitStatusExt;
 
 use nix::sys::signal::Signal;
+use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, connect, listen, socket};
 
 use crate::support::{Connection, Daemon, Key, Request, Setup, randao_reveal};
 
@@ -108,4 +111,33 @@ fn flags_win_over_the_environment_and_that_over_the_file() {
     assert_eq!(daemon.sign(&key, &randao_reveal(1)).status, 200);
     let raw = serde_json::json!({"signingRoot": format!("0x{}", "11".repeat(32)), "domain_name": "randao"});
     assert_eq!(daemon.sign(&key, &raw).status, 200);
+}
+
+#[test]
+fn a_socket_whose_owner_has_let_its_queue_fill_is_in_use() {
+    let setup = Setup::new().args(&["--network", "minimal"]);
+    let path = setup.directory().join("signer.sock");
+    let living = UnixListener::bind(&path).unwrap();
+    listen(&living, Backlog::new(1).unwrap()).unwrap();
+    let mut callers = Vec::new();
+    loop {
+        let caller = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_NONBLOCK, None).unwrap();
+        if connect(caller.as_raw_fd(), &UnixAddr::new(&path).unwrap()).is_err() {
+            break;
+        }
+        callers.push(caller);
+    }
+    let (status, log) = setup.fails();
+    assert_eq!(status.code(), Some(1));
+    assert!(log.contains("another process listens on"), "{log}");
+}
+
+#[test]
+fn the_variables_of_a_service_of_this_name_are_a_warning() {
+    let setup = Setup::new().args(&["--network", "minimal"]).env("BLS_SIGNER_PORT", "tcp://10.0.0.1:9000");
+    let setup =
+        setup.env("BLS_SIGNER_PORT_9000_TCP_ADDR", "10.0.0.1").env("BLS_SIGNER_SERVICE_HOST", "10.0.0.1");
+    let daemon = setup.start();
+    daemon.wait_for_log(|line| line.contains("WARN") && line.contains("enableServiceLinks"));
+    assert!(!daemon.log().contains("is no option of bls-signer"), "one line for all: {}", daemon.log());
 }

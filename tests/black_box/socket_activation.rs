@@ -167,6 +167,13 @@ fn sockets_meant_for_another_process_are_left_alone() {
 }
 
 #[test]
+fn sockets_meant_for_nobody_are_left_alone() {
+    let setup = Setup::new().args(&["--network", "minimal"]);
+    let daemon = setup.env("LISTEN_FDS", "1").env("LISTEN_FDNAMES", "signing").start();
+    assert_eq!(roles(&daemon.socket()), [true, true]);
+}
+
+#[test]
 fn an_open_keymanager_from_systemd_ends_the_start_as_a_configured_one_does() {
     let socket = TcpListener::bind("0.0.0.0:0").unwrap();
     let log = refused("keymanager", vec![socket.try_clone().unwrap().into()]);
