@@ -158,6 +158,7 @@ impl Daemon {
         stopping.send_replace(true);
         serving.await;
         tracing::info!("stopped");
+        self.notifier.settle();
         outcome
     }
 }

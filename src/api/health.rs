@@ -9,6 +9,7 @@ use crate::custody::Endurance;
 use crate::http::answer::Answer;
 use crate::http::negotiation::accepts_text;
 use crate::ledger;
+use crate::supervisor::logging;
 
 /// `GET /upcheck`: `OK` as text. The process answers; nothing more is said. Clients that accept JSON alone (Web3Signer
 /// refuses them with 406) get `{"status":"OK"}`, which is what Lodestar and Nimbus look for.
@@ -95,5 +96,11 @@ fn checks(signer: &Signer) -> Vec<Check> {
         Check { id: "default-check", status: Status::Up, data: None },
         Check { id: "slashing-protection", status, data: Some(protection) },
         Check { id: "keys-check", status: Status::Up, data: Some(keys) },
+        // Lines that nobody read in time are lost, and no duty with them.
+        Check {
+            id: "log-check",
+            status: Status::Up,
+            data: Some(json!({ "lines-dropped": logging::dropped() })),
+        },
     ]
 }

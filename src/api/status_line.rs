@@ -3,39 +3,55 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::interval;
+use tokio::time::{Instant, interval};
 
 use super::Signer;
 use crate::ledger::Health;
+use crate::supervisor::logging::{self, chain};
 use crate::supervisor::notify::{Notifier, tell};
 
 /// The line as it is now.
 pub(crate) fn status_line(signer: &Signer) -> String {
-    let (keys, network) = (signer.custody.ring().len(), signer.network.name());
-    let ledger = match signer.ledger.health() {
-        Health::Working => "slashing protection on".to_owned(),
-        Health::Off => "SLASHING PROTECTION OFF".to_owned(),
-        Health::Broken(cause) => format!("slashing protection BROKEN ({cause})"),
-    };
     let last_duty = match signer.last_duty.seconds_ago() {
         Some(seconds) => format!("last duty {seconds} s ago"),
         None => "no duty yet".to_owned(),
     };
-    format!("{keys} keys on {network}, {ledger}, {last_duty}")
+    format!("{}, {last_duty}", state(signer))
 }
 
-/// Keeps the service manager's copy of the line fresh until it is dropped.
+/// What of the line is news as soon as it changes.
+fn state(signer: &Signer) -> String {
+    let (keys, network) = (signer.custody.ring().len(), signer.network.name());
+    let ledger = match signer.ledger.health() {
+        Health::Working => "slashing protection on".to_owned(),
+        Health::Off => "SLASHING PROTECTION OFF".to_owned(),
+        Health::Broken(cause) => format!("slashing protection BROKEN ({})", chain(cause.as_ref())),
+    };
+    let dropped = match logging::dropped() {
+        0 => String::new(),
+        lines => format!(", {lines} log lines dropped"),
+    };
+    format!("{keys} keys on {network}, {ledger}{dropped}")
+}
+
+/// Keeps the service manager's copy of the line true until it is dropped: what is news at once, the last duty's age now and
+/// then.
 pub(crate) async fn keep_telling(signer: Arc<Signer>, notifier: Arc<Notifier>) {
-    let mut ticks = interval(EVERY);
-    let mut told = String::new();
+    let mut looks = interval(BETWEEN_LOOKS);
+    let (mut state_told, mut line_told, mut told_at) = (String::new(), String::new(), Instant::now());
     loop {
-        ticks.tick().await;
-        let now = status_line(&signer);
-        if now != told {
-            tell(notifier.status(&now));
-            told = now;
+        looks.tick().await;
+        let state = state(&signer);
+        if state == state_told && told_at.elapsed() < BETWEEN_AGES {
+            continue;
         }
+        let line = status_line(&signer);
+        if line != line_told {
+            tell(notifier.status(&line));
+        }
+        (state_told, line_told, told_at) = (state, line, Instant::now());
     }
 }
 
-const EVERY: Duration = Duration::from_secs(10);
+const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
+const BETWEEN_AGES: Duration = Duration::from_secs(10);

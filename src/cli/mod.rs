@@ -25,8 +25,8 @@ use crate::config::{self, Environment};
 use crate::custody::StartError;
 use crate::daemon;
 use crate::ledger::OpenError;
-use crate::supervisor::{activation, listeners, logging};
-use crate::text::OneLine;
+use crate::supervisor::logging::{self, chain};
+use crate::supervisor::{activation, listeners};
 
 /// Runs the program with the process's own arguments and environment.
 pub fn run() -> ExitCode {
@@ -35,6 +35,7 @@ pub fn run() -> ExitCode {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
+    let serves = matches!(arguments.command, None | Some(Command::Serve(_)));
     let outcome = match arguments.command {
         None => serve::run(arguments.serve, &environment),
         Some(Command::Serve(options)) => serve::run(*options, &environment),
@@ -47,13 +48,20 @@ pub fn run() -> ExitCode {
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
     };
-    match outcome {
-        Ok(()) => ExitStatus::Ok.into(),
+    let status = match outcome {
+        Ok(()) => ExitStatus::Ok,
         Err(error) => {
-            report(&error, &environment);
-            error.exit_status().into()
+            let line = format!("bls-signer: {}", chain(&error));
+            match serves {
+                // A daemon ends though nobody reads what it says; a command waits for its reader.
+                true => logging::say_last(&line, &environment),
+                false => drop(writeln!(io::stderr(), "{}{line}", logging::stderr_prefix(&environment))),
+            }
+            error.exit_status()
         }
-    }
+    };
+    logging::flush();
+    status.into()
 }
 
 /// Remote BLS signer for Ethereum validators
@@ -266,24 +274,6 @@ fn ledger_status(error: &OpenError) -> ExitStatus {
 fn usage(error: &clap::Error) -> ExitCode {
     let _ = error.print();
     if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Ok.into() }
-}
-
-/// One line with the error and all its causes.
-fn report(error: &Error, environment: &Environment) {
-    // Under systemd the journal takes the priority from such a prefix (sd-daemon(3)).
-    let prefix = if logging::stderr_is_journal(environment) { "<3>" } else { "" };
-    let _ = writeln!(io::stderr(), "{prefix}bls-signer: {}", chain(error));
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    OneLine(text).to_string()
 }
 
 const EXIT_STATUS: &str = "\

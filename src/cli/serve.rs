@@ -35,7 +35,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
         warn!("{warning}");
     }
     if let Err(error) = open_files::make_room(settings.limits.connections) {
-        warn!("{}", super::chain(&error));
+        warn!("{}", logging::chain(&error));
     }
     daemon::run(&settings, inherited, environment)?;
     Ok(())

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::logging::chain;
 use super::notify::Notifier;
 
 /// A piece of the daemon that shows that it works.
@@ -44,7 +45,7 @@ pub(crate) async fn feed(notifier: &Notifier, probes: &[Probe<'_>]) -> Infallibl
     loop {
         if all_succeed(probes, pause).await {
             if let Err(error) = notifier.watchdog() {
-                tracing::warn!(error = %error, "the watchdog could not be fed");
+                tracing::warn!(error = chain(&error), "the watchdog could not be fed");
             }
         }
         sleep(pause).await;
@@ -57,7 +58,11 @@ async fn all_succeed(probes: &[Probe<'_>], patience: Duration) -> bool {
         match timeout(patience, run()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::error!(probe = what, %error, "{what} failed its probe: the watchdog is not fed");
+                tracing::error!(
+                    probe = what,
+                    error = chain(error.as_ref()),
+                    "{what} failed its probe: the watchdog is not fed"
+                );
                 well = false;
             }
             Err(_) => {

@@ -43,6 +43,7 @@ mod sign_vectors;
 mod slashing;
 mod slashing_commands;
 mod socket_activation;
+mod stalled_readers;
 mod supervision;
 mod support;
 mod tls;

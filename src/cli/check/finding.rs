@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::cli::chain;
+use crate::supervisor::logging::chain;
 
 /// One line of the report.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,54 +1,188 @@
 //! Logs: to the journal with fields when stderr is the journal, else as text on stderr.
 //!
-//! Only our own events are logged. Libraries' traces show whole requests, and a request can carry a token.
+//! Only our own events are logged. Libraries' traces show whole requests, and a request can carry a token. Nobody waits for
+//! the log's reader: see [`queue`].
 
+mod journal;
+mod queue;
+
+use std::error::Error;
 use std::fs::File;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;
+use std::panic;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
-use tracing_journald::{Priority, PriorityMappings};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
+use self::journal::{Journal, JournalLayer};
+use self::queue::{Outlet, Queue};
 use crate::config::{Environment, LogLevel};
+use crate::text::OneLine;
 
 /// Starts logging for the whole process; a second call does nothing.
 pub(crate) fn start(level: LogLevel, environment: &Environment) {
-    let own_events = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
-    let registry = tracing_subscriber::registry().with(own_events);
     let under_journal = stderr_is_journal(environment);
     // Without the journal's socket the text on stderr still gets there, only without fields.
-    if let Some(journal) = under_journal.then(journal).flatten() {
-        let _ = registry.with(journal).try_init();
-        return;
-    }
-    let text = fmt::layer().with_writer(io::stderr).with_target(false).with_ansi(io::stderr().is_terminal());
-    // The journal has its own clock.
-    let _ = match under_journal {
-        true => registry.with(text.without_time()).try_init(),
-        false => registry.with(text).try_init(),
+    let journal = under_journal.then(|| Journal::open(Path::new(journal::SOCKET))).flatten();
+    let Some(Log { queue, form }) = log(journal) else { return };
+    let own_events = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
+    let registry = tracing_subscriber::registry().with(own_events);
+    let text = || {
+        let lines = Lines(Arc::clone(queue));
+        fmt::layer().with_writer(lines).with_target(false).with_ansi(io::stderr().is_terminal())
     };
+    let _ = match form {
+        Form::Journal => registry.with(JournalLayer(Arc::clone(queue))).try_init(),
+        // The journal has its own clock.
+        Form::Text if under_journal => registry.with(text().without_time()).try_init(),
+        Form::Text => registry.with(text()).try_init(),
+    };
+    // The standard hook writes to stderr itself, and would wait there.
+    let prefix = priority_prefix(under_journal);
+    panic::set_hook(Box::new(move |panic| last_words(prefix, &format!("bls-signer: {panic}"))));
 }
 
-/// Writes to the journal: events' fields become `BLS_SIGNER_<FIELD>`.
-fn journal() -> Option<tracing_journald::Layer> {
-    let priorities =
-        PriorityMappings { info: Priority::Informational, debug: Priority::Debug, ..PriorityMappings::new() };
-    let layer = tracing_journald::layer().ok()?;
-    Some(
-        layer
-            .with_syslog_identifier("bls-signer".to_owned())
-            .with_field_prefix(Some("BLS_SIGNER".to_owned()))
-            .with_priority_mappings(priorities),
-    )
+/// How many lines were dropped so far, because nobody read them in time.
+pub(crate) fn dropped() -> u64 {
+    LOG.get().map_or(0, |log| log.queue.dropped())
+}
+
+/// Says one line with the priority of an error, whatever the log level, and gives it and all before it a moment to get out.
+pub(crate) fn say_last(line: &str, environment: &Environment) {
+    last_words(stderr_prefix(environment), line);
+}
+
+/// Gives what was logged a moment to get out: for the end of the process.
+pub(crate) fn flush() {
+    if let Some(log) = LOG.get() {
+        log.queue.flush(LAST_MOMENT);
+    }
+}
+
+/// An error with all its causes, in one line of bounded length.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    OneLine(text).to_string()
+}
+
+fn last_words(prefix: &str, line: &str) {
+    let Some(Log { queue, form }) = log(None) else { return };
+    let line = bounded(line).replace('\n', " ");
+    queue.push(match form {
+        Form::Text => format!("{prefix}{line}\n").into_bytes(),
+        Form::Journal => journal::error_record(&line),
+    });
+    queue.flush(LAST_MOMENT);
+}
+
+/// What an error's line on stderr begins with: the journal takes the priority from there (sd-daemon(3)).
+pub(crate) fn stderr_prefix(environment: &Environment) -> &'static str {
+    priority_prefix(stderr_is_journal(environment))
+}
+
+fn priority_prefix(under_journal: bool) -> &'static str {
+    if under_journal { "<3>" } else { "" }
+}
+
+/// The process's log, made at the first call: in the journal if it is given, else on stderr.
+fn log(journal: Option<Journal>) -> Option<&'static Log> {
+    if LOG.get().is_none() {
+        let log = match journal {
+            Some(journal) => Log { queue: Queue::start(journal, tell_dropped).ok()?, form: Form::Journal },
+            None => Log { queue: Queue::start(Stderr::open().ok()?, tell_dropped).ok()?, form: Form::Text },
+        };
+        let _ = LOG.set(log);
+    }
+    LOG.get()
+}
+
+fn tell_dropped(lines: u64) {
+    tracing::warn!(lines, "{lines} log lines were dropped: they were not read as fast as they came");
+}
+
+/// Where log records wait, and in which form.
+struct Log {
+    queue: Arc<Queue>,
+    form: Form,
+}
+
+#[derive(Clone, Copy)]
+enum Form {
+    Text,
+    Journal,
+}
+
+/// Standard error under a file descriptor of its own: the thread that may wait in it holds no lock that others want.
+struct Stderr(File);
+
+impl Stderr {
+    fn open() -> io::Result<Self> {
+        Ok(Self(File::from(io::stderr().as_fd().try_clone_to_owned()?)))
+    }
+}
+
+impl Outlet for Stderr {
+    fn write(&mut self, record: &[u8]) -> io::Result<()> {
+        self.0.write_all(record)
+    }
+}
+
+/// Takes the lines that events were made into.
+struct Lines(Arc<Queue>);
+
+impl fmt::MakeWriter<'_> for Lines {
+    type Writer = Line;
+
+    fn make_writer(&self) -> Line {
+        Line(Arc::clone(&self.0))
+    }
+}
+
+/// One event's line: it is written at once.
+struct Line(Arc<Queue>);
+
+impl Write for Line {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(line);
+        let kept = bounded(&text);
+        let mut record = kept.as_bytes().to_vec();
+        if kept.len() < text.len() {
+            record.push(b'\n');
+        }
+        self.0.push(record);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The beginning of a text that is too long for the log.
+fn bounded(text: &str) -> &str {
+    let mut end = text.len().min(LONGEST_TEXT);
+    while !text.is_char_boundary(end) {
+        end = end.saturating_sub(1);
+    }
+    text.get(..end).unwrap_or_default()
 }
 
 /// Whether stderr is the stream that systemd connected to the journal, and not redirected since (systemd.exec(5),
 /// `$JOURNAL_STREAM`: device and inode in decimal).
-pub(crate) fn stderr_is_journal(environment: &Environment) -> bool {
+fn stderr_is_journal(environment: &Environment) -> bool {
     let Some(stream) = environment.text("JOURNAL_STREAM") else { return false };
     let Ok(stderr) = io::stderr().as_fd().try_clone_to_owned() else { return false };
     File::from(stderr).metadata().is_ok_and(|metadata| is_stream(stream, metadata.dev(), metadata.ino()))
@@ -58,6 +192,13 @@ fn is_stream(stream: &str, device: u64, inode: u64) -> bool {
     let Some((stream_device, stream_inode)) = stream.split_once(':') else { return false };
     stream_device.parse() == Ok(device) && stream_inode.parse() == Ok(inode)
 }
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// For the log's reader, when the process ends.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
+/// In bytes, of a line or a field.
+const LONGEST_TEXT: usize = 8 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -1,23 +1,27 @@
 //! Telling systemd how we are (sd_notify(3)), and the file descriptors that it keeps for us.
 //!
-//! Each message is one datagram to `NOTIFY_SOCKET`. Without that variable every call does nothing.
+//! Each message is one datagram to `NOTIFY_SOCKET`. Without that variable every call does nothing. No call waits for the
+//! service manager: what it has no room for is sent by a thread, in order, once there is room.
 
-use std::io::{self, IoSlice};
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+mod outbox;
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::sync::Arc;
 use std::time::Duration;
 
-use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, sendmsg, socket,
-};
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use nix::time::{ClockId, clock_gettime};
 
+use self::outbox::{Line, Message, Subject};
+use super::logging::chain;
 use crate::config::Environment;
 
 /// The line to the service manager, if there is one.
 #[derive(Debug, Default)]
 pub(crate) struct Notifier {
-    socket: Option<(OwnedFd, UnixAddr)>,
+    line: Option<Arc<Line>>,
     watchdog: Option<Duration>,
 }
 
@@ -33,21 +37,23 @@ impl Notifier {
         .map_err(unusable)?;
         let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)
             .map_err(unusable)?;
-        Ok(Self { socket: Some((socket, address)), watchdog: watchdog(environment, std::process::id()) })
+        let line = Some(Arc::new(Line::new(socket, address)));
+        Ok(Self { line, watchdog: watchdog(environment, std::process::id()) })
     }
 
     /// A start that takes long: how far it is, and how much longer it may take until the next word.
     pub(crate) fn starting(&self, status: &str, extend_by: Duration) -> Result<(), Error> {
         let microseconds = extend_by.as_micros();
         self.send(
+            Subject::Status,
             "tell how far the start is",
-            &format!("STATUS={}\nEXTEND_TIMEOUT_USEC={microseconds}", one_line(status)),
+            format!("STATUS={}\nEXTEND_TIMEOUT_USEC={microseconds}", one_line(status)),
         )
     }
 
     /// Whether somebody supervises the process and would start it again.
     pub(crate) fn is_supervised(&self) -> bool {
-        self.socket.is_some()
+        self.line.is_some()
     }
 
     /// The longest that may pass between two calls of [`Notifier::watchdog`]; `None` if nobody watches.
@@ -57,12 +63,12 @@ impl Notifier {
 
     /// The start or the reload is complete.
     pub(crate) fn ready(&self, status: &str) -> Result<(), Error> {
-        self.send("say that we are ready", &format!("READY=1\nSTATUS={}", one_line(status)))
+        self.send(Subject::Phase, "say that we are ready", format!("READY=1\nSTATUS={}", one_line(status)))
     }
 
     /// One line for `systemctl status`.
     pub(crate) fn status(&self, status: &str) -> Result<(), Error> {
-        self.send("tell the status", &format!("STATUS={}", one_line(status)))
+        self.send(Subject::Status, "tell the status", format!("STATUS={}", one_line(status)))
     }
 
     /// A reload begins; [`Notifier::ready`] ends it.
@@ -71,17 +77,17 @@ impl Notifier {
         let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
             .map_err(|source| Error { what, source: source.into() })?;
         let microseconds = Duration::from(now).as_micros();
-        self.send(what, &format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
+        self.send(Subject::Event, what, format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
     }
 
     /// The end begins.
     pub(crate) fn stopping(&self, status: &str) -> Result<(), Error> {
-        self.send("say that we stop", &format!("STOPPING=1\nSTATUS={}", one_line(status)))
+        self.send(Subject::Phase, "say that we stop", format!("STOPPING=1\nSTATUS={}", one_line(status)))
     }
 
     /// Still alive. Only what signs and what records may say so, never a timer alone (design D9).
     pub(crate) fn watchdog(&self) -> Result<(), Error> {
-        self.send("feed the watchdog", "WATCHDOG=1")
+        self.send(Subject::Watchdog, "feed the watchdog", "WATCHDOG=1".to_owned())
     }
 
     /// Leaves a file descriptor with the service manager, which hands it to the next process of this service. It is not
@@ -89,34 +95,48 @@ impl Notifier {
     ///
     /// The name is ASCII without control characters and colons, at most 255 bytes.
     pub(crate) fn store(&self, name: &str, fd: BorrowedFd<'_>) -> Result<(), Error> {
-        let message = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
-        self.send_with("store a file descriptor", &message, Some(fd))
+        let text = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
+        let what = "store a file descriptor";
+        let fd = match &self.line {
+            Some(_) => Some(fd.try_clone_to_owned().map_err(|source| Error { what, source })?),
+            None => None,
+        };
+        self.send_with(Subject::Event, what, text, fd)
     }
 
     /// Takes every file descriptor of that name out of the service manager's store.
     pub(crate) fn remove_stored(&self, name: &str) -> Result<(), Error> {
-        self.send("remove a stored file descriptor", &format!("FDSTOREREMOVE=1\nFDNAME={name}"))
+        let text = format!("FDSTOREREMOVE=1\nFDNAME={name}");
+        self.send(Subject::Event, "remove a stored file descriptor", text)
     }
 
-    fn send(&self, what: &'static str, message: &str) -> Result<(), Error> {
-        self.send_with(what, message, None)
+    /// Gives what still waits for the service manager a moment to get out: for the end of the process.
+    pub(crate) fn settle(&self) {
+        if let Some(line) = &self.line {
+            line.settle(LAST_MOMENT);
+        }
     }
 
-    fn send_with(&self, what: &'static str, message: &str, fd: Option<BorrowedFd<'_>>) -> Result<(), Error> {
-        let Some((socket, address)) = &self.socket else { return Ok(()) };
-        let fds = fd.map(|fd| [fd.as_raw_fd()]);
-        let rights = fds.as_ref().map(|fds| ControlMessage::ScmRights(fds));
-        let text = [IoSlice::new(message.as_bytes())];
-        sendmsg(socket.as_raw_fd(), &text, rights.as_slice(), MsgFlags::MSG_NOSIGNAL, Some(address))
-            .map(drop)
-            .map_err(|errno| Error { what, source: errno.into() })
+    fn send(&self, subject: Subject, what: &'static str, text: String) -> Result<(), Error> {
+        self.send_with(subject, what, text, None)
+    }
+
+    fn send_with(
+        &self,
+        subject: Subject,
+        what: &'static str,
+        text: String,
+        fd: Option<OwnedFd>,
+    ) -> Result<(), Error> {
+        let Some(line) = &self.line else { return Ok(()) };
+        line.send(Message { subject, what, text, fd })
     }
 }
 
 /// A supervisor that cannot be told is no reason to stop signing: the log hears of it.
 pub(crate) fn tell(told: Result<(), Error>) {
     if let Err(error) = told {
-        tracing::warn!(%error, "the service manager could not be told");
+        tracing::warn!(error = chain(&error), "the service manager could not be told");
     }
 }
 
@@ -141,13 +161,16 @@ pub(crate) struct Error {
     source: io::Error,
 }
 
+/// For the service manager, when the process ends.
+const LAST_MOMENT: Duration = Duration::from_millis(200);
+
 #[cfg(test)]
 mod tests {
     use std::io::{IoSliceMut, Read, Seek, Write};
-    use std::os::fd::AsFd;
+    use std::os::fd::{AsFd, AsRawFd};
     use std::os::unix::net::UnixDatagram;
 
-    use nix::sys::socket::{ControlMessageOwned, recvmsg};
+    use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 
     use super::*;
 
@@ -240,6 +263,39 @@ mod tests {
         let (_directory, manager, notifier) = manager();
         drop(manager);
         assert_eq!(notifier.watchdog().unwrap_err().to_string(), "cannot feed the watchdog to systemd");
+    }
+
+    #[test]
+    fn a_service_manager_that_does_not_listen_holds_nobody_and_hears_it_in_order_later() {
+        let (directory, manager, notifier) = manager();
+        let full = fill(&directory.path().join("notify"));
+        let file = tempfile::tempfile().unwrap();
+        notifier.store("keys-memory", file.as_fd()).unwrap();
+        for keys in 0..100 {
+            notifier.status(&format!("{keys} keys")).unwrap();
+            notifier.watchdog().unwrap();
+        }
+        notifier.reloading().unwrap();
+        notifier.ready("all keys").unwrap();
+        notifier.settle();
+        for _ in 0..full {
+            assert_eq!(received(&manager), "X=1");
+        }
+        // What the sending thread had in hand already when the rest came is sent as it was.
+        let told: Vec<_> = std::iter::repeat_with(|| received(&manager)).take(4).collect();
+        assert!(told[0].starts_with("FDSTORE=1"), "{told:?}");
+        assert_eq!(told[1], "WATCHDOG=1", "once: {told:?}");
+        assert!(told[2].starts_with("RELOADING=1"), "{told:?}");
+        assert_eq!(told[3], "READY=1\nSTATUS=all keys", "no status from before: {told:?}");
+        notifier.stopping("soon").unwrap();
+        assert_eq!(received(&manager), "STOPPING=1\nSTATUS=soon");
+    }
+
+    /// Fills the queue of the socket; says with how many messages.
+    fn fill(path: &std::path::Path) -> usize {
+        let filler = UnixDatagram::unbound().unwrap();
+        filler.set_nonblocking(true).unwrap();
+        std::iter::repeat_with(|| filler.send_to(b"X=1", path)).take_while(Result::is_ok).count()
     }
 
     #[test]

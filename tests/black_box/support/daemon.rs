@@ -295,6 +295,20 @@ impl Daemon {
         self.notified.clone()
     }
 
+    /// Waits until the last status that it told its supervisor is a wanted one.
+    #[track_caller]
+    pub fn wait_for_status(&mut self, is_wanted: impl Fn(&str) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let told = self.notified();
+            let last = told.lines().rev().find_map(|line| line.strip_prefix("STATUS="));
+            if last.is_some_and(&is_wanted) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "the last status is {last:?}; its log:\n{}", self.log());
+        }
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
     }
