@@ -34,3 +34,4 @@ mod supervisor;
 mod sys;
 mod text;
 mod workers;
+mod yaml;

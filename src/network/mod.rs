@@ -9,10 +9,13 @@ mod config_yaml;
 mod forks;
 mod preset;
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::primitives::{Epoch, ForkVersion, Root, Slot};
+use crate::yaml::YamlError;
 
 pub use forks::{Fork, Forks};
 pub(crate) use preset::MAX_VALIDATORS_PER_COMMITTEE;
@@ -44,8 +47,8 @@ impl Network {
             return Err(NetworkError::UnknownName(name_or_path.to_owned()));
         }
         let path = Path::new(name_or_path);
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| NetworkError::Unreadable { path: path.to_owned(), source })?;
+        let text =
+            read_config(path).map_err(|source| NetworkError::Unreadable { path: path.to_owned(), source })?;
         Self::from_config_yaml(&text)
             .map_err(|source| NetworkError::Config { path: path.to_owned(), source: Box::new(source) })
     }
@@ -64,7 +67,7 @@ impl Network {
     ///
     /// `PRESET_BASE`, `GENESIS_FORK_VERSION` and, for each fork that is named, both `*_FORK_VERSION` and
     /// `*_FORK_EPOCH` are needed; `CONFIG_NAME`, `SLOT_DURATION_MS` and `SECONDS_PER_SLOT` are used when present;
-    /// every other key is ignored. Such a file says neither the genesis time nor the genesis validators root.
+    /// constants of the preset must be the preset's where they are given; every other key is ignored. Such a file says neither the genesis time nor the genesis validators root.
     pub fn from_config_yaml(text: &str) -> Result<Self, NetworkError> {
         config_yaml::parse(text)
     }
@@ -130,7 +133,7 @@ pub enum NetworkError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// The file was read and is no usable configuration.
     #[error("the network configuration {path} is unusable", path = path.display())]
@@ -140,9 +143,27 @@ pub enum NetworkError {
         /// What is wrong with its text.
         source: Box<NetworkError>,
     },
-    /// The text is not a YAML mapping.
-    #[error("not a YAML mapping of configuration keys")]
-    Yaml(#[from] serde_yaml_ng::Error),
+    /// The text is not a YAML mapping, or a key in it is no text.
+    #[error(transparent)]
+    Yaml(#[from] YamlError),
+    /// There are several documents, so which one is meant is a guess.
+    #[error("it has more than one YAML document: give a file with one")]
+    SecondDocument,
+    /// A constant that enters signatures differs from the preset's.
+    #[error(
+        "{key} is {value}, but the preset {preset} has {preset_value}: a chain with constants of its own cannot be \
+         signed for"
+    )]
+    OtherPreset {
+        /// The key.
+        key: &'static str,
+        /// Its value.
+        value: u64,
+        /// The preset that the file names.
+        preset: Preset,
+        /// The preset's value.
+        preset_value: u64,
+    },
     /// A key that decides signatures is not there.
     #[error("{0} is missing")]
     MissingKey(String),
@@ -169,6 +190,19 @@ pub enum NetworkError {
         problem: &'static str,
     },
 }
+
+/// The text of a file that may be anything: no more of it is read than any configuration has.
+fn read_config(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    File::open(path)?.take(CONFIG_LIMIT.saturating_add(1)).read_to_string(&mut text)?;
+    if text.len() as u64 > CONFIG_LIMIT {
+        return Err(io::Error::other(format!("it has more than {CONFIG_LIMIT} bytes")));
+    }
+    Ok(text)
+}
+
+/// The most bytes of a `config.yaml`; a usual one has less than 10 KiB.
+const CONFIG_LIMIT: u64 = 1 << 20;
 
 fn looks_like_a_path(text: &str) -> bool {
     text.contains('/') || text.ends_with(".yaml") || text.ends_with(".yml")

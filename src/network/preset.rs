@@ -40,6 +40,23 @@ impl Preset {
         }
     }
 
+    /// The preset's constants that enter a signature, by their names in a `config.yaml`.
+    pub(super) fn constants(self) -> [(&'static str, u64); 10] {
+        [
+            ("SLOTS_PER_EPOCH", self.slots_per_epoch().get()),
+            ("MAX_COMMITTEES_PER_SLOT", self.max_committees_per_slot() as u64),
+            ("MAX_VALIDATORS_PER_COMMITTEE", MAX_VALIDATORS_PER_COMMITTEE as u64),
+            ("SYNC_COMMITTEE_SIZE", self.sync_committee_size() as u64),
+            // The limits of the lists in a phase0 or Altair block, which is hashed whole: the same in every preset.
+            ("MAX_PROPOSER_SLASHINGS", 16),
+            ("MAX_ATTESTER_SLASHINGS", 2),
+            ("MAX_ATTESTATIONS", 128),
+            ("MAX_DEPOSITS", 16),
+            ("MAX_VOLUNTARY_EXITS", 16),
+            ("MAX_EXTRA_DATA_BYTES", 32),
+        ]
+    }
+
     /// `MAX_COMMITTEES_PER_SLOT`: the number of committee bits of an aggregate from Electra on.
     pub fn max_committees_per_slot(self) -> usize {
         match self {

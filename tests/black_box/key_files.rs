@@ -83,6 +83,38 @@ fn key_configuration_files_are_read_document_by_document() {
 }
 
 #[test]
+fn a_key_configuration_may_hold_anything_and_stops_neither_the_start_nor_a_reload() {
+    let setup = Setup::new();
+    let secret = const_hex::encode([0x11; 32]);
+    let text = format!(
+        "\u{feff}# ours\r\n{{\"type\": \"file-raw\", \"privateKey\": \"0x{secret}\",\r\n \
+         \"wide\": 0x{secret}{secret}, \"x\": *a}}\r\n"
+    );
+    private(&setup.directory().join("config/a.yaml"), &text);
+    private(&setup.directory().join("config/b.yaml"), "[*a]");
+    private(&setup.directory().join("config/c.yaml"), &format!("type: &t file-raw\nprivateKey: *{secret}\n"));
+    let config = directory(setup.directory(), "config");
+    let daemon = setup.args(&["--network", "minimal", "--key-config-path", &config]).start();
+    let expected = [Key::from_hex(&secret).name()];
+    assert_eq!(daemon.public_keys(), expected);
+    assert_eq!(health(&daemon)["files-not-loaded"], json!(["b.yaml, document 1", "c.yaml, document 1"]));
+
+    for (number, bytes) in
+        [&b"*"[..], b"&a [*a", b"? ", b"- - - {", b"\"\\x", b"!<", b"k: |9", b"\xff\xfe", b"%"]
+            .into_iter()
+            .enumerate()
+    {
+        let path = daemon.directory().join(format!("config/odd-{number}.yaml"));
+        private(&path, "");
+        fs::write(&path, bytes).unwrap();
+        reload(&daemon);
+        assert_eq!(daemon.public_keys(), expected, "{bytes:?}");
+    }
+    let log = daemon.log();
+    assert!(log.contains("privateKey is an alias") && !log.contains(&secret), "{log}");
+}
+
+#[test]
 fn a_key_that_was_deleted_and_comes_back_as_a_file_votes_again_once_it_is_imported() {
     let key = Key::number(1);
     let daemon = on_directories(Setup::new()).start();

@@ -32,6 +32,7 @@ mod keymanager;
 mod kill;
 mod lifecycle;
 mod negotiation;
+mod networks;
 mod raw_roots;
 mod roles;
 mod root_commands;

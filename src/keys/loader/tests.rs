@@ -180,14 +180,14 @@ fn names_the_document_that_is_wrong_and_shows_no_key() {
     assert_problems(
         &loaded,
         &[
-            ("k.yaml, document 10", "missing field `type`"),
-            ("k.yaml, document 11", "wrong type"),
+            ("k.yaml, document 10", "type is missing"),
+            ("k.yaml, document 11", "no mapping of names"),
             ("k.yaml, document 2", "64 hexadecimal digits"),
             ("k.yaml, document 3", "\"hashicorp\" is not supported"),
             ("k.yaml, document 4", "privateKey is missing"),
-            ("k.yaml, document 5", "wrong type"),
+            ("k.yaml, document 5", "privateKey is a list"),
             ("k.yaml, document 6", "not BLS"),
-            ("k.yaml, document 7", "duplicate"),
+            ("k.yaml, document 7", "type is given twice"),
             ("k.yaml, document 8", "leads out of the directory"),
             ("k.yaml, document 9", "above 0 and below the order"),
             ("l.yaml", "not valid YAML"),
