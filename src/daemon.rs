@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::api::public_keys::WrittenList;
 use crate::api::status_line::{keep_telling, status_line};
 use crate::api::{LastDuty, Signer};
 use crate::bls::{self, HashCache};
@@ -93,13 +94,14 @@ impl Daemon {
             hashes: Arc::new(HashCache::new()),
             workers,
             last_duty: LastDuty::default(),
+            public_keys: WrittenList::default(),
         });
 
         let guard =
             Guard::new(AllowedHosts::new(&settings.allowed_hosts), TokenDigests::of(&settings.tokens));
         let guesses = Guesses::new(settings.limits.connections.get());
         let requests = settings.limits.requests.get();
-        let service = Arc::new(Service::new(Arc::clone(&signer), guard, guesses, requests, BODY_PATIENCE));
+        let service = Arc::new(Service::new(Arc::clone(&signer), guard, guesses, requests));
         let limits = Limits {
             connections: settings.limits.connections.get(),
             first_request: settings.limits.header_timeout,
@@ -222,7 +224,12 @@ impl Drop for AbortOnDrop {
 pub(crate) fn runtime() -> Result<Runtime, Error> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = cores.div_ceil(CORES_PER_CONNECTION_THREAD);
-    runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build().map_err(Error::Runtime)
+    runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .max_blocking_threads(BLOCKING_THREADS)
+        .enable_all()
+        .build()
+        .map_err(Error::Runtime)
 }
 
 /// Resolves at SIGTERM or SIGINT. Call it within a runtime; from then on the signals do not kill the process.
@@ -330,8 +337,8 @@ pub(crate) enum Error {
 /// One thread serves the connections of so many signing cores.
 const CORES_PER_CONNECTION_THREAD: usize = 4;
 
-/// For a body to arrive.
-const BODY_PATIENCE: Duration = Duration::from_secs(30);
+/// Threads for what blocks: imports (`http::capacity` bounds them), reloads, a look at the ledger's directory.
+const BLOCKING_THREADS: usize = 16;
 
 /// How long a broken ledger is there to be seen, in health and in answers, before the process ends.
 const LAST_LOOK: Duration = Duration::from_secs(5);

@@ -17,6 +17,7 @@ use std::time::SystemTime;
 
 use tokio::task::block_in_place;
 
+use self::public_keys::WrittenList;
 use crate::bls::HashCache;
 use crate::custody::Custody;
 use crate::duty::{Duty, Kind};
@@ -35,6 +36,7 @@ pub(crate) struct Signer {
     pub(crate) hashes: Arc<HashCache>,
     pub(crate) workers: Workers,
     pub(crate) last_duty: LastDuty,
+    pub(crate) public_keys: WrittenList,
 }
 
 impl Signer {

@@ -1,10 +1,64 @@
 //! `GET /api/v1/eth2/publicKeys`: the keys that can sign. Source: ethereum/remote-signing-api.
 
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use hyper::body::Bytes;
+
 use super::Signer;
 use crate::http::answer::Answer;
+use crate::keys::Snapshot;
 
 /// Answers a JSON array of public keys, `0x` and lower case, sorted.
 pub(crate) fn list(signer: &Signer) -> Answer {
-    let keys: Vec<String> = signer.custody.ring().snapshot().keys().map(ToString::to_string).collect();
-    Answer::json(&keys)
+    Answer::shared_json(signer.public_keys.of(&signer.custody.ring().snapshot()))
+}
+
+/// The list of public keys, written once for each change of the keys: all answers share its bytes.
+#[derive(Default)]
+pub(crate) struct WrittenList(Mutex<Written>);
+
+#[derive(Default)]
+struct Written {
+    /// Weak, so that no key stays for the list's sake. While it is here no other snapshot can have its address.
+    keys: Weak<Snapshot>,
+    json: Bytes,
+}
+
+impl WrittenList {
+    fn of(&self, keys: &Arc<Snapshot>) -> Bytes {
+        // The list is replaced as a whole; a panic leaves the old one.
+        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if !Weak::ptr_eq(&written.keys, &Arc::downgrade(keys)) {
+            *written = Written { keys: Arc::downgrade(keys), json: write(keys).into() };
+        }
+        written.json.clone()
+    }
+}
+
+fn write(keys: &Snapshot) -> String {
+    let quoted: Vec<_> = keys.keys().map(|key| format!("\"{key}\"")).collect();
+    format!("[{}]", quoted.join(","))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{Key, Origin, Ring, SecretKey};
+    use crate::sys::locked_memory::LockedMemory;
+
+    #[test]
+    fn the_list_is_written_again_when_the_keys_change_and_only_then() {
+        let (ring, written) = (Ring::new(), WrittenList::default());
+        let list = || written.of(&ring.snapshot());
+        assert_eq!(list(), "[]");
+        let secret = SecretKey::new(&[1; 32], &LockedMemory::new().unwrap()).unwrap();
+        let key = Key::new(secret, Origin::Imported, None);
+        let name = key.public_key().to_string();
+        ring.insert([key]);
+        let first = list();
+        assert_eq!(serde_json::from_slice::<Vec<String>>(&first).unwrap(), [name.as_str()]);
+        assert_eq!(list().as_ptr(), first.as_ptr());
+        ring.remove(&[name.parse().unwrap()]);
+        assert_eq!(list(), "[]");
+    }
 }

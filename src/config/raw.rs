@@ -97,10 +97,11 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "MIB", help_heading = KEYS)]
     pub(crate) kdf_memory: Option<NonZeroU32>,
 
-    /// Connections open at one time [default: 1024]
+    /// Connections open at one time on each listener, a quarter of it where no signatures are asked for; then idle ones are
+    /// closed for new ones [default: 1024]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub(crate) max_connections: Option<NonZeroUsize>,
-    /// Requests worked on at one time; more wait [default: 512]
+    /// Requests signed for at one time, on the listeners of each role; more wait [default: 512]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub(crate) max_requests: Option<NonZeroUsize>,
     /// Seconds that a request's head may take [default: 10]

@@ -1,10 +1,15 @@
-//! What a handler gives back: a status, a media type, a body.
+//! What a handler gives back, a status, a media type, a body; and the same on its way to the client.
 
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, HeaderValue};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use hyper::body::{Body, Buf, Bytes, Frame, SizeHint};
+use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde::Serialize;
+
+use super::room::{Share, Watch};
 
 /// A complete answer. Bodies are small, so they are made whole.
 #[derive(Debug)]
@@ -12,17 +17,24 @@ pub(crate) struct Answer {
     status: StatusCode,
     media_type: MediaType,
     body: Bytes,
+    is_shared: bool,
     header: Option<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
     pub(crate) fn text(body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, media_type: MediaType::Text, body: body.into(), header: None }
+        let (status, media_type) = (StatusCode::OK, MediaType::Text);
+        Self { status, media_type, body: body.into(), is_shared: false, header: None }
     }
 
     /// JSON already written.
     pub(crate) fn raw_json(body: impl Into<Bytes>) -> Self {
-        Self { status: StatusCode::OK, media_type: MediaType::Json, body: body.into(), header: None }
+        Self { media_type: MediaType::Json, ..Self::text(body) }
+    }
+
+    /// JSON already written that many answers share: it takes no memory of its own.
+    pub(crate) fn shared_json(body: Bytes) -> Self {
+        Self { is_shared: true, ..Self::raw_json(body) }
     }
 
     /// The JSON form of `value`. Our own types cannot fail to serialise; if one did, the answer is 500, not a panic.
@@ -45,8 +57,22 @@ impl Answer {
         Self { header: Some((name, value)), ..self }
     }
 
-    pub(crate) fn into_response(self) -> Response<Full<Bytes>> {
-        let mut response = Response::new(Full::new(self.body));
+    /// Bytes of memory that it takes until it is written.
+    pub(crate) fn weight(&self) -> usize {
+        if self.is_shared { 0 } else { self.body.len() }
+    }
+
+    /// The answer to a HEAD request: that to GET without its body, but with its length (RFC 9110, 9.3.2).
+    pub(crate) fn into_head_response(self) -> Response<AnswerBody> {
+        let length = HeaderValue::from(self.body.len());
+        let mut response = Self { body: Bytes::new(), ..self }.into_response(None);
+        response.headers_mut().insert(CONTENT_LENGTH, length);
+        response
+    }
+
+    /// What is held is let go when the body is written.
+    pub(crate) fn into_response(self, held: Option<Held>) -> Response<AnswerBody> {
+        let mut response = Response::new(AnswerBody(Some(AnswerBytes { bytes: self.body, held })));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, self.media_type.header());
@@ -69,6 +95,59 @@ impl MediaType {
         match self {
             Self::Text => HeaderValue::from_static("text/plain; charset=utf-8"),
             Self::Json => HeaderValue::from_static("application/json; charset=utf-8"),
+        }
+    }
+}
+
+/// What an answer holds while it waits for its client to read it.
+pub(crate) struct Held {
+    pub(crate) watch: Watch,
+    pub(crate) _share: Share,
+}
+
+/// An answer's body, in one piece.
+pub(crate) struct AnswerBody(Option<AnswerBytes>);
+
+impl Body for AnswerBody {
+    type Data = AnswerBytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<AnswerBytes>, Infallible>>> {
+        Poll::Ready(self.0.take().filter(Buf::has_remaining).map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|bytes| !bytes.has_remaining())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let length = self.0.as_ref().map_or(0, Buf::remaining);
+        SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+    }
+}
+
+/// Bytes of an answer that hold their room until the transport has taken the last of them.
+pub(crate) struct AnswerBytes {
+    bytes: Bytes,
+    held: Option<Held>,
+}
+
+impl Buf for AnswerBytes {
+    fn remaining(&self) -> usize {
+        self.bytes.remaining()
+    }
+
+    fn chunk(&self) -> &[u8] {
+        self.bytes.chunk()
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.bytes.advance(count);
+        if let Some(held) = &mut self.held {
+            held.watch.moved(count);
         }
     }
 }

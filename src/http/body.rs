@@ -1,64 +1,73 @@
-//! Reading a request's body: never more than the route allows, never for longer than the limit.
+//! Reading a request's body: never more than the route allows, into one buffer for which there is room, and only while
+//! it keeps coming.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 use hyper::body::{Body, Bytes, Incoming};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 
-/// The room that large bodies share, so that many of them at once cannot exhaust memory: each takes its announced
-/// length out of it before the first byte is read and waits while there is none.
-#[derive(Clone)]
-pub(crate) struct LargeBodies(Arc<Semaphore>);
+use super::room::{Full, Share};
 
-impl LargeBodies {
-    pub(crate) fn new() -> Self {
-        Self(Arc::new(Semaphore::new(LARGE_BODIES_KIB as usize)))
-    }
-
-    /// Room for a body of `bytes`; small bodies need none.
-    async fn reserve(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
-        if bytes <= SMALL_BODY {
-            return None;
-        }
-        let kib = u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX).min(LARGE_BODIES_KIB);
-        Arc::clone(&self.0).acquire_many_owned(kib).await.ok()
-    }
-}
-
-/// A body read whole; its share of the room for large bodies is given back when it is dropped.
-pub(crate) struct BoundedBody {
-    pub(crate) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-/// Reads `body` of at most `limit` bytes within `patience`, the wait for room included.
+/// Reads `body` of at most `limit` bytes within `patience`; `share` grows with what has come.
 pub(crate) async fn read(
     body: Incoming,
     limit: u64,
-    large_bodies: &LargeBodies,
+    share: &mut Share,
     patience: Duration,
-) -> Result<BoundedBody, BodyRefusal> {
+) -> Result<Bytes, BodyRefusal> {
     let hint = body.size_hint();
     if hint.lower() > limit {
         return Err(BodyRefusal::TooLarge { limit });
     }
-    let expected = hint.upper().unwrap_or(limit).min(limit);
-    let whole = async {
-        let room = large_bodies.reserve(expected).await;
-        let limit_bytes = usize::try_from(limit).unwrap_or(usize::MAX);
-        let bytes = Limited::new(body, limit_bytes).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() {
-                BodyRefusal::TooLarge { limit }
-            } else {
-                BodyRefusal::Broken(error.to_string())
-            }
-        })?;
-        Ok(BoundedBody { bytes: bytes.to_bytes(), _room: room })
-    };
-    timeout(patience, whole).await.unwrap_or(Err(BodyRefusal::TooSlow { seconds: patience.as_secs() }))
+    if body.is_end_stream() {
+        return Ok(Bytes::new());
+    }
+    let expected = usize::try_from(hint.upper().unwrap_or(limit).min(limit)).unwrap_or(usize::MAX);
+    match timeout(patience, collect(body, limit, expected, share)).await {
+        Ok(read) => read,
+        Err(_) => Err(BodyRefusal::TooSlow { seconds: patience.as_secs() }),
+    }
+}
+
+async fn collect(
+    mut body: Incoming,
+    limit: u64,
+    expected: usize,
+    share: &mut Share,
+) -> Result<Bytes, BodyRefusal> {
+    let stalled = Arc::new(Notify::new());
+    let mut watch = share.watch(STALL_LIMIT, Arc::clone(&stalled));
+    let mut whole = Vec::with_capacity(expected.min(SMALLEST_BUFFER));
+    loop {
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = stalled.notified() => return Err(BodyRefusal::Stalled),
+        };
+        let Some(frame) = frame else { return Ok(Bytes::from(whole)) };
+        // Trailers say nothing to us.
+        let Ok(data) = frame.map_err(|error| BodyRefusal::Broken(error.to_string()))?.into_data() else {
+            continue;
+        };
+        let length = whole.len().saturating_add(data.len());
+        if u64::try_from(length).is_ok_and(|length| length > limit) {
+            return Err(BodyRefusal::TooLarge { limit });
+        }
+        if length > whole.capacity() {
+            let half_more = whole.capacity().saturating_add(whole.capacity() / 2);
+            let capacity = length.max(half_more.min(expected));
+            // Whoever waits for room is not to be taken for one who sends nothing.
+            drop(watch);
+            share.cover(capacity).await?;
+            watch = share.watch(STALL_LIMIT, Arc::clone(&stalled));
+            whole.reserve_exact(capacity.saturating_sub(whole.len()));
+        }
+        whole.extend_from_slice(&data);
+        watch.moved(data.len());
+    }
 }
 
 /// Why a body was not read.
@@ -68,12 +77,16 @@ pub(crate) enum BodyRefusal {
     TooLarge { limit: u64 },
     #[error("the body did not arrive whole within {seconds} s")]
     TooSlow { seconds: u64 },
+    #[error("the body stopped coming before its end: send it without a pause")]
+    Stalled,
     #[error("the body could not be read: {0}")]
     Broken(String),
+    #[error(transparent)]
+    Full(#[from] Full),
 }
 
-/// Up to here a body needs no room of its own: the number of connections bounds these.
-const SMALL_BODY: u64 = 64 * 1024;
+/// How long a body may make no progress.
+const STALL_LIMIT: Duration = Duration::from_secs(5);
 
-/// All large bodies in memory at one moment, in KiB.
-const LARGE_BODIES_KIB: u32 = 256 * 1024;
+/// Bytes that are set aside before any of a body has come.
+const SMALLEST_BUFFER: usize = 2 * 1024;

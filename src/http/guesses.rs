@@ -87,9 +87,9 @@ impl Tally {
     }
 }
 
-/// Whom wrong tokens are laid to: what a guesser cannot change from one request to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Source {
+/// Whom wrong tokens and crowds of connections are laid to: what they cannot change from one connection to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Source {
     User(u32),
     V4(Ipv4Addr),
     /// The first half of an IPv6 address: the other half is the host's to choose (RFC 4291, 2.5.1).
@@ -97,7 +97,7 @@ enum Source {
 }
 
 impl Source {
-    fn of(peer: Peer) -> Self {
+    pub(crate) fn of(peer: Peer) -> Self {
         let address = match peer {
             Peer::Unix { uid, .. } => return Self::User(uid),
             Peer::Tcp(address) => address.ip().to_canonical(),

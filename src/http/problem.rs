@@ -15,8 +15,10 @@ use serde::{Serialize, Serializer};
 use super::answer::Answer;
 use super::body::BodyRefusal;
 use super::caller::Caller;
+use super::framing::FramingRefusal;
 use super::guard::GuardRefusal;
 use super::negotiation::Produces;
+use super::room::Full;
 use super::routes::RouteRefusal;
 use crate::api::sign_batch;
 use crate::api::slashing_protection::OrderError;
@@ -186,9 +188,24 @@ impl From<BodyRefusal> for Problem {
         let status = match refusal {
             BodyRefusal::TooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             // Not 408: see the module's list of statuses.
-            BodyRefusal::TooSlow { .. } | BodyRefusal::Broken(_) => StatusCode::BAD_REQUEST,
+            BodyRefusal::TooSlow { .. } | BodyRefusal::Stalled | BodyRefusal::Broken(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            BodyRefusal::Full(full) => return full.into(),
         };
         Self::refusal(status, refusal.to_string())
+    }
+}
+
+impl From<Full> for Problem {
+    fn from(full: Full) -> Self {
+        Self::fault(full.to_string(), "bodies that arrive and answers that nobody reads take all the room")
+    }
+}
+
+impl From<FramingRefusal> for Problem {
+    fn from(refusal: FramingRefusal) -> Self {
+        Self::bad_request(refusal.to_string())
     }
 }
 

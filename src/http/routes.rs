@@ -1,5 +1,7 @@
 //! The whole API on one screen.
 
+use std::borrow::Cow;
+
 use hyper::Method;
 
 use super::negotiation::Produces;
@@ -76,20 +78,39 @@ pub(crate) struct Matched<'path> {
     pub(crate) identifier: &'path str,
 }
 
-/// Finds the route of a request that came in on a listener of this role. A path is taken as it is: nothing is
-/// decoded, folded or collapsed, so there is one spelling of each route.
+/// The path with repeated slashes merged: clients put `/api/...` behind a base URL that ends in a slash, and Web3Signer's
+/// router merges them too. Guards and routes see nothing else.
+pub(crate) fn merge_slashes(path: &str) -> Cow<'_, str> {
+    if !path.contains("//") {
+        return Cow::Borrowed(path);
+    }
+    let mut merged = String::with_capacity(path.len());
+    for character in path.chars() {
+        if character != '/' || !merged.ends_with('/') {
+            merged.push(character);
+        }
+    }
+    Cow::Owned(merged)
+}
+
+/// Finds the route of a request that came in on a listener of this role. Its slashes are [merged](merge_slashes); beyond
+/// that a path is taken as it is, nothing is decoded or folded. HEAD is answered where GET is (RFC 9110, 9.1).
 pub(crate) fn find<'path>(
     role: Role,
     method: &Method,
     path: &'path str,
 ) -> Result<Matched<'path>, RouteRefusal> {
+    let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     let mut allowed = Vec::new();
     for route in ROUTES.iter().filter(|route| route.is_served_on(role)) {
         let Some(identifier) = route.matches(path) else { continue };
-        if route.method == method {
+        if route.method == wanted {
             return Ok(Matched { route, identifier });
         }
         allowed.push(route.method.as_str());
+        if route.method == Method::GET {
+            allowed.push(Method::HEAD.as_str());
+        }
     }
     Err(if allowed.is_empty() {
         RouteRefusal::NotFound
@@ -99,6 +120,11 @@ pub(crate) fn find<'path>(
 }
 
 impl Route {
+    /// Whose capacity its requests use; `None` for what every listener answers.
+    pub(crate) fn role(&self) -> Option<Role> {
+        self.role
+    }
+
     fn is_served_on(&self, listener: Role) -> bool {
         listener == Role::All || self.role.is_none_or(|role| role == listener)
     }
@@ -149,10 +175,47 @@ mod tests {
     fn another_method_names_the_allowed_ones() {
         assert_eq!(
             endpoint(Role::All, Method::PUT, "/eth/v1/keystores"),
-            Err(RouteRefusal::MethodNotAllowed { allowed: "GET, POST, DELETE".to_owned() })
+            Err(RouteRefusal::MethodNotAllowed { allowed: "GET, HEAD, POST, DELETE".to_owned() })
         );
     }
 
+    #[test]
+    fn head_is_answered_where_get_is() {
+        for path in ["/upcheck", "/healthcheck", "/health", "/api/v1/eth2/publicKeys", "/eth/v1/keystores"] {
+            assert_eq!(
+                endpoint(Role::All, Method::HEAD, path),
+                endpoint(Role::All, Method::GET, path),
+                "{path}"
+            );
+        }
+        assert_eq!(
+            endpoint(Role::All, Method::HEAD, "/api/v1/eth2/sign"),
+            Err(RouteRefusal::MethodNotAllowed { allowed: "POST".to_owned() })
+        );
+    }
+
+    #[test]
+    fn repeated_slashes_are_merged_and_nothing_else_is_changed() {
+        for (path, merged) in [
+            ("//upcheck", "/upcheck"),
+            ("/api///v1//eth2/sign//0xab", "/api/v1/eth2/sign/0xab"),
+            ("/upcheck//", "/upcheck/"),
+            ("////", "/"),
+            ("", ""),
+            ("/./upcheck", "/./upcheck"),
+            ("/%2f/upcheck", "/%2f/upcheck"),
+        ] {
+            assert_eq!(merge_slashes(path), merged);
+            assert_eq!(merge_slashes(merged), merged);
+        }
+        // It opens no route of another role.
+        assert_eq!(
+            endpoint(Role::Signing, Method::GET, &merge_slashes("//eth/v1/keystores")),
+            Err(RouteRefusal::NotFound)
+        );
+    }
+
+    /// But for repeated slashes, which are merged before.
     #[test]
     fn a_path_has_one_spelling() {
         for path in [

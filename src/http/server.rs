@@ -3,36 +3,49 @@
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use nix::errno::Errno;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::{interval, sleep, timeout};
 
+use super::answer::AnswerBody;
 use super::caller::{Caller, Peer};
-use super::service::Service;
+use super::guesses::Source;
+use super::places::{Place, Places};
+use super::service::{Origin, Service};
 use super::tls::Tls;
 use crate::config::Role;
 
 /// What a server allows its callers.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// Connections at once; further ones wait in the kernel's queue while idle ones are closed for them.
+    /// Connections at once on each listener that validator clients use, and a quarter of it on each other; beyond that
+    /// others are closed for further ones.
     pub(crate) connections: usize,
-    /// The time for a TLS handshake and for the first request's head.
+    /// The time for the first request's head.
     pub(crate) first_request: Duration,
     /// The time between two requests of a connection.
     pub(crate) idle: Duration,
+}
+
+impl Limits {
+    fn places(&self, role: Role) -> usize {
+        match role {
+            Role::Signing | Role::All => self.connections,
+            Role::Keymanager | Role::Metrics => self.connections.div_ceil(4),
+        }
+    }
 }
 
 /// A listening socket with what it serves.
@@ -56,21 +69,21 @@ pub(crate) async fn serve(
     stop: watch::Receiver<bool>,
     grace: Duration,
 ) {
-    let shared = Arc::new(Shared {
-        service,
-        limits,
-        places: Arc::new(Semaphore::new(limits.connections.min(Semaphore::MAX_PERMITS))),
-        crowded: Notify::new(),
-        http: http_builder(limits),
-    });
+    let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
+    let shared = Arc::new(Shared { service, limits, http: http_builder(limits) });
     let mut acceptors = JoinSet::new();
     for endpoint in endpoints {
-        acceptors.spawn(accept(endpoint, Arc::clone(&shared), stop.clone()));
+        acceptors.spawn(accept(endpoint, Arc::clone(&shared), open.clone(), stop.clone()));
     }
-    while acceptors.join_next().await.is_some() {}
-
-    let all = u32::try_from(limits.connections.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-    if timeout(grace, shared.places.acquire_many(all)).await.is_err() {
+    drop(open);
+    let mut every = interval(LOOK_FOR_STALLED);
+    loop {
+        tokio::select! {
+            acceptor = acceptors.join_next() => if acceptor.is_none() { break },
+            _ = every.tick() => shared.service.break_off_stalled(),
+        }
+    }
+    if timeout(grace, all_closed.recv()).await.is_err() {
         tracing::warn!(seconds = grace.as_secs(), "connections were cut off: they had not ended in time");
     }
 }
@@ -78,19 +91,18 @@ pub(crate) async fn serve(
 struct Shared {
     service: Arc<Service>,
     limits: Limits,
-    places: Arc<Semaphore>,
-    /// Rung when a connection waits for a place: idle connections make room.
-    crowded: Notify,
     http: auto::Builder<TokioExecutor>,
 }
 
-async fn accept(endpoint: Endpoint, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+/// Accepts connections of one listener; `open` is held by each until it has ended.
+async fn accept(
+    endpoint: Endpoint,
+    shared: Arc<Shared>,
+    open: mpsc::Sender<Infallible>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let places = Places::new(shared.limits.places(endpoint.role));
     loop {
-        let place = tokio::select! {
-            place = shared.place() => place,
-            () = stopped(&mut stop) => return,
-        };
-        let Some(place) = place else { return };
         let accepted = tokio::select! {
             accepted = endpoint.accept() => accepted,
             () = stopped(&mut stop) => return,
@@ -100,26 +112,43 @@ async fn accept(endpoint: Endpoint, shared: Arc<Shared>, mut stop: watch::Receiv
             Err(error) => {
                 // Out of file descriptors, or the peer has gone: neither is helped by a busy loop.
                 tracing::warn!(%error, "a connection could not be accepted");
+                if is_out_of_descriptors(&error) {
+                    places.close_one();
+                }
                 sleep(ACCEPT_PAUSE).await;
                 continue;
             }
         };
-        let (shared, stop) = (Arc::clone(&shared), stop.clone());
+        let place = tokio::select! {
+            place = places.take(Source::of(caller.peer)) => place,
+            () = stopped(&mut stop) => return,
+        };
+        let (shared, open, stop) = (Arc::clone(&shared), open.clone(), stop.clone());
         tokio::spawn(async move {
             match stream {
-                Stream::Unix(stream) => shared.converse(stream, caller, stop).await,
-                Stream::Tcp(stream) => shared.converse(stream, caller, stop).await,
+                Stream::Unix(stream) => shared.converse(stream, caller, place, stop).await,
+                Stream::Tcp(stream) => shared.converse(stream, caller, place, stop).await,
                 Stream::Tls(stream, tls) => {
-                    match timeout(shared.limits.first_request, tls.accept(stream)).await {
-                        Ok(Ok(stream)) => shared.converse(stream, caller, stop).await,
+                    let handshake = timeout(HANDSHAKE_LIMIT, tls.accept(stream));
+                    let accepted = tokio::select! {
+                        accepted = handshake => accepted,
+                        () = place.wanted() => return,
+                    };
+                    match accepted {
+                        Ok(Ok(stream)) => shared.converse(stream, caller, place, stop).await,
                         Ok(Err(error)) => tracing::debug!(%caller, %error, "TLS handshake failed"),
                         Err(_) => tracing::debug!(%caller, "TLS handshake took too long"),
                     }
                 }
             }
-            drop(place);
+            drop(open);
         });
     }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    let number = error.raw_os_error().map(Errno::from_raw);
+    matches!(number, Some(Errno::EMFILE | Errno::ENFILE))
 }
 
 enum Stream {
@@ -153,31 +182,20 @@ impl Endpoint {
 }
 
 impl Shared {
-    /// A place for one more connection. While there is none, idle connections are asked for theirs, again and again,
-    /// since one that is too young to go now will be old enough in a moment.
-    async fn place(&self) -> Option<OwnedSemaphorePermit> {
-        loop {
-            if self.places.available_permits() == 0 {
-                self.crowded.notify_waiters();
-            }
-            if let Ok(place) = timeout(IDLE_IN_A_CROWD, Arc::clone(&self.places).acquire_owned()).await {
-                return place.ok();
-            }
-        }
-    }
-
     /// Serves one connection to its end: its own, its idle limit, a crowd waiting, or the server's stop.
-    async fn converse<S>(&self, stream: S, caller: Caller, mut stop: watch::Receiver<bool>)
+    async fn converse<S>(&self, stream: S, caller: Caller, place: Place, mut stop: watch::Receiver<bool>)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let conversation = Arc::new(Conversation {
             caller,
+            place,
+            stalled: Arc::new(Notify::new()),
             activity: Activity::new(),
             service: Arc::clone(&self.service),
             stop: stop.clone(),
         });
-        let activity = &conversation.activity;
+        let (activity, place) = (&conversation.activity, &conversation.place);
         let service = service_fn(|request| Arc::clone(&conversation).answer(request));
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
@@ -191,17 +209,22 @@ impl Shared {
                     return;
                 }
                 () = sleep(wait) => {
-                    let limit = if activity.has_served() { self.limits.idle } else { self.limits.first_request };
+                    let limit = if place.has_served() { self.limits.idle } else { self.limits.first_request };
                     match activity.idle() {
                         Some(idle) if idle >= limit => break,
                         Some(idle) => wait = limit.saturating_sub(idle),
                         None => wait = limit,
                     }
                 }
-                () = self.crowded.notified() => {
-                    if activity.idle().is_some_and(|idle| idle >= IDLE_IN_A_CROWD) {
-                        break;
+                () = place.wanted() => {
+                    if !place.has_served() {
+                        return;
                     }
+                    break;
+                }
+                () = conversation.stalled.notified() => {
+                    tracing::debug!(%caller, "a connection was closed: its answers are not read");
+                    return;
                 }
                 () = stopped(&mut stop) => {
                     // Answers now say `Connection: close`. A request that is already on its way is still answered,
@@ -232,19 +255,20 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// What the requests of one connection share.
 struct Conversation {
     caller: Caller,
+    place: Place,
+    /// Told when the client does not read its answers.
+    stalled: Arc<Notify>,
     activity: Activity,
     service: Arc<Service>,
     stop: watch::Receiver<bool>,
 }
 
 impl Conversation {
-    async fn answer(
-        self: Arc<Self>,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
         let _request = self.activity.begin();
         let version = request.version();
-        let mut response = self.service.answer(&self.caller, request, &self.stop).await;
+        let Self { caller, place, stalled, stop, .. } = &*self;
+        let mut response = self.service.answer(&Origin { caller, place, stalled, stop }, request).await;
         if *self.stop.borrow() && version == Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
@@ -256,27 +280,17 @@ impl Conversation {
 struct Activity {
     start: Instant,
     in_flight: AtomicUsize,
-    served: AtomicBool,
     last_end: AtomicU64,
 }
 
 impl Activity {
     fn new() -> Self {
-        Self {
-            start: Instant::now(),
-            in_flight: AtomicUsize::new(0),
-            served: AtomicBool::new(false),
-            last_end: AtomicU64::new(0),
-        }
+        Self { start: Instant::now(), in_flight: AtomicUsize::new(0), last_end: AtomicU64::new(0) }
     }
 
     fn begin(&self) -> InFlight<'_> {
         self.in_flight.fetch_add(1, Ordering::Relaxed);
         InFlight(self)
-    }
-
-    fn has_served(&self) -> bool {
-        self.served.load(Ordering::Relaxed)
     }
 
     /// For how long there has been no request; `None` while there is one.
@@ -291,7 +305,6 @@ impl Activity {
     fn end(&self) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_end.store(now, Ordering::Relaxed);
-        self.served.store(true, Ordering::Relaxed);
         self.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }
@@ -313,9 +326,12 @@ fn http_builder(limits: Limits) -> auto::Builder<TokioExecutor> {
         .header_read_timeout(limits.idle)
         .max_buf_size(HEAD_LIMIT)
         .max_headers(MAX_HEADERS)
-        .half_close(false);
+        // A client that has said all may stop sending and wait for its answer.
+        .half_close(true);
     http.http2()
         .timer(TokioTimer::new())
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .initial_stream_window_size(CONNECTION_WINDOW)
         .max_header_list_size(HEAD_LIMIT_H2)
         .max_concurrent_streams(MAX_STREAMS)
         .max_pending_accept_reset_streams(MAX_RESET_STREAMS)
@@ -328,16 +344,23 @@ const HEAD_LIMIT: usize = 64 * 1024;
 const HEAD_LIMIT_H2: u32 = 16 * 1024;
 const MAX_HEADERS: usize = 64;
 
-/// Requests in flight on one HTTP/2 connection: a validator client with a thousand keys sends them all at once.
-const MAX_STREAMS: u32 = 1024;
+/// Requests in flight on one HTTP/2 connection. A validator client with a thousand keys has them all at once, and its
+/// library sends the next when one is answered (RFC 9113, 5.1.2).
+const MAX_STREAMS: u32 = 128;
+
+/// Bytes of bodies that an HTTP/2 client may send before we read them: the least that there is (RFC 9113, 6.9.2).
+const CONNECTION_WINDOW: u32 = 65_535;
 
 /// Streams that a peer has reset before we answered (rapid reset); beyond, the connection is dropped.
 const MAX_RESET_STREAMS: usize = 64;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// While others wait for a place, a connection that has been idle for this long makes room.
-const IDLE_IN_A_CROWD: Duration = Duration::from_secs(1);
+/// For a TLS handshake: some round trips.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(2);
+
+/// How often bodies and answers are looked through for stalled ones.
+const LOOK_FOR_STALLED: Duration = Duration::from_millis(500);
 
 /// How long connections stay open for a request on its way when the server stops.
 const LINGER: Duration = Duration::from_millis(250);

@@ -1,85 +1,125 @@
-//! One request, from its head to its answer: guard, route, negotiate, read, hand to the endpoint.
+//! One request, from its head to its answer: guard, route, negotiate, read, take a turn, hand to the endpoint.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Request, Response};
-use tokio::sync::{Semaphore, SemaphorePermit, watch};
-use tokio::time::timeout;
+use hyper::{Method, Request, Response};
+use tokio::sync::{Notify, watch};
 
-use super::answer::Answer;
-use super::body::{self, LargeBodies};
+use super::answer::{Answer, AnswerBody, Held};
+use super::body;
 use super::caller::Caller;
+use super::capacity::{Capacity, OfRole};
+use super::framing::{self, FramingRefusal};
 use super::guard::Guard;
 use super::guesses::Guesses;
+use super::places::Place;
 use super::problem::Problem;
-use super::routes::{self, Endpoint, Guarded};
+use super::room::Share;
+use super::routes::{self, Endpoint, Matched, Route};
 use crate::api::{self, Signer};
+use crate::config::Role;
 
 /// What all connections share.
 pub(crate) struct Service {
     signer: Arc<Signer>,
     guard: Guard,
     guesses: Guesses,
-    large_bodies: LargeBodies,
-    in_flight: Semaphore,
-    body_patience: Duration,
+    capacity: Capacity,
+}
+
+/// The connection that a request came on, as far as its answer needs it.
+pub(crate) struct Origin<'a> {
+    pub(crate) caller: &'a Caller,
+    pub(crate) place: &'a Place,
+    /// Told when the client does not read its answer.
+    pub(crate) stalled: &'a Arc<Notify>,
+    /// Turns true when the server stops.
+    pub(crate) stop: &'a watch::Receiver<bool>,
 }
 
 impl Service {
-    /// `max_in_flight` requests are worked on at once, further ones wait; a body must arrive within `body_patience`.
-    pub(crate) fn new(
-        signer: Arc<Signer>,
-        guard: Guard,
-        guesses: Guesses,
-        max_in_flight: usize,
-        body_patience: Duration,
-    ) -> Self {
-        Self {
-            signer,
-            guard,
-            guesses,
-            large_bodies: LargeBodies::new(),
-            in_flight: Semaphore::new(max_in_flight.min(Semaphore::MAX_PERMITS)),
-            body_patience,
-        }
+    /// For at most `requests` that are signed for at one time; further ones wait.
+    pub(crate) fn new(signer: Arc<Signer>, guard: Guard, guesses: Guesses, requests: usize) -> Self {
+        Self { signer, guard, guesses, capacity: Capacity::new(requests) }
     }
 
-    /// Answers a request. Every refusal is an answer, so this cannot fail. `stop` turns true when the server stops.
+    /// Breaks off bodies and answers that their clients have not moved for too long.
+    pub(crate) fn break_off_stalled(&self) {
+        self.capacity.break_off_stalled();
+    }
+
+    /// Answers a request. Every refusal is an answer, so this cannot fail.
     pub(crate) async fn answer(
         &self,
-        caller: &Caller,
+        origin: &Origin<'_>,
         request: Request<Incoming>,
-        stop: &watch::Receiver<bool>,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<AnswerBody> {
         let (head, body) = request.into_parts();
-        let answer = match self.try_answer(caller, &head, body, stop).await {
-            Ok(answer) => answer,
-            Err(problem) => {
-                problem.log(caller, &head.method, head.uri.path());
-                problem.into_answer()
+        if let Err(refusal) = framing::admit(&head.headers) {
+            return self.refuse_framing(origin, &head, refusal);
+        }
+        let path = routes::merge_slashes(head.uri.path());
+        let admitted = self.admit(origin, &head, &path).await;
+        let capacity = self.capacity.of(origin.caller.role);
+        let role: Option<Role> = admitted.as_ref().ok().and_then(|matched| matched.route.role());
+        let mut share = None;
+        let outcome = match (admitted, capacity.room(role).enter(head_bytes(&head)).await) {
+            (Err(problem), room) => {
+                share = room.ok();
+                Err(problem)
+            }
+            (Ok(_), Err(full)) => Err(full.into()),
+            (Ok(matched), Ok(room)) => {
+                self.carry_out(origin, &head, &matched, body, capacity, share.insert(room)).await
             }
         };
-        answer.into_response()
+        let answer = outcome.unwrap_or_else(|problem| {
+            problem.log(origin.caller, &head.method, head.uri.path());
+            problem.into_answer()
+        });
+        if head.method == Method::HEAD {
+            return answer.into_head_response();
+        }
+        let held = share.map(|mut share| {
+            share.shrink(answer.weight());
+            let watch = share.watch(LONGEST_UNREAD, Arc::clone(origin.stalled));
+            Held { watch, _share: share }
+        });
+        answer.into_response(held)
     }
 
-    async fn try_answer(
+    /// What follows such a request on its connection cannot be trusted.
+    fn refuse_framing(
         &self,
-        caller: &Caller,
+        origin: &Origin<'_>,
         head: &Parts,
-        body: Incoming,
-        stop: &watch::Receiver<bool>,
-    ) -> Result<Answer, Problem> {
+        refusal: FramingRefusal,
+    ) -> Response<AnswerBody> {
+        let problem = Problem::from(refusal);
+        problem.log(origin.caller, &head.method, head.uri.path());
+        let mut response = problem.into_answer().into_response(None);
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        response
+    }
+
+    /// All that a request is refused for before any of its body is read.
+    async fn admit<'path>(
+        &self,
+        origin: &Origin<'_>,
+        head: &Parts,
+        path: &'path str,
+    ) -> Result<Matched<'path>, Problem> {
+        let caller = origin.caller;
         self.guard.admit(head, caller)?;
-        let matched = routes::find(caller.role, &head.method, head.uri.path())?;
+        let matched = routes::find(caller.role, &head.method, path)?;
         let route = matched.route;
         if let Err(refusal) = self.guard.authorise(head, route) {
             if refusal.is_of_a_guess() {
-                self.guesses.hold_back(caller, stop).await;
+                self.guesses.hold_back(caller, origin.stop).await;
             }
             return Err(refusal.into());
         }
@@ -89,51 +129,73 @@ impl Service {
         if route.body_limit > 0 {
             refuse_other_media(head)?;
         }
+        Ok(matched)
+    }
 
-        let _turn = match route.guarded {
-            // Monitoring is answered also when too much waits, and then most of all.
-            Guarded::Open => None,
-            Guarded::Token | Guarded::KeymanagerToken => Some(self.turn().await?),
-        };
-        let body = body::read(body, route.body_limit, &self.large_bodies, self.body_patience).await?;
+    async fn carry_out(
+        &self,
+        origin: &Origin<'_>,
+        head: &Parts,
+        matched: &Matched<'_>,
+        body: Incoming,
+        capacity: &OfRole,
+        share: &mut Share,
+    ) -> Result<Answer, Problem> {
+        let route = matched.route;
+        let body = body::read(body, route.body_limit, share, body_patience(route)).await?;
+        // From here on the connection is not closed for another one.
+        let _working = origin.place.work();
+        let _turn = capacity.turn(route.endpoint).await?;
+        let answer = self.ask(origin.caller, head, matched, body).await?;
+        // Before the turn goes to the next: answers that find no room are as few as there are turns.
+        share.cover(answer.weight()).await?;
+        Ok(answer)
+    }
 
+    async fn ask(
+        &self,
+        caller: &Caller,
+        head: &Parts,
+        matched: &Matched<'_>,
+        body: Bytes,
+    ) -> Result<Answer, Problem> {
         let signer = &self.signer;
-        match route.endpoint {
+        match matched.route.endpoint {
             Endpoint::Upcheck => Ok(api::health::upcheck(&head.headers)),
             Endpoint::Healthcheck => Ok(api::health::healthcheck(signer)),
             Endpoint::Health => Ok(api::health::health(signer)),
             Endpoint::PublicKeys => Ok(api::public_keys::list(signer)),
-            Endpoint::Sign => {
-                api::sign::sign(signer, caller, matched.identifier, &head.headers, &body.bytes).await
-            }
-            Endpoint::SignBatch => api::sign_batch::sign_batch(signer, caller, &body.bytes).await,
+            Endpoint::Sign => api::sign::sign(signer, caller, matched.identifier, &head.headers, &body).await,
+            Endpoint::SignBatch => api::sign_batch::sign_batch(signer, caller, &body).await,
             Endpoint::HighWatermark => api::high_watermark::read(signer).await,
             Endpoint::ListKeystores => Ok(api::keystores::list(signer)),
             Endpoint::ImportKeystores => {
                 let signer = Arc::clone(signer);
-                to_its_end(async move {
-                    let body = body; // Its share of the room for large bodies too.
-                    api::keystores::import(&signer, body.bytes).await
-                })
-                .await
+                to_its_end(async move { api::keystores::import(&signer, body).await }).await
             }
-            Endpoint::SlashingProtection => api::slashing_protection::answer(signer, &body.bytes).await,
+            Endpoint::SlashingProtection => api::slashing_protection::answer(signer, &body).await,
             Endpoint::ReloadStatus => Ok(api::reload::status(signer)),
             Endpoint::Reload => Ok(api::reload::start(signer)),
             Endpoint::DeleteKeystores => {
                 let signer = Arc::clone(signer);
-                to_its_end(async move { api::keystores::delete(&signer, &body.bytes).await }).await
+                to_its_end(async move { api::keystores::delete(&signer, &body).await }).await
             }
         }
     }
+}
 
-    /// Waits until few enough requests are worked on.
-    async fn turn(&self) -> Result<SemaphorePermit<'_>, Problem> {
-        match timeout(LONGEST_WAIT, self.in_flight.acquire()).await {
-            Ok(Ok(turn)) => Ok(turn),
-            Ok(Err(_)) | Err(_) => Err(Problem::overloaded(LONGEST_WAIT)),
-        }
+/// How long a body may take in all; [`body::read`] also demands that it keeps coming.
+fn body_patience(route: &Route) -> Duration {
+    match route.role() {
+        Some(Role::Keymanager) => LONGEST_IMPORT_BODY,
+        Some(Role::Signing | Role::Metrics | Role::All) | None => LONGEST_BODY,
     }
+}
+
+/// About what a request's head takes in memory.
+fn head_bytes(head: &Parts) -> usize {
+    let headers = head.headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()));
+    headers.fold(head.uri.path().len(), usize::saturating_add)
 }
 
 /// For what must not be done by half: an answer that is being made is dropped when its caller goes away, this work is not.
@@ -159,5 +221,10 @@ fn refuse_other_media(head: &Parts) -> Result<(), Problem> {
     Err(Problem::not_json())
 }
 
-/// How long a request waits for its turn. Validator clients give up after about 5 s.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// For a body to arrive whole.
+const LONGEST_BODY: Duration = Duration::from_secs(30);
+/// 128 MiB at 1 MiB a second.
+const LONGEST_IMPORT_BODY: Duration = Duration::from_secs(128);
+
+/// How long a client may leave its answer unread.
+const LONGEST_UNREAD: Duration = Duration::from_secs(10);

@@ -22,6 +22,6 @@ pub(crate) use self::handover::{Handover, Inherited};
 pub(crate) use self::import::{EncryptedKey, Importer};
 pub(crate) use self::kdf::{KdfLimits, KdfPool, Urgency};
 pub(crate) use self::key::{HeldSignature, Key, Origin, ReleaseError};
-pub(crate) use self::ring::Ring;
+pub(crate) use self::ring::{Ring, Snapshot};
 pub(crate) use self::seal::{Seal, SealError, SealFileError};
 pub(crate) use self::secret::{SecretKey, SecretKeyError};

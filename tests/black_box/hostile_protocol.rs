@@ -27,6 +27,14 @@ fn requests_that_two_parsers_could_read_differently_are_refused_and_the_connecti
         ("a length beyond 64 bits", "Content-Length: 18446744073709551616\r\n".to_owned()),
         ("an unknown encoding", "Transfer-Encoding: gzip\r\n".to_owned()),
         ("chunked not last", "Transfer-Encoding: chunked, gzip\r\n".to_owned()),
+        ("another encoding before", "Transfer-Encoding: gzip, chunked\r\n".to_owned()),
+        ("chunked in two headers", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n".to_owned()),
+        ("chunked twice", "Transfer-Encoding: chunked, chunked\r\n".to_owned()),
+        (
+            "an encoding in a header of its own",
+            "Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+        ),
+        ("chunked with a parameter", "Transfer-Encoding: chunked;q=1\r\n".to_owned()),
         ("a folded header", format!("Content-Length:\r\n {length}\r\n")),
         ("a space before the colon", format!("Content-Length : {length}\r\n")),
         ("a header without a name", ": 5\r\n".to_owned()),
@@ -41,6 +49,18 @@ fn requests_that_two_parsers_could_read_differently_are_refused_and_the_connecti
         assert!([400, 411, 413, 431, 501].contains(&answer.status), "{what}: {answer:?}");
         assert!(connection.is_closed(), "{what}: what followed was read as a request");
     }
+}
+
+/// RFC 9112, 2.2 allows it; what matters is that it moves no boundary between requests.
+#[test]
+fn a_line_that_ends_in_lf_alone_is_a_line() {
+    let daemon = signer();
+    let mut connection = Connection::open(&daemon.socket());
+    connection.send(
+        b"GET /upcheck HTTP/1.1\nHost: localhost\nX-A: b\n\nGET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    );
+    assert_eq!(connection.answer().status, 200);
+    assert_eq!(connection.answer().status, 404);
 }
 
 #[test]
@@ -200,6 +220,21 @@ fn slow_and_idle_clients_are_dropped_and_do_not_stop_the_others() {
 }
 
 #[test]
+fn a_crowd_of_silent_connections_does_not_take_the_place_of_one_that_is_used() {
+    let setup = Setup::new().args(&["--network", "minimal", "--max-connections", "4"]);
+    let daemon = setup.args(&["--header-timeout", "3600"]).start();
+    let mut used = Connection::open(&daemon.socket());
+    assert_eq!(used.exchange(&Request::get("/upcheck")).status, 200);
+    let mut crowd: Vec<_> = (0..64).map(|_| Connection::open(&daemon.socket())).collect();
+    for connection in &mut crowd[..32] {
+        let _ = connection.try_send(b"GET /upcheck HTTP/1.1\r\nHost: loc");
+    }
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+    assert_eq!(used.exchange(&Request::get("/upcheck")).status, 200);
+    assert!(crowd[0].is_closed() && crowd[40].is_closed());
+}
+
+#[test]
 fn connections_beyond_the_limit_wait_for_a_place() {
     let setup = Setup::new().args(&["--network", "minimal", "--max-connections", "4", "--idle-timeout", "1"]);
     let daemon = setup.start();
@@ -229,6 +264,29 @@ fn only_plain_json_is_taken() {
     daemon.send(&import.body(json!({"keystores": [], "passwords": []}).to_string())).assert_problem(415);
 }
 
+/// As in Web3Signer: clients put the path behind a base URL that ends in a slash.
+#[test]
+fn repeated_slashes_are_one_and_open_no_route_of_another_role() {
+    let daemon = Setup::new()
+        .args(&["--network", "minimal"])
+        .listen("all", "unix:signer.sock")
+        .listen("signing", "unix:signing.sock")
+        .start();
+    let key = imported(&daemon);
+    let sign = |path: &str| Request::post(&format!("{path}{}", key.name()), randao_reveal(1).to_string());
+    let expected = daemon.send(&sign("/api/v1/eth2/sign/"));
+    assert_eq!(expected.status, 200);
+    for path in ["//api/v1/eth2/sign/", "/api//v1/eth2///sign//"] {
+        assert_eq!(daemon.send(&sign(path)), expected, "{path}");
+    }
+    for path in ["//upcheck", "//healthcheck", "//api/v1/eth2/publicKeys", "/api/v1//eth2/publicKeys"] {
+        assert_eq!(daemon.send(&Request::get(path)).status, 200, "{path}");
+    }
+    for path in ["/eth/v1/keystores", "//eth/v1/keystores", "/eth//v1//keystores", "//reload"] {
+        daemon.unix("signing.sock").send(&Request::get(path)).assert_problem(404);
+    }
+}
+
 #[test]
 fn a_path_has_one_spelling_and_never_means_another_key() {
     let daemon = signer();
@@ -237,8 +295,8 @@ fn a_path_has_one_spelling_and_never_means_another_key() {
     let body = randao_reveal(1).to_string();
     for path in [
         format!("/api/v1/eth2/sign/{name}/"),
-        format!("//api/v1/eth2/sign/{name}"),
-        format!("/api/v1/eth2/sign//{name}"),
+        format!("/api/v1/eth2/sign//{name}/"),
+        format!("/api/v1/eth2/%2fsign/{name}"),
         format!("/api/v1/eth2/./sign/{name}"),
         format!("/api/v1/eth2/x/../sign/{name}"),
         format!("/api/v1/eth2/x/%2e%2e/sign/{name}"),

@@ -44,6 +44,7 @@ mod sign_vectors;
 mod slashing;
 mod slashing_commands;
 mod socket_activation;
+mod stalled_clients;
 mod stalled_readers;
 mod supervision;
 mod support;

@@ -41,6 +41,11 @@ impl Request {
         Self::new("POST", path).header("Content-Type", "application/json").body(json)
     }
 
+    /// With a body of JSON that the caller sends in a way of its own.
+    pub fn post_head(path: &str) -> Self {
+        Self::new("POST", path).header("Content-Type", "application/json")
+    }
+
     /// Without the `Host` and everything else but the request line.
     pub fn bare(method: &str, path: &str) -> Self {
         Self { head: format!("{method} {path} HTTP/1.1\r\n"), body: None }
