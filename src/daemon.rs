@@ -278,8 +278,8 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
             RawRoots::UnprotectedKeys | RawRoots::Refuse => ledger::RawRoots::UnprotectedKeys,
         },
         genesis_validators_root: network.genesis_validators_root(),
-        // Only where it is asked for: otherwise a wrong clock could stop a signer.
-        clock: settings.refuse_far_future.then(|| GenesisClock::of(network)).flatten(),
+        clock: GenesisClock::of(network),
+        refuse_far_future: settings.refuse_far_future,
         longest_wait: settings.ledger.longest_wait,
         ..ledger::Settings::new(settings.ledger.state_dir.clone())
     })?;
@@ -290,6 +290,14 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
         ),
         Some(opened) => tracing::info!("the slashing protection ledger is {opened}"),
         None => {}
+    }
+    let raw_roots = ledger.attention().raw_roots;
+    if !raw_roots.is_empty() {
+        tracing::warn!(
+            "raw roots were signed with {} keys, so their blocks and attestations are refused until their watermarks are \
+             lifted to the present (bls-signer slashing-protection raise): {raw_roots}",
+            raw_roots.count()
+        );
     }
     Ok(ledger)
 }

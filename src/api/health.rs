@@ -72,7 +72,7 @@ impl Status {
 
 /// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault.
 fn checks(signer: &Signer) -> Vec<Check> {
-    let (status, protection) = match signer.ledger.health() {
+    let (status, mut protection) = match signer.ledger.health() {
         ledger::Health::Working => (Status::Up, json!({ "slashing-protection": "on" })),
         ledger::Health::Off => (Status::Up, json!({ "slashing-protection": "off" })),
         // Who asks needs no token, so no more than the kind of error.
@@ -80,6 +80,13 @@ fn checks(signer: &Signer) -> Vec<Check> {
             (Status::Down, json!({ "slashing-protection": "broken", "cause": cause.kind() }))
         }
     };
+    let attention = signer.ledger.attention();
+    if let (false, Some(protection)) = (attention.raw_roots.is_empty(), protection.as_object_mut()) {
+        // Their owner has chosen so, and raw roots go on being signed: no fault, but to be seen.
+        let keys = &attention.raw_roots;
+        protection.insert("unprotected-keys".to_owned(), json!(keys.count()));
+        protection.insert("signed-raw-roots".to_owned(), json!(keys.to_string()));
+    }
     // A file that gives no key stops nobody else, so it is told and turns nothing red.
     let problems = signer.custody.problems();
     let keys = json!({

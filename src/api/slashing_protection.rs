@@ -13,8 +13,8 @@ use crate::bls::{BlsError, PublicKey};
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::ledger::{
-    self, Fault, GenesisClock, HighWatermark, ImportRefusal, Interchange, InterchangeError, KeyStatus,
-    Ledger, Selection,
+    self, Exported, Fault, GenesisClock, HighWatermark, ImportRefusal, Interchange, InterchangeError,
+    KeyNames, KeyStatus, Ledger, Raised, Selection,
 };
 use crate::network::Network;
 use crate::primitives::{Epoch, Slot};
@@ -61,13 +61,37 @@ pub(crate) enum Done {
     Export {
         /// EIP-3076 JSON.
         interchange: String,
+        /// How many of the keys have had raw roots signed, and some of their names: that is in no history.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        raw_roots: Option<SomeKeys>,
     },
     Status(ShownStatus),
     Raise {
         /// So many keys' watermarks went up.
         raised: usize,
+        /// Keys whose blocks and attestations stay refused, because raw roots were signed with them and not both
+        /// watermarks were lifted to the present.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        still_refused: Option<SomeKeys>,
+        /// The present slot and epoch as decimal strings, where the network's genesis is known.
+        #[serde(default)]
+        present: Option<[String; 2]>,
     },
     HighWatermark,
+}
+
+/// Keys, the first few by name.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SomeKeys {
+    pub(crate) count: usize,
+    /// As text: the names, and how many more there are.
+    pub(crate) names: String,
+}
+
+impl SomeKeys {
+    pub(crate) fn of(names: &KeyNames) -> Option<Self> {
+        (!names.is_empty()).then(|| Self { count: names.count(), names: names.to_string() })
+    }
 }
 
 /// A key whose history could not be merged.
@@ -95,6 +119,9 @@ pub(crate) struct ShownHighWatermark {
 pub(crate) struct ShownKey {
     pub(crate) public_key: String,
     pub(crate) deleted: bool,
+    /// Raw roots were signed with it, so its blocks and attestations are refused.
+    #[serde(default)]
+    pub(crate) raw_root_signed: bool,
     pub(crate) block_slot: Option<String>,
     pub(crate) source_epoch: Option<String>,
     pub(crate) target_epoch: Option<String>,
@@ -120,7 +147,10 @@ pub(crate) async fn carry_out(ledger: &Ledger, network: &Network, order: Order) 
                 .map(|(public_key, reason)| FailedKey { public_key: public_key.to_string(), reason });
             Ok(Done::Import { merged: imported.merged, failed: failed.collect() })
         }
-        Order::Export { keys } => Ok(Done::Export { interchange: ledger.export(selection(&keys)?).await? }),
+        Order::Export { keys } => {
+            let Exported { interchange, raw_roots } = ledger.export(selection(&keys)?).await?;
+            Ok(Done::Export { interchange, raw_roots: SomeKeys::of(&raw_roots) })
+        }
         Order::Status { keys } => Ok(Done::Status(ledger.status(selection(&keys)?).await?.into())),
         Order::Raise { slot, epoch, keys, far_ahead } => {
             if !far_ahead {
@@ -130,7 +160,13 @@ pub(crate) async fn carry_out(ledger: &Ledger, network: &Network, order: Order) 
             if matches!(keys, Selection::All) && ledger.status(Selection::All).await?.keys.is_empty() {
                 return Err(OrderError::NoKeys);
             }
-            Ok(Done::Raise { raised: ledger.raise(slot.map(Slot), epoch.map(Epoch), keys).await? })
+            let Raised { raised, still_refused, present } =
+                ledger.raise(slot.map(Slot), epoch.map(Epoch), keys).await?;
+            Ok(Done::Raise {
+                raised,
+                still_refused: SomeKeys::of(&still_refused),
+                present: present.map(|(slot, epoch)| [slot.to_string(), epoch.to_string()]),
+            })
         }
         Order::HighWatermark { slot, epoch } => {
             let high_watermark = HighWatermark { slot: slot.map(Slot), epoch: epoch.map(Epoch) };
@@ -214,6 +250,7 @@ impl From<&KeyStatus> for ShownKey {
         Self {
             public_key: key.public_key.to_string(),
             deleted: key.deleted,
+            raw_root_signed: key.raw_root_signed,
             block_slot: key.watermark.block.map(|block| block.slot.to_string()),
             source_epoch: attestation.map(|attestation| attestation.source.to_string()),
             target_epoch: attestation.map(|attestation| attestation.target.to_string()),

@@ -31,7 +31,11 @@ fn state(signer: &Signer) -> String {
         0 => String::new(),
         lines => format!(", {lines} log lines dropped"),
     };
-    format!("{keys} keys on {network}, {ledger}{dropped}")
+    let raw_roots = match signer.ledger.attention().raw_roots.count() {
+        0 => String::new(),
+        keys => format!(", {keys} keys UNPROTECTED (raw roots)"),
+    };
+    format!("{keys} keys on {network}, {ledger}{raw_roots}{dropped}")
 }
 
 /// Keeps the service manager's copy of the line true until it is dropped: what is news at once, the last duty's age now and

@@ -245,6 +245,7 @@ fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus 
         | Error::History(_)
         | Error::Write { .. }
         | Error::Partial { .. }
+        | Error::StillRefused { .. }
         | Error::NoHistory(_)
         | Error::Runtime(_)
         | Error::Output(_) => ExitStatus::Fault,

@@ -6,13 +6,14 @@
 //! Any number of threads judge at a time, each under the lock of the one key that it asks about. What has changed goes
 //! on the writer's list, in the order of the changes.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock, PoisonError, RwLock, mpsc};
+use std::sync::{Arc, OnceLock, mpsc};
 
 use super::horizon::Horizon;
 use super::page::{Entry, Page, Record, Standing};
-use super::rules::{Refusal, Ruling, Watermark, judge_attestation, judge_block};
+use super::pages::Pages;
+use super::refusal::Refusal;
+use super::rules::{Ruling, Watermark, judge_attestation, judge_block};
 use crate::bls::PublicKey;
 use crate::duty::Claim;
 use crate::permit::Permitted;
@@ -42,10 +43,11 @@ impl From<&Permitted> for Request {
 /// When raw roots, which cannot be checked, are signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum RawRoots {
-    /// As long as the key has no slashing protection history.
+    /// As long as the key has no slashing protection history. The first one marks the key: no block and no attestation
+    /// is signed with it until its watermarks are lifted to the present.
     #[default]
     UnprotectedKeys,
-    /// Always.
+    /// Always, and they mark the key in the same way.
     Allow,
 }
 
@@ -86,17 +88,30 @@ pub(super) struct Book {
     /// The configured one, which the first history pins: a ledger without one can still serve another.
     configured: Option<Root>,
     high_watermark: HighWatermark,
-    pages: RwLock<Pages>,
+    pages: Arc<Pages>,
     changes: mpsc::Sender<Change>,
     highest_slot: AtomicU64,
     highest_epoch: AtomicU64,
 }
 
-/// The pages by position and by key. It only grows, and only when a key is seen for the first time.
-#[derive(Debug, Default)]
-struct Pages {
-    all: Vec<Arc<Page>>,
-    index: HashMap<PublicKey, usize>,
+/// How a message passes.
+enum Passing {
+    /// It cannot be slashed.
+    Unrecorded,
+    /// It is on record already.
+    Repeat,
+    /// Once this watermark is on record.
+    Message(Watermark),
+    /// Once it is on record that a raw root was signed with the key.
+    FirstRawRoot,
+}
+
+/// What must be on disk before a signature may leave.
+#[derive(Debug)]
+pub(super) struct Passed {
+    pub(super) record: Record,
+    /// Whether it marks its key as one with which a raw root was signed.
+    pub(super) is_first_raw_root: bool,
 }
 
 impl Book {
@@ -120,15 +135,13 @@ impl Book {
             chain: head.chain.map(OnceLock::from).unwrap_or_default(),
             configured,
             high_watermark: head.high_watermark,
-            pages: RwLock::default(),
+            pages: Arc::default(),
             changes,
             highest_slot: AtomicU64::new(0),
             highest_epoch: AtomicU64::new(0),
         };
         entries.iter().for_each(|entry| book.note_highest(&entry.watermark));
-        let index = entries.iter().enumerate().map(|(at, entry)| (entry.public_key, at)).collect();
-        let all = entries.into_iter().enumerate().map(|(at, entry)| Page::saved(at, entry)).collect();
-        Ok((Self { pages: RwLock::new(Pages { all, index }), ..book }, changed))
+        Ok((Self { pages: Arc::new(Pages::saved(entries)), ..book }, changed))
     }
 
     /// Judges one message and, if it passes and needs a record, takes it into memory. `None`: no record is needed.
@@ -137,27 +150,37 @@ impl Book {
         request: &Request,
         raw_roots: RawRoots,
         horizon: Option<Horizon>,
-    ) -> Result<Option<Record>, Refusal> {
+    ) -> Result<Option<Passed>, Refusal> {
         let public_key = request.public_key;
         let page = match self.page(&public_key) {
             Some(page) => page,
             // What is refused, or needs no record, leaves no trace of a key that was not known.
             None => match self.rule(&Entry::new(public_key), request, raw_roots, horizon)? {
-                None => return Ok(None),
-                Some(Ruling::Repeat | Ruling::Record(_)) => self.open(public_key),
+                Passing::Unrecorded => return Ok(None),
+                Passing::Repeat | Passing::Message(_) | Passing::FirstRawRoot => self.open(public_key),
             },
         };
         let mut standing = page.lock();
-        match self.rule(standing.entry(), request, raw_roots, horizon)? {
-            None => return Ok(None),
-            Some(Ruling::Repeat) => {}
-            Some(Ruling::Record(watermark)) => {
+        let before = *standing.entry();
+        let mut is_first_raw_root = false;
+        match self.rule(&before, request, raw_roots, horizon)? {
+            Passing::Unrecorded => return Ok(None),
+            Passing::Repeat => {}
+            Passing::Message(watermark) => {
                 self.pin(request.chain)?;
-                let entry = Entry { watermark, ..*standing.entry() };
-                self.write(&page, &mut standing, entry);
+                self.write(&page, &mut standing, Entry { watermark, ..before });
+            }
+            Passing::FirstRawRoot => {
+                is_first_raw_root = true;
+                self.write(&page, &mut standing, Entry { raw_root_signed: true, ..before });
             }
         }
-        Ok(Some(standing.record(&page)))
+        Ok(Some(Passed { record: standing.record(&page), is_first_raw_root }))
+    }
+
+    /// All pages, for those who only look: they need not wait for an order.
+    pub(super) fn pages(&self) -> &Arc<Pages> {
+        &self.pages
     }
 
     pub(super) fn head(&self) -> Head {
@@ -209,8 +232,7 @@ impl Book {
 
     /// All entries in the order of their positions.
     pub(super) fn entries(&self) -> Vec<Entry> {
-        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
-        pages.all.iter().map(|page| page.entry()).collect()
+        self.pages.entries()
     }
 
     /// Adds or replaces a key's entry.
@@ -228,24 +250,13 @@ impl Book {
     }
 
     fn page(&self, public_key: &PublicKey) -> Option<Arc<Page>> {
-        let pages = self.pages.read().unwrap_or_else(PoisonError::into_inner);
-        pages.all.get(*pages.index.get(public_key)?).map(Arc::clone)
+        self.pages.find(public_key)
     }
 
     /// A new page for a key that had none. It is on the list from the beginning, so that the file has no gap before the
     /// next new one.
     fn open(&self, public_key: PublicKey) -> Arc<Page> {
-        let mut pages = self.pages.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(page) = pages.index.get(&public_key).and_then(|at| pages.all.get(*at)) {
-            return Arc::clone(page); // Another thread was faster.
-        }
-        let position = pages.all.len();
-        let entry = Entry::new(public_key);
-        let page = Page::saved(position, entry);
-        self.write(&page, &mut page.lock(), entry);
-        pages.all.push(Arc::clone(&page));
-        pages.index.insert(public_key, position);
-        page
+        self.pages.open(public_key, |page| self.write(page, &mut page.lock(), Entry::new(public_key)))
     }
 
     /// Changes what a locked page says, and sees to it that the writer will find it.
@@ -261,36 +272,48 @@ impl Book {
         drop(self.changes.send(change));
     }
 
-    /// What the rules say of a message by a key with this entry. `None`: it passes and needs no record.
+    /// What the rules say of a message by a key with this entry.
     fn rule(
         &self,
         entry: &Entry,
         request: &Request,
         raw_roots: RawRoots,
         horizon: Option<Horizon>,
-    ) -> Result<Option<Ruling>, Refusal> {
-        let Entry { public_key, watermark: before, deleted, raw_root_signed: _ } = *entry;
+    ) -> Result<Passing, Refusal> {
+        let Entry { public_key, watermark: before, deleted, .. } = *entry;
         if deleted {
             return Err(Refusal::Deleted { public_key });
         }
         match request.claim {
-            Claim::Unslashable => Ok(None),
-            Claim::RawRoot => match raw_roots {
-                RawRoots::UnprotectedKeys if !before.is_empty() => {
-                    Err(Refusal::RawRootOfProtectedKey { public_key })
-                }
-                RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(None),
-            },
+            Claim::Unslashable => Ok(Passing::Unrecorded),
+            Claim::RawRoot => self.rule_raw_root(entry, raw_roots),
             Claim::Block { slot } => {
                 self.check_chain(request.chain)?;
                 self.check_slot(slot, horizon)?;
-                judge_block(&before, slot, request.signing_root).map(Some)
+                check_mark(entry)?;
+                judge_block(&before, slot, request.signing_root).map(Passing::from)
             }
             Claim::Attestation { source, target } => {
                 self.check_chain(request.chain)?;
                 self.check_epoch(target, horizon)?;
-                judge_attestation(&before, source, target, request.signing_root).map(Some)
+                check_mark(entry)?;
+                judge_attestation(&before, source, target, request.signing_root).map(Passing::from)
             }
+        }
+    }
+
+    /// A raw root is signed where nothing is protected and no end is set: it may say anything.
+    fn rule_raw_root(&self, entry: &Entry, raw_roots: RawRoots) -> Result<Passing, Refusal> {
+        let Entry { public_key, watermark, raw_root_signed, .. } = *entry;
+        if self.high_watermark.is_set() {
+            return Err(Refusal::StoppedRawRoots);
+        }
+        match raw_roots {
+            RawRoots::UnprotectedKeys if !watermark.is_empty() => {
+                Err(Refusal::RawRootOfProtectedKey { public_key })
+            }
+            RawRoots::UnprotectedKeys | RawRoots::Allow if raw_root_signed => Ok(Passing::Repeat),
+            RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(Passing::FirstRawRoot),
         }
     }
 
@@ -336,4 +359,25 @@ impl Book {
         let slot = Slot(epoch.0.saturating_mul(slots_per_epoch));
         if slot > latest { Err(Refusal::FarAhead { slot, latest }) } else { Ok(()) }
     }
+}
+
+impl HighWatermark {
+    fn is_set(self) -> bool {
+        self.slot.is_some() || self.epoch.is_some()
+    }
+}
+
+impl From<Ruling> for Passing {
+    fn from(ruling: Ruling) -> Self {
+        match ruling {
+            Ruling::Repeat => Self::Repeat,
+            Ruling::Record(watermark) => Self::Message(watermark),
+        }
+    }
+}
+
+/// A raw root may have said anything, so nothing that could contradict it passes, repeats included.
+fn check_mark(entry: &Entry) -> Result<(), Refusal> {
+    let Entry { public_key, raw_root_signed, .. } = *entry;
+    if raw_root_signed { Err(Refusal::RawRootSigned { public_key }) } else { Ok(()) }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::book::Request;
 use super::line::{Deadline, Haste, Line};
 use super::page::Record;
-use super::rules::Refusal;
+use super::refusal::Refusal;
 use super::store::StoreError;
 use crate::bls::PublicKey;
 use crate::primitives::SigningRoot;

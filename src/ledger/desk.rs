@@ -9,19 +9,24 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, Semaphore, oneshot};
 
 use super::Settings;
-use super::book::{Book, HighWatermark, RawRoots, Request};
+use super::attention::Attention;
+use super::book::{Book, HighWatermark, Passed, RawRoots, Request};
 use super::clearance::{Fault, Judged, Verdict};
 use super::horizon::GenesisClock;
 use super::line::{Deadline, Line, Task};
+use super::pages::Pages;
 
 /// Judges, and keeps the writer's thread.
 #[derive(Debug)]
 pub(super) struct Desk {
     /// Requests read it together, each with its key's own lock; an order has it alone.
     book: Arc<RwLock<Book>>,
+    /// The book's, for those who only look and must not wait for an order.
+    pages: Arc<Pages>,
     line: Arc<Line>,
     raw_roots: RawRoots,
     clock: Option<GenesisClock>,
+    refuse_far_future: bool,
     longest_wait: Duration,
     /// Of the ledger's files.
     directory: PathBuf,
@@ -35,14 +40,17 @@ impl Desk {
     pub(super) fn new(
         settings: &Settings,
         book: Arc<RwLock<Book>>,
+        pages: Arc<Pages>,
         line: Arc<Line>,
         thread: JoinHandle<()>,
     ) -> Self {
         Self {
             book,
+            pages,
             line,
             raw_roots: settings.raw_roots,
             clock: settings.clock,
+            refuse_far_future: settings.refuse_far_future,
             longest_wait: settings.longest_wait,
             directory: settings.directory.clone(),
             places: Arc::new(Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS))),
@@ -81,6 +89,15 @@ impl Desk {
         Ok(book.await?.head().high_watermark)
     }
 
+    /// Which keys need an operator.
+    pub(super) fn attention(&self) -> Attention {
+        Attention::of(&self.pages)
+    }
+
+    pub(super) fn clock(&self) -> Option<GenesisClock> {
+        self.clock
+    }
+
     pub(super) fn directory(&self) -> &Path {
         &self.directory
     }
@@ -111,10 +128,19 @@ impl Desk {
     fn verdict(&self, book: &Book, request: &Request, deadline: Deadline) -> Verdict {
         let horizon = self
             .clock
+            .filter(|_| self.refuse_far_future)
             .map(|clock| clock.horizon(book.highest_slot(clock.slots_per_epoch), SystemTime::now()));
         match book.judge(request, self.raw_roots, horizon) {
             Ok(None) => Verdict::Allowed(Judged::unrecorded(request)),
-            Ok(Some(record)) => {
+            Ok(Some(Passed { record, is_first_raw_root })) => {
+                if is_first_raw_root {
+                    tracing::warn!(
+                        public_key = %request.public_key,
+                        "a raw root is signed with this key for the first time: nothing protects what raw roots say, so \
+                         from now on its blocks and attestations are refused, until its watermarks are lifted to the \
+                         present (bls-signer slashing-protection raise)"
+                    );
+                }
                 if !record.is_underway() {
                     self.line.note_waiting();
                 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use crate::network::Network;
-use crate::primitives::Slot;
+use crate::primitives::{Epoch, Slot};
 
 /// A chain's clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,12 @@ impl GenesisClock {
     pub(crate) fn slot_at(self, time: SystemTime) -> Slot {
         let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         Slot(self.slots_in(since_1970.saturating_sub(Duration::from_secs(self.genesis_time))))
+    }
+
+    /// The slot and the epoch at a time.
+    pub(super) fn present(self, time: SystemTime) -> (Slot, Epoch) {
+        let slot = self.slot_at(time);
+        (slot, Epoch(slot.0.checked_div(self.slots_per_epoch).unwrap_or_default()))
     }
 
     /// Two years beyond what the clock or the records say, whichever is later: a clock set back does not stop a signer

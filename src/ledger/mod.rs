@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 
+mod attention;
 mod book;
 mod clearance;
 mod desk;
@@ -23,6 +24,8 @@ mod office;
 mod opened;
 mod orders;
 mod page;
+mod pages;
+mod refusal;
 mod rules;
 mod store;
 mod writer;
@@ -32,6 +35,7 @@ mod writer;
 #[path = "../../tests/support/full_history.rs"]
 mod full_history;
 
+pub(crate) use self::attention::{Attention, KeyNames};
 pub(crate) use self::book::{HighWatermark, RawRoots};
 pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
 pub(crate) use self::horizon::GenesisClock;
@@ -39,10 +43,10 @@ pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::line::Haste;
 pub(crate) use self::opened::Opened;
 pub(crate) use self::orders::{
-    Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, KeyStatus, ResealRefusal, Selection,
-    Status,
+    Arrival, Arrived, Departed, Departure, Exported, Farewell, ImportRefusal, KeyStatus, Raised,
+    ResealRefusal, Selection, Status,
 };
-pub(crate) use self::rules::Refusal;
+pub(crate) use self::refusal::Refusal;
 pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError, is_held, is_older};
 
 use self::book::{Book, Request};
@@ -65,9 +69,11 @@ pub(crate) struct Settings {
     pub(crate) raw_roots: RawRoots,
     /// The configured network's genesis validators root. Without one, the first request or import pins it.
     pub(crate) genesis_validators_root: Option<Root>,
-    /// The configured network's clock, where its genesis is known: then messages for slots more than two years ahead are
-    /// refused, because signing one by mistake would lock the key until then.
+    /// The configured network's clock, where its genesis is known.
     pub(crate) clock: Option<GenesisClock>,
+    /// Whether messages for slots more than two years ahead are refused, because signing one by mistake would lock the
+    /// key until then. Needs the clock.
+    pub(crate) refuse_far_future: bool,
     /// So many requests and orders may wait; more are turned away.
     pub(crate) queue: usize,
     /// A request that has waited longer is a fault. While a commit takes unduly long nothing is judged, so that what
@@ -90,6 +96,7 @@ impl Settings {
             raw_roots: RawRoots::UnprotectedKeys,
             genesis_validators_root: None,
             clock: None,
+            refuse_far_future: true,
             queue: 8_192,
             longest_wait: LONGEST_WAIT,
             log_limit: 2 << 20,
@@ -174,6 +181,11 @@ impl Ledger {
         }
     }
 
+    /// Which keys need an operator. Known also while an order runs or the disk hangs, and when the ledger is broken.
+    pub(crate) fn attention(&self) -> Attention {
+        self.desk.as_ref().map(Desk::attention).unwrap_or_default()
+    }
+
     /// Resolves with the cause when the ledger breaks, which is for good: time to end the process.
     pub(crate) fn broken(&self) -> impl Future<Output = Arc<StoreError>> + Send + use<> {
         let broken = self.desk.as_ref().map(|desk| desk.line().broken());
@@ -211,6 +223,7 @@ impl Ledger {
                 OpenError::OtherChain { path, pinned, configured }
             },
         )?;
+        let pages = Arc::clone(book.pages());
         let book = Arc::new(RwLock::new(book));
         let (line, far_end) = Line::new();
         let writer = Writer {
@@ -227,7 +240,7 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Self { desk: Some(Desk::new(&settings, book, line, thread)), opened: Some(opened) })
+        Ok(Self { desk: Some(Desk::new(&settings, book, pages, line, thread)), opened: Some(opened) })
     }
 }
 

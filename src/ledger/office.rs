@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::book::{Book, Head};
 use super::interchange::{self, Interchange};
 use super::orders::{
-    Arrival, Arrived, Departed, Departure, Farewell, ImportRefusal, Imported, KeyStatus, Page, ResealRefusal,
-    Selection, Status,
+    Arrival, Arrived, Departed, Departure, Exported, Farewell, ImportRefusal, Imported, KeyStatus, Page,
+    Raised, ResealRefusal, Selection, Status,
 };
 use super::page::Entry;
 use super::rules::{SignedAttestation, SignedBlock, Watermark};
@@ -73,7 +73,7 @@ impl Office<'_> {
         if let Some(keystore) = keystore {
             self.keep(keystore);
         }
-        Arrived::Active { deleted_before: before.deleted }
+        Arrived::Active { deleted_before: before.deleted, raw_root_signed: before.raw_root_signed }
     }
 
     pub(super) fn delete(&mut self, departures: &[Departure]) -> Result<Farewell, StoreError> {
@@ -97,18 +97,34 @@ impl Office<'_> {
             statuses.entry(*public_key).or_insert(status);
             keys.push(status);
         }
-        let interchange = self.export(|public_key| statuses.contains_key(public_key));
-        Ok(Farewell { keys, interchange })
+        let Exported { interchange, .. } = self.export(|public_key| statuses.contains_key(public_key));
+        let marked = |key: &&PublicKey| self.entry(**key).raw_root_signed;
+        let raw_root_signed = statuses.keys().filter(marked).copied().collect();
+        Ok(Farewell { keys, raw_root_signed, interchange })
     }
 
-    pub(super) fn export(&self, selected: impl Fn(&PublicKey) -> bool) -> String {
-        let entries = self.book.entries();
-        let keys = entries.iter().filter(|entry| selected(&entry.public_key) && !entry.watermark.is_empty());
-        interchange::write(self.book.chain(), keys.map(|entry| (entry.public_key, entry.watermark)))
+    pub(super) fn export(&self, selected: impl Fn(&PublicKey) -> bool) -> Exported {
+        let mut entries = self.book.entries();
+        entries.retain(|entry| selected(&entry.public_key));
+        let marked = entries.iter().filter(|entry| entry.raw_root_signed);
+        let with_history = entries.iter().filter(|entry| !entry.watermark.is_empty());
+        Exported {
+            raw_roots: marked.map(|entry| entry.public_key).collect(),
+            interchange: interchange::write(
+                self.book.chain(),
+                with_history.map(|entry| (entry.public_key, entry.watermark)),
+            ),
+        }
     }
 
-    pub(super) fn raise(&mut self, slot: Option<Slot>, epoch: Option<Epoch>, keys: &Selection) -> usize {
-        let raised = Watermark {
+    pub(super) fn raise(
+        &mut self,
+        slot: Option<Slot>,
+        epoch: Option<Epoch>,
+        present: Option<(Slot, Epoch)>,
+        keys: &Selection,
+    ) -> Raised {
+        let floor = Watermark {
             block: slot.map(|slot| SignedBlock { slot, signing_root: None }),
             attestation: epoch.map(|epoch| SignedAttestation {
                 source: epoch,
@@ -116,22 +132,32 @@ impl Office<'_> {
                 signing_root: None,
             }),
         };
+        let (present_slot, present_epoch) = present.unwrap_or_default();
+        let reaches_present = slot.is_some_and(|slot| slot >= present_slot)
+            && epoch.is_some_and(|epoch| epoch >= present_epoch);
         let keys = match keys {
             Selection::All => {
                 self.book.entries().into_iter().map(|entry| entry.public_key).collect::<Vec<_>>()
             }
             Selection::Only(keys) => keys.iter().copied().collect(),
         };
-        let mut changed = 0usize;
+        let mut raised = 0usize;
+        let mut still_refused = Vec::new();
         for public_key in keys {
-            let entry = self.entry(public_key);
-            let watermark = entry.watermark.merged(raised);
-            if watermark != entry.watermark {
-                self.book.put(Entry { watermark, ..entry });
-                changed = changed.saturating_add(1);
+            let before = self.entry(public_key);
+            let entry = Entry {
+                watermark: before.watermark.merged(floor),
+                raw_root_signed: before.raw_root_signed && !reaches_present,
+                ..before
+            };
+            if entry != before {
+                self.book.put(entry);
+                raised = raised.saturating_add(1);
             }
+            still_refused.extend(entry.raw_root_signed.then_some(public_key));
         }
-        changed
+        still_refused.sort_unstable();
+        Raised { raised, still_refused: still_refused.into_iter().collect(), present }
     }
 
     pub(super) fn status(&self, keys: &Selection) -> Status {
@@ -142,10 +168,11 @@ impl Office<'_> {
             genesis_validators_root: chain,
             high_watermark,
             keys: keys
-                .map(|Entry { public_key, watermark, deleted, raw_root_signed: _ }| KeyStatus {
+                .map(|Entry { public_key, watermark, deleted, raw_root_signed }| KeyStatus {
                     public_key: *public_key,
                     watermark: *watermark,
                     deleted: *deleted,
+                    raw_root_signed: *raw_root_signed,
                 })
                 .collect(),
         }

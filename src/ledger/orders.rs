@@ -5,12 +5,15 @@
 //! durable. What each does is in `office`.
 
 use std::collections::HashSet;
+use std::time::SystemTime;
 
 use tokio::sync::oneshot;
 
 use super::Ledger;
+use super::attention::KeyNames;
 use super::book::HighWatermark;
 use super::clearance::Fault;
+use super::desk::Desk;
 use super::interchange::Interchange;
 use super::line::Task;
 use super::office::Office;
@@ -50,6 +53,9 @@ pub(crate) enum Arrived {
     Active {
         /// It had been deleted here. Its earlier watermarks are still in force.
         deleted_before: bool,
+        /// Raw roots were signed with it here: its blocks and attestations are refused until its watermarks are lifted
+        /// to the present, whatever history it brings.
+        raw_root_signed: bool,
     },
     /// Its history cannot be merged, so nothing of it was taken.
     Unmergeable { reason: String },
@@ -79,8 +85,31 @@ pub(crate) enum Departed {
 pub(crate) struct Farewell {
     /// In the order of the request.
     pub(crate) keys: Vec<Departed>,
+    /// Those of them with which raw roots were signed: what those said is not in their histories.
+    pub(crate) raw_root_signed: HashSet<PublicKey>,
     /// EIP-3076 JSON of those that were deleted or not active.
     pub(crate) interchange: String,
+}
+
+/// History that was written out.
+#[derive(Clone, Debug)]
+pub(crate) struct Exported {
+    /// EIP-3076 JSON.
+    pub(crate) interchange: String,
+    /// The selected keys with which raw roots were signed: what those said is in no history, and the format cannot say so.
+    pub(crate) raw_roots: KeyNames,
+}
+
+/// What lifting watermarks did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Raised {
+    /// So many keys' watermarks went up, or may sign blocks and attestations again.
+    pub(crate) raised: usize,
+    /// With these raw roots were signed, and blocks and attestations stay refused: the watermarks were not lifted to the
+    /// present, both of them.
+    pub(crate) still_refused: KeyNames,
+    /// The present slot and epoch, where they are known.
+    pub(crate) present: Option<(Slot, Epoch)>,
 }
 
 /// What an import of history did.
@@ -127,6 +156,8 @@ pub(crate) struct KeyStatus {
     pub(crate) public_key: PublicKey,
     pub(crate) watermark: Watermark,
     pub(crate) deleted: bool,
+    /// A raw root was signed with it, so its blocks and attestations are refused.
+    pub(crate) raw_root_signed: bool,
 }
 
 /// Some of the kept keystores.
@@ -173,19 +204,27 @@ impl Ledger {
     pub(crate) fn export(
         &self,
         keys: Selection,
-    ) -> impl Future<Output = Result<String, Fault>> + Send + use<> {
+    ) -> impl Future<Output = Result<Exported, Fault>> + Send + use<> {
         self.order(move |office| Ok(office.export(|public_key| keys.contains(public_key))))
     }
 
     /// Lifts watermarks to a slot and an epoch (source and target): from then on only what lies above passes. Nothing
-    /// is ever lowered. With [`Selection::Only`], keys unknown so far are entered. Says how many keys changed.
+    /// is ever lowered. With [`Selection::Only`], keys unknown so far are entered.
+    ///
+    /// Keys with which raw roots were signed sign blocks and attestations again if both are lifted to the present, as far
+    /// as that is known, or beyond: an honest client has had nothing signed for a later slot or epoch.
     pub(crate) fn raise(
         &self,
         slot: Option<Slot>,
         epoch: Option<Epoch>,
         keys: Selection,
-    ) -> impl Future<Output = Result<usize, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.raise(slot, epoch, &keys)))
+    ) -> impl Future<Output = Result<Raised, Fault>> + Send + use<> {
+        let clock = self.desk.as_ref().and_then(Desk::clock);
+        self.order(move |office| {
+            // Not before the order has the book: all raw roots so far were signed before that.
+            let present = clock.map(|clock| clock.present(SystemTime::now()));
+            Ok(office.raise(slot, epoch, present, &keys))
+        })
     }
 
     /// Sets or removes the point at and beyond which nothing is signed.

@@ -4,8 +4,8 @@
 //! place of the whole history ("minimal" data). What they promise, whatever order messages come in: no two messages
 //! pass that would be slashed together, and the message that was signed last passes again.
 
-use crate::bls::PublicKey;
-use crate::primitives::{Epoch, Root, SigningRoot, Slot};
+use super::refusal::Refusal;
+use crate::primitives::{Epoch, SigningRoot, Slot};
 
 /// The highest of everything that one key has signed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -132,74 +132,6 @@ pub(crate) fn judge_attestation(
         Some(_) if target == last.target => Err(Refusal::OtherVoteForTarget { target_epoch: target }),
         Some(_) | None => Err(Refusal::TargetNotAbove { target_epoch: target, highest: last.target }),
     }
-}
-
-/// Why slashing protection does not let a message be signed: the caller's matter (412).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
-    #[error(
-        "slashing protection: another block at slot {slot} was already signed with this key; signing a second one \
-         would be slashed. Check that only one validator client uses the key"
-    )]
-    OtherBlockAtSlot { slot: Slot },
-    #[error(
-        "slashing protection: block slot {slot} is not above slot {highest}, the highest on record for this key; \
-         blocks can only be signed at higher slots"
-    )]
-    BlockNotAbove { slot: Slot, highest: Slot },
-    #[error(
-        "slashing protection: the attestation's source epoch {source_epoch} lies after its target epoch \
-         {target_epoch}; no chain accepts it"
-    )]
-    SourceAfterTarget { source_epoch: Epoch, target_epoch: Epoch },
-    #[error(
-        "slashing protection: source epoch {source_epoch} is below source epoch {highest}, the highest on record for \
-         this key; the attestation could surround an earlier one. Check the beacon node's view of the chain"
-    )]
-    SourceBelow { source_epoch: Epoch, highest: Epoch },
-    #[error(
-        "slashing protection: another attestation with target epoch {target_epoch} was already signed with this key; a \
-         second one would be slashed as a double vote. Check that only one validator client uses the key"
-    )]
-    OtherVoteForTarget { target_epoch: Epoch },
-    #[error(
-        "slashing protection: target epoch {target_epoch} is not above target epoch {highest}, the highest on record for \
-         this key; attestations can only be signed for higher targets"
-    )]
-    TargetNotAbove { target_epoch: Epoch, highest: Epoch },
-    #[error(
-        "slashing protection: slot {slot} is at or beyond slot {stop}, where this signer was told to stop signing \
-         (high watermark); remove the high watermark to sign on"
-    )]
-    StoppedAtSlot { slot: Slot, stop: Slot },
-    #[error(
-        "slashing protection: epoch {epoch} is at or beyond epoch {stop}, where this signer was told to stop signing \
-         (high watermark); remove the high watermark to sign on"
-    )]
-    StoppedAtEpoch { epoch: Epoch, stop: Epoch },
-    #[error(
-        "slashing protection: slot {slot} lies far ahead of slot {latest}, the latest that clock and records make \
-         plausible; signing it would lock the key until then. Check the client's network and this host's clock"
-    )]
-    FarAhead { slot: Slot, latest: Slot },
-    #[error(
-        "slashing protection: the request is for the chain with genesis validators root {requested}, but this signer \
-         protects the chain with {pinned}: set its option `network` to the validators' network (without it, that is \
-         mainnet), and use one signer and one state directory for each"
-    )]
-    OtherChain { requested: Root, pinned: Root },
-    #[error("slashing protection: the request does not say which chain it is for (genesis_validators_root)")]
-    NoChain,
-    #[error(
-        "slashing protection: key {public_key} was deleted from this signer and may be in use elsewhere; import it \
-         again, with its slashing protection history, to sign with it here"
-    )]
-    Deleted { public_key: PublicKey },
-    #[error(
-        "slashing protection: a raw root cannot be checked, and key {public_key} has slashing protection history; \
-         send the message itself, or set raw_roots = \"allow\""
-    )]
-    RawRootOfProtectedKey { public_key: PublicKey },
 }
 
 #[cfg(test)]

@@ -82,17 +82,6 @@ fn what_was_refused_before_a_kill_is_refused_after_it() {
 }
 
 #[test]
-fn a_raw_root_is_signed_until_the_key_has_a_history() {
-    let (daemon, key) = signer(&[]);
-    let raw = json!({"signingRoot": format!("0x{}", "5a".repeat(32)), "domain_name": "beacon_attester"});
-    signed(&daemon, &key, &raw);
-    signed(&daemon, &key, &randao_reveal(0));
-    signed(&daemon, &key, &raw);
-    signed(&daemon, &key, &attestation(8, 0, 1, 1));
-    refused(&daemon, &key, &raw);
-}
-
-#[test]
 fn of_a_thousand_contradictions_at_once_exactly_one_is_signed() {
     // A thousand connections on both sides.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();

@@ -53,7 +53,13 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (Vec<Status>, 
         tracing::info!(%public_key, "key deleted");
     }
     match farewell {
-        Ok(Farewell { keys, interchange }) => (keys.into_iter().map(status).collect(), interchange),
+        Ok(Farewell { keys, raw_root_signed, interchange }) => {
+            let statuses = keys.into_iter().zip(&departures).map(|(departed, departure)| {
+                let note = raw_root_signed.contains(&departure.public_key).then_some(RAW_ROOTS);
+                Status::with_notes(status(departed), note.into_iter())
+            });
+            (statuses.collect(), interchange)
+        }
         Err(Fault::Off) => {
             let statuses = departures
                 .iter()
@@ -83,16 +89,18 @@ struct DeleteReply {
     slashing_protection: String,
 }
 
-fn status(departed: Departed) -> Status {
-    Status::of(match departed {
+fn status(departed: Departed) -> &'static str {
+    match departed {
         Departed::Deleted => "deleted",
         Departed::NotActive => "not_active",
         Departed::NotFound => "not_found",
-    })
+    }
 }
 
 const NO_PUBLIC_KEY: &str = "this is no BLS public key: 96 hexadecimal digits are expected";
 const READONLY: &str = "the key comes from a file of this host: take the file away and reload the signer";
+const RAW_ROOTS: &str = "raw roots were signed with the key, and what they said is not in its history: let another signer use it only \
+                         with watermarks at the present, or above it";
 const NOTED: &str = "the ledger failed, so there is no history to hand out: the key does not sign any more, now and after a \
                      restart; see the signer's log";
 const NOT_RECORDED: &str = "the deletion could not be recorded: the key does not sign any more, but may come back with \

@@ -98,7 +98,10 @@ async fn enter(
                 "slashing protection is off, so the history cannot be kept: leave slashing_protection out";
             return Ok(entrants.iter().map(|_| Status::error(refused)).collect());
         }
-        Err(Fault::Off) => entrants.iter().map(|_| Arrived::Active { deleted_before: false }).collect(),
+        Err(Fault::Off) => {
+            let active = Arrived::Active { deleted_before: false, raw_root_signed: false };
+            entrants.iter().map(|_| active.clone()).collect()
+        }
         Err(fault) => return Ok(shut_out(signer, entrants, &fault, was_broken)),
     };
     let mut entering = Vec::new();
@@ -106,7 +109,7 @@ async fn enter(
     for (entrant, arrived) in entrants.into_iter().zip(arrived) {
         statuses.push(match (arrived, entrant) {
             (Arrived::Unmergeable { reason }, Entrant::New(_) | Entrant::Here(_)) => Status::error(reason),
-            (Arrived::Active { deleted_before }, Entrant::New(key)) => {
+            (Arrived::Active { deleted_before, raw_root_signed }, Entrant::New(key)) => {
                 tracing::info!(public_key = %key.public_key(), "key imported");
                 entering.push(key);
                 let endurance = match signer.custody.endurance() {
@@ -114,10 +117,13 @@ async fn enter(
                     Endurance::HandedOver => Some(HANDED_OVER),
                     Endurance::MemoryOnly => Some(MEMORY_ONLY),
                 };
-                Status::with_notes("imported", before(deleted_before).chain(endurance).chain(may_leave))
+                Status::with_notes(
+                    "imported",
+                    before(deleted_before, raw_root_signed).chain(endurance).chain(may_leave),
+                )
             }
-            (Arrived::Active { deleted_before }, Entrant::Here(_)) => {
-                Status::with_notes("duplicate", before(deleted_before).chain(may_leave))
+            (Arrived::Active { deleted_before, raw_root_signed }, Entrant::Here(_)) => {
+                Status::with_notes("duplicate", before(deleted_before, raw_root_signed).chain(may_leave))
             }
         });
     }
@@ -200,11 +206,13 @@ impl ImportRequest {
     }
 }
 
-fn before(deleted: bool) -> impl Iterator<Item = &'static str> {
-    deleted.then_some(DELETED_BEFORE).into_iter()
+fn before(deleted: bool, raw_root_signed: bool) -> impl Iterator<Item = &'static str> {
+    deleted.then_some(DELETED_BEFORE).into_iter().chain(raw_root_signed.then_some(RAW_ROOT_BEFORE))
 }
 
 const DELETED_BEFORE: &str = "the key was deleted here before; what it signed then still binds it";
+const RAW_ROOT_BEFORE: &str = "raw roots were signed with the key here before, so its blocks and attestations are refused until \
+                               its watermarks are lifted to the present: bls-signer slashing-protection raise";
 const HANDED_OVER: &str = "the key is kept in memory: it survives a restart of the service, but not its stop";
 const MEMORY_ONLY: &str =
     "the key is kept in memory only: it is gone when the signer ends (give --seal-file to keep keys)";

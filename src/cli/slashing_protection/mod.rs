@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use self::keys::{Keys, NoHistory};
 use self::office::Place;
 use super::{connect, history, output, owner};
-use crate::api::slashing_protection::{Done, FailedKey, Order, OrderError};
+use crate::api::slashing_protection::{Done, FailedKey, Order, OrderError, SomeKeys};
 use crate::config::{self, Environment};
 use crate::ledger::{Missing, OpenError};
 use crate::network::NetworkError;
@@ -68,6 +68,9 @@ pub(super) enum Command {
     /// Lift watermarks, so that only blocks and attestations above are signed; nothing is ever lowered
     ///
     /// Where the network's genesis is known, more than a week beyond the present is refused without --yes.
+    ///
+    /// Keys with which raw roots were signed sign blocks and attestations again when both --slot and --epoch lift them to the
+    /// present or beyond; else the exit status is 1.
     #[command(group = clap::ArgGroup::new("floor").required(true).multiple(true))]
     Raise {
         #[command(flatten)]
@@ -123,8 +126,10 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
         Command::Raise { place, keys, slot, epoch, yes } => {
             let order = Order::Raise { slot, epoch, keys: keys.texts(), far_ahead: yes };
             let office = place.open(Missing::Refuse, environment)?;
-            let Done::Raise { raised } = office.carry_out(order)? else { return Err(Error::OtherAnswer) };
-            say(output, &format!("raised the watermarks of {raised} keys in the ledger {office}"))
+            let done = office.carry_out(order)?;
+            let Done::Raise { raised, still_refused, present } = done else { return Err(Error::OtherAnswer) };
+            say(output, &format!("raised the watermarks of {raised} keys in the ledger {office}"))?;
+            still_refused.map_or(Ok(()), |keys| Err(Error::StillRefused { keys, present }))
         }
         Command::HighWatermark { place, slot, epoch, remove: _ } => {
             let office = place.open(Missing::Refuse, environment)?;
@@ -197,9 +202,17 @@ fn exported(
 ) -> Result<(String, Option<NoHistory>), Error> {
     let office = place.open(Missing::Refuse, environment)?;
     let done = office.carry_out(Order::Export { keys: keys.texts() })?;
-    let Done::Export { interchange } = done else { return Err(Error::OtherAnswer) };
+    let Done::Export { interchange, raw_roots } = done else { return Err(Error::OtherAnswer) };
     let exported = history::keys_in(&interchange).map_err(Error::Wire)?;
     let missing = keys.demand(format!("the ledger {office}"), |key| exported.contains(key))?;
+    if let Some(SomeKeys { count, names }) = raw_roots {
+        // Standard output may be the history itself.
+        let _ = writeln!(
+            io::stderr(),
+            "warning: raw roots were signed with {count} of the keys, and no history can say what they said: lift the \
+             watermarks to the present wherever these keys are to sign ({names})"
+        );
+    }
     Ok((interchange, missing))
 }
 
@@ -237,12 +250,26 @@ pub(crate) enum Error {
         #[source]
         missing: Option<NoHistory>,
     },
+    #[error("{}", still_refused(keys, present.as_ref()))]
+    StillRefused { keys: SomeKeys, present: Option<[String; 2]> },
     #[error(transparent)]
     NoHistory(#[from] NoHistory),
     #[error("cannot wait for the ledger")]
     Runtime(#[source] io::Error),
     #[error("cannot write the output")]
     Output(#[source] io::Error),
+}
+
+fn still_refused(keys: &SomeKeys, present: Option<&[String; 2]>) -> String {
+    let SomeKeys { count, names } = keys;
+    let present = match present {
+        Some([slot, epoch]) => format!("slot {slot}, epoch {epoch}"),
+        None => "the present".to_owned(),
+    };
+    format!(
+        "raw roots were signed with {count} of the keys, so their blocks and attestations stay refused until --slot and \
+         --epoch are given together, both at {present} or later: {names}"
+    )
 }
 
 /// A file for a history. An older file of that name may be the only copy of another one, so there must be none.

@@ -13,7 +13,7 @@ use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::owner;
 use crate::cli::packaged::surroundings;
 use crate::config::{self, Environment, RawSettings};
-use crate::ledger::{self, Ledger, Missing, OpenError};
+use crate::ledger::{self, GenesisClock, Ledger, Missing, OpenError};
 use crate::network::Network;
 
 /// Where the ledger is, which chain it is for, and whom to ask while it is in use.
@@ -54,6 +54,7 @@ impl Place {
         let opened = Ledger::open(ledger::Settings {
             missing,
             genesis_validators_root: network.genesis_validators_root(),
+            clock: GenesisClock::of(&network),
             ..ledger::Settings::new(directory.clone())
         });
         match opened {

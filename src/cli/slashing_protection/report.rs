@@ -21,6 +21,14 @@ pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
         format!("high watermark           slot {}, epoch {}", or_none(slot), or_none(epoch)),
         format!("keys                     {} ({deleted} of them deleted)", status.keys.len()),
     ];
+    let raw_roots = status.keys.iter().filter(|key| key.raw_root_signed).count();
+    if raw_roots > 0 {
+        lines.push(format!(
+            "raw roots                signed with {raw_roots} keys, whose blocks and attestations are refused until\n\
+             {:25}'raise' lifts their slot and epoch to the present",
+            ""
+        ));
+    }
     if !status.keys.is_empty() {
         lines.push(format!(
             "{:98} {:>12} {:>10} {:>10}  state",
@@ -28,9 +36,14 @@ pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
         ));
     }
     lines.extend(status.keys.iter().map(|key| {
-        let ShownKey { public_key, deleted, block_slot, source_epoch, target_epoch } = key;
+        let ShownKey { public_key, deleted, raw_root_signed, block_slot, source_epoch, target_epoch } = key;
         let (slot, source, target) = (or_none(block_slot), or_none(source_epoch), or_none(target_epoch));
-        let state = if *deleted { "deleted" } else { "active" };
+        let state = match (*deleted, *raw_root_signed) {
+            (false, false) => "active",
+            (false, true) => "raw roots only",
+            (true, false) => "deleted",
+            (true, true) => "deleted, raw roots",
+        };
         format!("{public_key:98} {slot:>12} {source:>10} {target:>10}  {state}")
     }));
     lines.join("\n")

@@ -59,7 +59,6 @@ fn the_example_file_shows_the_real_defaults() {
         "network",
         "slashing_protection",
         "require_ledger",
-        "raw_roots",
         "kdf_memory",
         "max_connections",
         "max_requests",
@@ -74,7 +73,6 @@ fn the_example_file_shows_the_real_defaults() {
     assert_eq!(from_example.allowed_hosts, default.allowed_hosts);
     assert_eq!(from_example.network, default.network);
     assert_eq!(from_example.ledger, default.ledger);
-    assert_eq!(from_example.raw_roots, default.raw_roots);
     assert_eq!(from_example.keys, default.keys);
     assert_eq!(from_example.limits, default.limits);
     assert_eq!(from_example.log_level, default.log_level);

@@ -143,21 +143,6 @@ fn the_latest_plausible_slot_still_passes() {
 }
 
 #[test]
-fn a_raw_root_is_signed_until_its_key_has_history() {
-    let directory = tempfile::tempdir().unwrap();
-    let ledger = open(directory.path());
-    sign(&ledger, raw_root(1, 1));
-    sign(&ledger, attestation(1, 0, 1, 2));
-    let protected = Refusal::RawRootOfProtectedKey { public_key: public_key(1) };
-    assert_eq!(refuse(&ledger, raw_root(1, 1)), protected);
-    sign(&ledger, raw_root(2, 1));
-    drop(ledger);
-
-    let ledger = Ledger::open(Settings { raw_roots: RawRoots::Allow, ..settings(directory.path()) }).unwrap();
-    sign(&ledger, raw_root(1, 1));
-}
-
-#[test]
 fn a_slot_far_ahead_of_clock_and_records_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();

@@ -15,6 +15,7 @@ mod orders;
 mod power_loss;
 mod promises;
 mod public_suite;
+mod raw_roots;
 mod tape;
 mod throughput;
 mod versions;

@@ -78,7 +78,7 @@ fn a_history_that_cannot_be_merged_keeps_its_key_alone_from_being_activated() {
     let history = interchange(CHAIN, &[unreadable, entry(2, 20, 1, 2), entry(3, 30, 1, 2)]);
     let arrivals = vec![kept_arrival(1), kept_arrival(2), arrival(4)];
     let arrived = wait(ledger.activate(arrivals, Some(history.clone()))).unwrap().unwrap();
-    let active = Arrived::Active { deleted_before: false };
+    let active = Arrived::Active { deleted_before: false, raw_root_signed: false };
     assert!(matches!(&arrived[0], Arrived::Unmergeable { reason } if reason.contains("signed_blocks")));
     assert_eq!(arrived[1..], [active.clone(), active]);
     let kept = wait(ledger.keystores(0, 10)).unwrap();
@@ -111,7 +111,7 @@ fn a_deleted_key_signs_nothing_until_it_is_activated_again() {
     assert!(wait(ledger.keystores(0, 10)).unwrap().keystores.is_empty());
 
     let arrived = wait(ledger.activate(vec![arrival(1)], None)).unwrap().unwrap();
-    assert_eq!(arrived, [Arrived::Active { deleted_before: true }]);
+    assert_eq!(arrived, [Arrived::Active { deleted_before: true, raw_root_signed: false }]);
     assert_eq!(refuse(&ledger, block(1, 10, 2)), Refusal::OtherBlockAtSlot { slot: Slot(10) });
     sign(&ledger, block(1, 11, 1));
 }
@@ -180,11 +180,11 @@ fn what_is_exported_protects_elsewhere() {
     sign(&ledger, attestation(1, 3, 5, 1));
     sign(&ledger, attestation(2, 4, 6, 1));
     let both = wait(ledger.export(Selection::All)).unwrap();
-    assert_eq!(Interchange::parse(both.as_bytes()).unwrap().len(), 2);
+    assert_eq!(Interchange::parse(both.interchange.as_bytes()).unwrap().len(), 2);
     let one = wait(ledger.export(Selection::Only(HashSet::from([public_key(1)])))).unwrap();
 
     let ledger = open(there.path());
-    let one = Interchange::parse(one.as_bytes()).unwrap();
+    let one = Interchange::parse(one.interchange.as_bytes()).unwrap();
     assert_eq!(wait(ledger.import(one, Selection::All)).unwrap().unwrap().merged, 1);
     refuse(&ledger, block(1, 10, 2));
     refuse(&ledger, attestation(1, 3, 5, 2));
@@ -200,9 +200,9 @@ fn raising_lifts_and_never_lowers() {
         sign(&ledger, attestation(1, 3, 5, 1));
         sign(&ledger, block(2, 100, 1));
         let only = |keys: &[u8]| Selection::Only(keys.iter().map(|key| public_key(*key)).collect());
-        assert_eq!(wait(ledger.raise(Some(Slot(50)), Some(Epoch(4)), only(&[1, 2]))).unwrap(), 2);
-        assert_eq!(wait(ledger.raise(Some(Slot(7)), None, Selection::All)).unwrap(), 0);
-        assert_eq!(wait(ledger.raise(Some(Slot(7)), None, only(&[3]))).unwrap(), 1);
+        assert_eq!(wait(ledger.raise(Some(Slot(50)), Some(Epoch(4)), only(&[1, 2]))).unwrap().raised, 2);
+        assert_eq!(wait(ledger.raise(Some(Slot(7)), None, Selection::All)).unwrap().raised, 0);
+        assert_eq!(wait(ledger.raise(Some(Slot(7)), None, only(&[3]))).unwrap().raised, 1);
     }
     let ledger = open(directory.path());
     refuse(&ledger, block(1, 50, 1));

@@ -22,6 +22,8 @@ pub(super) struct Promise {
     public_key: PublicKey,
     watermark: Watermark,
     deleted: Option<bool>,
+    /// A raw root was signed: no block and no attestation may be, until the key's watermarks are lifted.
+    raw_root: bool,
     /// A signature left for this message: from now on the ledger must never allow its contradiction.
     signed: Option<Request>,
 }
@@ -29,7 +31,7 @@ pub(super) struct Promise {
 /// All promises in force at some moment.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Promises {
-    keys: BTreeMap<PublicKey, (Watermark, Option<bool>)>,
+    keys: BTreeMap<PublicKey, (Watermark, Option<bool>, bool)>,
     last: Option<Request>,
 }
 
@@ -37,10 +39,11 @@ impl Promises {
     pub(super) fn note(&mut self, mark: Mark) {
         match mark {
             Mark::Asked(public_key) => self.keys.entry(public_key).or_default().1 = None,
-            Mark::Promised(Promise { public_key, watermark, deleted, signed }) => {
+            Mark::Promised(Promise { public_key, watermark, deleted, raw_root, signed }) => {
                 let key = self.keys.entry(public_key).or_default();
                 key.0 = key.0.merged(watermark);
                 key.1 = deleted.or(key.1);
+                key.2 |= raw_root;
                 self.last = signed.or(self.last);
             }
         }
@@ -52,7 +55,7 @@ impl Promises {
         let ledger = Ledger::open(strict).map_err(|error| format!("does not open: {error:?}"))?;
         let found = wait(ledger.status(Selection::All)).map_err(|fault| format!("no status: {fault}"))?;
         let found = found.keys.iter().map(|key| (key.public_key, key)).collect::<BTreeMap<_, _>>();
-        for (public_key, (watermark, deleted)) in &self.keys {
+        for (public_key, (watermark, deleted, _)) in &self.keys {
             let held = found.get(public_key).map(|key| key.watermark).unwrap_or_default();
             let joined = held.merged(*watermark);
             if numbers(&joined) != numbers(&held) {
@@ -63,8 +66,17 @@ impl Promises {
                 return Err(format!("{public_key} is deleted: {is_deleted}, promised: {deleted:?}"));
             }
         }
+        for (public_key, (_, _, raw_root)) in &self.keys {
+            let is_marked = found.get(public_key).is_some_and(|key| key.raw_root_signed);
+            if *raw_root && !is_marked {
+                return Err(format!("forgot that a raw root was signed with {public_key}"));
+            }
+        }
         let Some(mut contradiction) = self.last else { return Ok(()) };
         contradiction.signing_root = SigningRoot([0xFF; 32]);
+        if matches!(contradiction.claim, Claim::RawRoot) {
+            contradiction = Request { public_key: contradiction.public_key, ..block(0, 1 << 40, 0xFF) };
+        }
         match ask(&ledger, contradiction) {
             Ok(Err(_)) => Ok(()),
             Ok(Ok(_)) => Err(format!("signed a contradiction of {:?}", self.last)),
@@ -87,8 +99,12 @@ pub(super) fn live(ledger: &Ledger, tape: &Tape, epochs: std::ops::Range<u64>) -
         let proposal = block(1, epoch * 32, u8::try_from(epoch % 250).unwrap());
         clear(tape, proposal, wait(ledger.judge(&proposal))?)?;
         match epoch % 8 {
+            2 => {
+                let raw_root = raw_root(u8::try_from(100 + epoch % 50).unwrap(), 1);
+                clear(tape, raw_root, wait(ledger.judge(&raw_root))?)?;
+            }
             3 => {
-                let json = wait(ledger.export(Selection::All))?;
+                let json = wait(ledger.export(Selection::All))?.interchange;
                 let history = Interchange::parse(json.replace("\"32\"", "\"33\"").as_bytes()).unwrap();
                 wait(ledger.import(history, Selection::All))?.unwrap();
             }
@@ -141,13 +157,15 @@ pub(super) fn clear(tape: &Tape, request: Request, verdict: Verdict) -> Result<(
         public_key: request.public_key,
         watermark,
         deleted: None,
+        raw_root: matches!(request.claim, Claim::RawRoot),
         signed: Some(request),
     }));
     Ok(())
 }
 
 fn promise(tape: &Tape, key: u8, watermark: Watermark, deleted: Option<bool>) {
-    tape.mark(Mark::Promised(Promise { public_key: public_key(key), watermark, deleted, signed: None }));
+    let public_key = public_key(key);
+    tape.mark(Mark::Promised(Promise { public_key, watermark, deleted, raw_root: false, signed: None }));
 }
 
 fn numbers(watermark: &Watermark) -> (Option<Slot>, Option<(Epoch, Epoch)>) {
