@@ -22,7 +22,9 @@ useradd --system vc
 CLIENT=vc bash -euo pipefail debian.sh >debian.log 2>&1 || { cat debian.log; fail "the README's commands for Debian"; }
 operator listed $keymanager 1
 client sign $signing 1
-grep -q 'active (running)' debian.log || fail "the service does not run: $(cat debian.log)"
+stranger() { runuser -u nobody -- python3 /e2e/lib/signer.py "$@"; }
+stranger sign tcp:127.0.0.1:9000 1
+grep -q '^bls-signer  *UP' debian.log || fail "the service does not run: $(cat debian.log)"
 
 step "over curl"
 mv other.json keystore.json
