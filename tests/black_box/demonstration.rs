@@ -14,6 +14,7 @@ fn with_once_it_ends_after_two_verified_signatures() {
     let shown = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{shown}\n{}", String::from_utf8_lossy(&output.stderr));
     assert_eq!(shown.lines().filter(|line| line.starts_with("verified")).count(), 2, "{shown}");
+    assert!(!shown.contains("Ctrl-C"), "{shown}");
 }
 
 #[test]
@@ -23,12 +24,15 @@ fn its_curl_lines_give_what_it_showed_until_it_is_interrupted() {
     let mut lines = BufReader::new(demo.stdout.take().unwrap()).lines().map(Result::unwrap);
     let mut shown = Vec::new();
     for line in lines.by_ref() {
-        let last = line.contains("Ctrl-C");
+        let last = line.starts_with("It goes on serving");
         shown.push(line);
         if last {
             break;
         }
     }
+    assert!(shown.last().unwrap().ends_with("until Ctrl-C."), "{shown:?}");
+    // Who does not read to the end learns at once that there is none, and how to make one.
+    assert!(shown[0].contains("Ctrl-C") && shown[0].contains("--once"), "{shown:?}");
     let commands: Vec<_> = shown.windows(2).filter(|pair| pair[0].starts_with("$ curl")).collect();
     assert_eq!(commands.len(), 3, "{shown:?}");
     for pair in commands {

@@ -6,7 +6,9 @@ import path from "node:path";
 import {spawn} from "node:child_process";
 import {fileURLToPath} from "node:url";
 
-const BINARY = process.env.BLS_SIGNER ?? fileURLToPath(new URL("../../target/debug/bls-signer", import.meta.url));
+const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
+// Where cargo, called in the repository, puts it.
+const BINARY = process.env.BLS_SIGNER ?? path.resolve(REPOSITORY, process.env.CARGO_TARGET_DIR ?? "target", "debug/bls-signer");
 export const TOKEN = "for-tests-only-".padEnd(64, "0");
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 10_000;

@@ -30,6 +30,11 @@ pub(crate) fn run(once: bool) -> Result<(), DemoError> {
     let environment = Environment::default();
     let settings = settings(&directory.path, &socket, &environment).map_err(DemoError::Config)?;
     let runtime = daemon::runtime()?;
+    say(if once {
+        "It ends by itself after step 4."
+    } else {
+        "After step 4 the daemon goes on serving, for you to repeat the steps: Ctrl-C ends it. (With --once it ends there.)"
+    })?;
     runtime.block_on(async {
         let interrupted = daemon::terminated()?;
         let daemon = Daemon::start(&settings, Inherited::default(), &environment).await?;
@@ -38,10 +43,7 @@ pub(crate) fn run(once: bool) -> Result<(), DemoError> {
         let steps = async {
             let result = walk_through(&directory.path, &socket, &url).await;
             if result.is_ok() && !once {
-                say(&format!(
-                    "\nThe daemon goes on serving at {} and {url}. Ctrl-C ends it.",
-                    socket.display()
-                ))?;
+                say(&format!("\nIt goes on serving at {} and {url} until Ctrl-C.", socket.display()))?;
                 interrupted.await;
             }
             result
