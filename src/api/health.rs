@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::Signer;
-use crate::custody::Endurance;
+use crate::custody::{Endurance, KeyFiles};
 use crate::http::answer::Answer;
 use crate::http::negotiation::accepts_text;
 use crate::ledger;
@@ -87,12 +87,16 @@ fn checks(signer: &Signer) -> Vec<Check> {
         protection.insert("unprotected-keys".to_owned(), json!(keys.count()));
         protection.insert("signed-raw-roots".to_owned(), json!(keys.to_string()));
     }
-    // A file that gives no key stops nobody else, so it is told and turns nothing red.
-    let problems = signer.custody.problems();
+    // A file that gives no key stops nobody else, so it is told and turns nothing red. A source that was configured and gives
+    // no key at all does: its directory is not mounted, or not readable, and validators that belong here do not sign.
+    let KeyFiles { problems, passed_over, barren_sources } = &*signer.custody.key_files();
+    let keys_status = if barren_sources.is_empty() { Status::Up } else { Status::Down };
     let keys = json!({
         "keys-loaded": signer.custody.ring().len(),
         "error-count": problems.len(),
-        "files-not-loaded": *problems,
+        "files-not-loaded": problems,
+        "files-passed-over": passed_over,
+        "sources-without-keys": barren_sources.len(),
         "imported-keys": match signer.custody.endurance() {
             Endurance::Sealed => "sealed on disk",
             Endurance::HandedOver => "in memory, kept by the service manager over a restart",
@@ -102,7 +106,7 @@ fn checks(signer: &Signer) -> Vec<Check> {
     vec![
         Check { id: "default-check", status: Status::Up, data: None },
         Check { id: "slashing-protection", status, data: Some(protection) },
-        Check { id: "keys-check", status: Status::Up, data: Some(keys) },
+        Check { id: "keys-check", status: keys_status, data: Some(keys) },
         // Lines that nobody read in time are lost, and no duty with them.
         Check {
             id: "log-check",

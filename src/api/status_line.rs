@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, interval};
 
 use super::Signer;
+use crate::custody::KeyFiles;
 use crate::ledger::Health;
 use crate::supervisor::logging::{self, chain};
 use crate::supervisor::notify::{Notifier, tell};
@@ -35,7 +36,25 @@ fn state(signer: &Signer) -> String {
         0 => String::new(),
         keys => format!(", {keys} keys UNPROTECTED (raw roots)"),
     };
-    format!("{keys} keys on {network}, {ledger}{raw_roots}{dropped}")
+    let files = key_files(&signer.custody.key_files());
+    format!("{keys} keys on {network}{files}, {ledger}{raw_roots}{dropped}")
+}
+
+/// What is wrong with the operator's key files; empty where nothing is.
+fn key_files(KeyFiles { problems, passed_over: _, barren_sources }: &KeyFiles) -> String {
+    let files = match problems.len() {
+        0 => String::new(),
+        1 => ", 1 key file NOT LOADED".to_owned(),
+        files => format!(", {files} key files NOT LOADED"),
+    };
+    match barren_sources.as_slice() {
+        [] => files,
+        [source] => format!("{files}, 1 key source WITHOUT KEYS ({source})"),
+        [first, more @ ..] => {
+            let sources = more.len().saturating_add(1);
+            format!("{files}, {sources} key sources WITHOUT KEYS (first: {first})")
+        }
+    }
 }
 
 /// Keeps the service manager's copy of the line true until it is dropped: what is news at once, the last duty's age now and

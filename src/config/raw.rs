@@ -83,7 +83,7 @@ pub(crate) struct RawSettings {
     /// Directory of EIP-2335 keystores to load
     #[arg(long, value_name = "DIRECTORY", help_heading = KEYS)]
     pub(crate) keystores_path: Option<PathBuf>,
-    /// Their passwords: a directory of NAME.txt, or one file for all
+    /// Their passwords: one file for all, or a directory of NAME.txt, NAME or 0xPUBKEY
     #[arg(long, value_name = "PATH", help_heading = KEYS)]
     pub(crate) keystores_passwords_path: Option<PathBuf>,
     /// Directory of Web3Signer key configuration files (YAML)

@@ -12,7 +12,7 @@ mod reload;
 mod start;
 mod tombstones;
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
@@ -32,8 +32,7 @@ pub(crate) struct Custody {
     seal: Option<Seal>,
     handover: Option<Handover>,
     loader: Mutex<Loader>,
-    /// The names of files that gave no key at the last reading, for health; the log has the reasons.
-    problems: ArcSwap<Vec<String>>,
+    key_files: ArcSwap<KeyFiles>,
     reload: reload::Progress,
     tombstones: Tombstones,
     /// Held while the set of keys changes, so that what was decided about a key still holds when it is done.
@@ -131,10 +130,21 @@ impl Custody {
         forgotten.is_ok()
     }
 
-    /// The names of files that gave no key when they were last read.
-    pub(crate) fn problems(&self) -> std::sync::Arc<Vec<String>> {
-        self.problems.load_full()
+    /// What the operator's files came to when they were last read.
+    pub(crate) fn key_files(&self) -> Arc<KeyFiles> {
+        self.key_files.load_full()
     }
+}
+
+/// What a reading of the operator's files came to, beside the keys; the log has all reasons.
+#[derive(Default)]
+pub(crate) struct KeyFiles {
+    /// The names of files that gave no key.
+    pub(crate) problems: Vec<String>,
+    /// How many files and directories are not read, by their names or as JSON that is no keystore.
+    pub(crate) passed_over: usize,
+    /// Why nothing comes from a source, for each of which that is so.
+    pub(crate) barren_sources: Vec<String>,
 }
 
 /// What becomes of imported keys when the process ends.

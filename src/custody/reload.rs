@@ -6,11 +6,12 @@ use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
-use super::Custody;
+use super::{Custody, KeyFiles};
 use crate::bls::PublicKey;
-use crate::keys::loader::{self, FileKey, Loaded, SealedKey};
+use crate::keys::loader::{self, FileKey, Loaded, PassedOver, SealedKey};
 use crate::keys::{Origin, Urgency};
 use crate::ledger::{Fault, Ledger, SealedKeystore};
+use crate::text::Bounded;
 
 /// How the last reload went, as `GET /reload` tells it.
 #[derive(Clone, Debug, Default)]
@@ -142,8 +143,17 @@ pub(super) async fn take(custody: &Custody, ledger: &Ledger, loaded: Loaded) -> 
         let (public_key, first, second) = (duplicate.public_key, &duplicate.first, &duplicate.second);
         tracing::warn!(%public_key, "{second} holds the same key as {first} and is passed over");
     }
+    tell_passed_over(&loaded.passed_over);
+    for barren in &loaded.barren {
+        tracing::error!("{barren}");
+    }
     let problems: Vec<String> = loaded.problems.iter().map(|problem| problem.place.name()).collect();
     let errors = problems.len();
+    let key_files = KeyFiles {
+        problems,
+        passed_over: loaded.passed_over.paths.len(),
+        barren_sources: loaded.barren.iter().map(|barren| Bounded(barren).to_string()).collect(),
+    };
     let (entering, leaving) = (loaded.entering.len(), loaded.leaving.len());
 
     let copies = custody.copies(&loaded.entering);
@@ -152,11 +162,24 @@ pub(super) async fn take(custody: &Custody, ledger: &Ledger, loaded: Loaded) -> 
         |key: &&PublicKey| custody.ring.key(key).is_some_and(|key| key.origin() == Origin::File);
     let gone: Vec<PublicKey> = loaded.leaving.iter().filter(is_of_a_file).copied().collect();
     loaded.apply(&custody.ring);
-    custody.problems.store(Arc::new(problems));
+    custody.key_files.store(Arc::new(key_files));
     if entering > 0 || leaving > 0 {
         tracing::info!(entering, leaving, errors, keys = custody.ring.len(), "key files read");
     }
     remember(ledger, copies, gone).await.map(|()| errors)
+}
+
+/// One line, and only when it is something else than the last time.
+fn tell_passed_over(PassedOver { paths, changed }: &PassedOver) {
+    if paths.is_empty() || !changed {
+        return;
+    }
+    let names: Vec<_> = paths.iter().take(NAMED).map(|path| Bounded(path.display()).to_string()).collect();
+    let more = match paths.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    tracing::warn!("passed over, as they are no key files by name or content: {}{more}", names.join(", "));
 }
 
 /// The copies are only there for speed, so a signer without a ledger does without them.
@@ -173,3 +196,6 @@ async fn remember(ledger: &Ledger, copies: Vec<SealedKeystore>, gone: Vec<Public
         Err(fault) => Err(fault),
     }
 }
+
+/// How many of the files that are passed over the log names.
+const NAMED: usize = 8;

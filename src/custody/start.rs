@@ -67,7 +67,7 @@ pub(crate) async fn start(
         seal,
         handover,
         loader: Mutex::new(loader),
-        problems: arc_swap::ArcSwap::default(),
+        key_files: arc_swap::ArcSwap::default(),
         reload: Progress::default(),
         tombstones,
         changes: tokio::sync::Mutex::new(()),

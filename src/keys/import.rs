@@ -40,7 +40,16 @@ impl Importer {
 
     /// Opens one keystore when the pool has the memory for it.
     pub(crate) fn open(&self, keystore: &str, password: &str, origin: Origin) -> Result<Key, ImportError> {
-        let keystore = Keystore::parse(keystore)?;
+        self.unlock(&Keystore::parse(keystore)?, password, origin)
+    }
+
+    /// The same for one that was read already.
+    pub(crate) fn unlock(
+        &self,
+        keystore: &Keystore,
+        password: &str,
+        origin: Origin,
+    ) -> Result<Key, ImportError> {
         let secret =
             self.pool.with_memory(keystore.memory(), || keystore.decrypt(password, &self.memory))??;
         if let Some(weakness) = keystore.weakness() {

@@ -55,7 +55,8 @@ fn key_files_that_would_give_no_key_are_told_one_by_one() {
     let check = || checked(home, &options);
     let keystore = Key::number(1).keystore("p");
 
-    assert_fine(&check(), "0 keystores in keystores");
+    assert_wrong(&check(), "no key comes from keystores");
+    assert_wrong(&check(), "no key comes from config");
     private(home, "keystores/a.json", &keystore);
     private(home, "passwords/a.txt", "p");
     private(home, "keystores/deposit_data-1.json", "[]");
@@ -73,13 +74,27 @@ fn key_files_that_would_give_no_key_are_told_one_by_one() {
     private(home, "config/c.yaml", "type: aws-secret\n");
     private(home, "config/d.yaml", &format!("type: file-raw\nprivateKey: '{}'\n", "00".repeat(32)));
     let wrong = check();
-    for expected in
-        ["b.txt", "keystores/c.json", "config/b.yaml", "\"aws-secret\" is not supported", "config/d.yaml"]
-    {
+    for expected in ["passwords: neither b.txt nor b", "keystores/c.json", "config/b.yaml", "config/d.yaml"] {
         assert_wrong(&wrong, expected);
     }
-    assert_eq!(text(&wrong).matches("WRONG").count(), 5, "{}", text(&wrong));
+    assert_eq!(text(&wrong).matches("WRONG").count(), 4, "{}", text(&wrong));
+    // The daemon starts with such a key, which is for another signer, and so does what it is configured for.
+    let is_note = |line: &str| line.starts_with("note") && line.contains("aws-secret is not supported");
+    assert!(text(&wrong).replace('"', "").lines().any(is_note), "{}", text(&wrong));
     assert!(text(&wrong).contains("1 keystores in keystores"));
+
+    private(home, "keystores/b.json.bak", "{");
+    private(home, "keystores/gas.json", "30000000");
+    let passed_over = text(&check());
+    for name in ["b.json.bak", "gas.json"] {
+        let is_note =
+            |line: &str| line.starts_with("note") && line.contains(name) && line.contains("passed over");
+        assert!(passed_over.lines().any(is_note), "{passed_over}");
+    }
+
+    fs::create_dir(home.join("empty")).unwrap();
+    let options = ["--keystores-path", "empty", "--keystores-passwords-path", "passwords"];
+    assert_wrong(&checked(home, &options), "no key comes from empty");
 
     for keystores in ["keystores/a.json", "nonexistent"] {
         let options = ["--keystores-path", keystores, "--keystores-passwords-path", "passwords"];

@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Key, attestation, json_of, on, randao_reveal, said, text};
+use crate::support::{Daemon, Key, LAYOUTS, attestation, json_of, on, randao_reveal, said, text};
 
 #[test]
 fn keys_are_imported_from_a_directory_listed_and_deleted() {
@@ -29,9 +29,11 @@ fn keys_are_imported_from_a_directory_listed_and_deleted() {
     let listed = on(&daemon, &["keys", "list"]);
     let mut names: Vec<_> = keys.iter().map(Key::name).collect();
     names.sort();
-    let shown: Vec<_> =
-        text(&listed).lines().map(|line| line.split_whitespace().next().unwrap().to_owned()).collect();
-    assert_eq!(shown, names);
+    let lines = text(&listed).lines().map(str::to_owned).collect::<Vec<_>>();
+    assert!(lines[0].starts_with("PUBLIC KEY") && lines[0].contains("SOURCE"), "{lines:?}");
+    let shown: Vec<_> = lines[1..].iter().map(|line| line.split_whitespace().collect::<Vec<_>>()).collect();
+    let expected: Vec<_> = names.iter().map(|name| vec![&**name, "imported", "m/12381/3600/0/0/0"]).collect();
+    assert_eq!(shown, expected);
     assert_eq!(daemon.sign(&keys[3], &randao_reveal(1)).status, 200);
     let signed = keys.iter().find(|key| key.name() == names[0]).unwrap();
     assert_eq!(daemon.sign(signed, &attestation(32, 2, 4, 1)).status, 200);
@@ -60,7 +62,7 @@ fn a_wrong_password_is_told_for_its_keystore_and_stops_no_other() {
     assert_eq!(imported.status.code(), Some(1), "{imported:?}");
     let statuses: Vec<_> =
         text(&imported).lines().map(|line| line.split(' ').next().unwrap().to_owned()).collect();
-    assert_eq!(statuses, ["imported", "error", "imported"]);
+    assert_eq!(statuses, ["imported", "imported", "error"], "what failed stands last");
     assert!(text(&imported).contains("b.json"));
     assert!(said(&imported).contains("1 of 3"));
     assert!(!format!("{imported:?}").contains("right"));
@@ -95,7 +97,7 @@ fn what_is_no_keystore_or_has_no_password_is_told_and_stops_no_other() {
         rows.as_array().unwrap().iter().find(of).unwrap_or(&Value::Null).clone()
     };
     for (name, reason) in [
-        ("keystore-02.json", "keystore-02.txt"),
+        ("keystore-02.json", "neither keystore-02.txt nor keystore-02"),
         ("keystore-03.json", "no JSON"),
         ("keystore-04.json", "no EIP-2335 keystore"),
         ("keystore-05.json", "keystore-05.json"),
@@ -106,6 +108,21 @@ fn what_is_no_keystore_or_has_no_password_is_told_and_stops_no_other() {
     }
     assert_eq!(of_file("deposit_data-1.json"), Value::Null);
     assert_eq!(daemon.public_keys().len(), 16);
+}
+
+#[test]
+fn the_directories_of_validator_clients_are_imported_as_they_are() {
+    for layout in LAYOUTS {
+        let daemon = Daemon::start(&["--network", "minimal"]);
+        let keys = [1, 2, 3].map(Key::number);
+        let [keystores, passwords] = layout.lay_out(daemon.directory(), &keys);
+        let imported = on(&daemon, &["keys", "import", &keystores, "--passwords", &passwords, "--json"]);
+        assert!(imported.status.success(), "{layout:?}: {imported:?}");
+        let mut names = keys.each_ref().map(Key::name);
+        names.sort();
+        assert_eq!(daemon.public_keys(), names, "{layout:?}");
+        assert_eq!(said(&imported), "", "{layout:?}: nothing worth a word was passed over");
+    }
 }
 
 #[test]

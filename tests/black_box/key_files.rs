@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Key, Request, Setup, attestation, randao_reveal};
+use crate::support::{Daemon, Key, LAYOUTS, Request, Setup, attestation, randao_reveal};
 
 #[test]
 fn a_directory_of_keystores_with_a_directory_of_passwords_is_loaded() {
@@ -21,6 +21,102 @@ fn a_directory_of_keystores_with_a_directory_of_passwords_is_loaded() {
     for number in 1..=3 {
         assert_eq!(daemon.sign(&Key::number(number), &randao_reveal(1)).status, 200);
     }
+}
+
+#[test]
+fn the_directories_of_validator_clients_are_loaded_as_they_are() {
+    for layout in LAYOUTS {
+        let setup = Setup::new();
+        let [keystores, passwords] = layout.lay_out(setup.directory(), &[1, 2, 3].map(Key::number));
+        let args = ["--keystores-path", &keystores, "--keystores-passwords-path", &passwords];
+        let daemon = setup.args(&["--network", "minimal"]).args(&args).start();
+        assert_eq!(daemon.public_keys(), names(&[1, 2, 3]), "{layout:?}");
+        let health = health(&daemon);
+        assert_eq!(
+            (&health["error-count"], &health["files-passed-over"]),
+            (&json!(0), &json!(0)),
+            "{layout:?}"
+        );
+    }
+}
+
+#[test]
+fn extensions_count_in_any_letter_case_and_what_is_passed_over_is_said_once() {
+    let setup = Setup::new();
+    let root = setup.directory().to_owned();
+    private(&root.join("keystores/k.JSON"), &Key::number(1).keystore("p"));
+    private(&root.join("passwords/k.txt"), "p");
+    let raw = |secret: u8| format!("type: file-raw\nprivateKey: \"{}\"\n", const_hex::encode([secret; 32]));
+    private(&root.join("config/k.YAML"), &raw(0x11));
+    private(&root.join("config/l.Yml"), &raw(0x22));
+    for name in ["keystores/k.json.bak", "keystores/k.yaml", "keystores/a/b/k.json", "config/k.conf"] {
+        private(&root.join(name), "{}");
+    }
+    private(&root.join("keystores/prices.json"), "[1, 2]");
+    private(&root.join("keystores/deposit_data-1.json"), "[]");
+    private(&root.join("keystores/notes.txt"), "about the keys");
+    private(&root.join("config/below/m.yaml"), &raw(0x33));
+    let config = directory(&root, "config");
+    let daemon = on_directories(setup).args(&["--key-config-path", &config]).start();
+    assert_eq!(daemon.public_keys().len(), 3);
+    assert_eq!(
+        (health(&daemon)["error-count"].clone(), health(&daemon)["files-passed-over"].clone()),
+        (json!(0), json!(6))
+    );
+    let is_said = |line: &str| line.contains("passed over");
+    let line = daemon.wait_for_log(is_said);
+    for name in ["k.json.bak", "k.yaml", "keystores/a", "prices.json", "k.conf", "below"] {
+        assert!(line.contains(name), "{name}: {line}");
+    }
+    for name in ["deposit_data", "notes.txt"] {
+        assert!(!line.contains(name), "{name}: {line}");
+    }
+    reload(&daemon);
+    private(&root.join("keystores/l.json.bak"), "{}");
+    reload(&daemon);
+    daemon.wait_for_log(|line| is_said(line) && line.contains("l.json.bak"));
+    assert_eq!(daemon.log().lines().filter(|line| is_said(line)).count(), 2, "{}", daemon.log());
+}
+
+#[test]
+fn a_source_that_gives_no_key_at_all_is_red_until_it_gives_one() {
+    let setup = Setup::new();
+    let config = directory(setup.directory(), "config");
+    let mut daemon = on_directories(setup).args(&["--key-config-path", &config]).start();
+    // Keys from elsewhere do not make up for it.
+    daemon.import(&[&Key::number(9)]);
+    assert_eq!(red(&daemon), Some(json!(2)));
+    assert_eq!(daemon.send(&Request::get("/health")).status, 503);
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+    for name in ["keystores", "config"] {
+        daemon.wait_for_log(|line| {
+            line.contains("ERROR") && line.contains("no key comes from") && line.contains(name)
+        });
+    }
+    let deadline = Instant::now() + PATIENCE;
+    while !daemon.notified().contains("2 key sources WITHOUT KEYS") {
+        assert!(Instant::now() < deadline, "{}", daemon.notified());
+    }
+
+    put(daemon.directory(), "keystore-1", &Key::number(1), "p");
+    private(&daemon.directory().join("config/k.yaml"), "type: file-raw\n");
+    reload(&daemon);
+    assert_eq!(red(&daemon), Some(json!(1)));
+    daemon.wait_for_log(|line| line.contains("no key comes from") && line.contains("privateKey is missing"));
+    let raw = format!("type: file-raw\nprivateKey: '{}'\n", Key::number(2).secret_hex());
+    private(&daemon.directory().join("config/k.yaml"), &raw);
+    reload(&daemon);
+    assert_eq!(red(&daemon), None);
+    assert_eq!(daemon.public_keys(), names(&[1, 2, 9]));
+
+    // A key that is served from an earlier reading counts; one that is gone does not.
+    private(&daemon.directory().join("config/k.yaml"), "type: [");
+    reload(&daemon);
+    assert_eq!(red(&daemon), None);
+    fs::remove_file(daemon.directory().join("config/k.yaml")).unwrap();
+    reload(&daemon);
+    assert_eq!(red(&daemon), Some(json!(1)));
+    assert_eq!(daemon.sign(&Key::number(1), &randao_reveal(1)).status, 200);
 }
 
 #[test]
@@ -328,6 +424,16 @@ fn health(daemon: &Daemon) -> Value {
     let json = answer.json();
     let check = json["checks"].as_array().unwrap().iter().find(|check| check["id"] == "keys-check").cloned();
     check.unwrap()["data"].clone()
+}
+
+/// How many sources give no key, as a health check that is down says it; none where it is up.
+fn red(daemon: &Daemon) -> Option<Value> {
+    let answer = daemon.send(&Request::get("/healthcheck"));
+    let json = answer.json();
+    let check = json["checks"].as_array().unwrap().iter().find(|check| check["id"] == "keys-check").unwrap();
+    assert_eq!(answer.status == 200, json["status"] == "UP", "{json}");
+    assert_eq!(json["status"], check["status"], "{json}");
+    (answer.status == 503).then(|| check["data"]["sources-without-keys"].clone())
 }
 
 /// Asks for a reload and waits for its end.

@@ -6,9 +6,10 @@ use std::sync::Arc;
 
 use super::finding::Finding;
 use crate::config::KeySources;
-use crate::keys::loader::{Inspection, Source};
+use crate::keys::loader::{Barren, Inspection, Problem, Source};
 use crate::keys::{Importer, KdfLimits, KdfPool};
 use crate::sys::locked_memory::LockedMemory;
+use crate::text::OneLine;
 
 const WHAT: &str = "keys";
 
@@ -34,13 +35,23 @@ pub(super) fn findings(sources: &KeySources) -> Vec<Finding> {
 }
 
 fn inspect(source: &Source, name: &str, directory: &Path, importer: &Importer) -> Vec<Finding> {
-    let Inspection { keys, problems } = source.inspect(importer);
-    let mut findings: Vec<_> = problems.iter().map(|problem| Finding::wrong(WHAT, problem)).collect();
-    let text = format!("{keys} {name} in {}", directory.display());
+    let Inspection { keys, problems, passed_over } = source.inspect(importer);
+    // The daemon signs with the other keys, and says of such a one what it cannot do: nothing that a start would stumble over.
+    let finding = |problem: &Problem| match problem.reason.is_unsupported() {
+        true => Finding::notable(WHAT, problem.to_string()),
+        false => Finding::wrong(WHAT, problem),
+    };
+    let mut findings: Vec<_> = problems.iter().map(finding).collect();
+    findings.extend(passed_over.iter().map(|path| {
+        let path = OneLine(path.display());
+        Finding::notable(WHAT, format!("{path} is passed over: it is no key file by name or content"))
+    }));
+    let directory = directory.to_owned();
     if keys > 0 {
-        findings.push(Finding::fine(WHAT, text));
-    } else if findings.is_empty() {
-        findings.push(Finding::notable(WHAT, text));
+        findings.push(Finding::fine(WHAT, format!("{keys} {name} in {}", directory.display())));
+    } else if problems.iter().all(|problem| problem.reason.is_unsupported()) {
+        findings
+            .push(Finding::wrong(WHAT, &Barren { directory, reason: "there is no key in it".to_owned() }));
     }
     findings
 }

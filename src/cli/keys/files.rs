@@ -1,15 +1,25 @@
-//! Keystores and passwords as files.
+//! Keystores and passwords as files: those of directories as the daemon reads them, and those that are named one by one.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
-use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use crate::bls::PublicKey;
+use crate::keys::loader::directory::{self, Directory, PasswordError};
+use crate::keys::loader::file::{self, FileError};
+use crate::text;
+
+/// What was found where the user said.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    pub(super) found: Vec<Found>,
+    /// What lies in a directory and is no keystore by its name or its content.
+    pub(super) passed_over: Vec<PathBuf>,
+}
 
 /// A file that was found, and the keystore in it or why there is none.
 #[derive(Debug)]
@@ -26,51 +36,49 @@ pub(super) struct Keystore {
     pub(super) public_key: Option<PublicKey>,
 }
 
-/// The keystores in these files, and in the `.json` files of these directories, sorted by name within each.
+/// The keystores in these files and directories, sorted by name within each directory. `passwords` may lie in one.
 ///
-/// In a directory JSON that is no keystore is passed over: tools leave deposit data beside keystores. What is no JSON, or
-/// is called a keystore and is none, may be one that was damaged, so it is found without its keystore. A file that is
-/// named itself must be one.
-pub(super) fn keystores(paths: &[PathBuf]) -> Result<Vec<Found>, Error> {
-    let mut found = Vec::new();
+/// In a directory JSON that is no keystore is passed over. What is no JSON, or is called a keystore and is none, may be one
+/// that was damaged, so it is found without its keystore. A file that is named itself must be one.
+pub(super) fn search(paths: &[PathBuf], passwords: Option<&Path>) -> Result<Search, Error> {
+    let mut search = Search::default();
     for path in paths {
         if !path.is_dir() {
-            found.push(Found { path: path.clone(), keystore: Ok(keystore(path)?) });
+            search.found.push(Found { path: path.clone(), keystore: Ok(keystore(path, read(path)?)?) });
             continue;
         }
-        let read = |source| Error::Read { path: path.clone(), source };
-        let entries = fs::read_dir(path).map_err(read)?.collect::<Result<Vec<_>, _>>().map_err(read)?;
-        let mut files: Vec<_> = entries.into_iter().map(|entry| entry.path()).collect();
-        files.retain(|file| file.extension().is_some_and(|extension| extension == "json") && file.is_file());
-        files.sort();
-        for path in files {
-            let keystore = keystore(&path);
-            if matches!(keystore, Err(Error::NoKeystore { .. })) && !is_called_keystore(&path) {
+        let failed = |source| Error::Read { path: path.clone(), source };
+        let Directory { keystores, passed_over, unreadable } =
+            Directory::read(path, passwords).map_err(failed)?;
+        search.passed_over.extend(passed_over);
+        for (path, source) in unreadable {
+            search.found.push(Found { path: path.clone(), keystore: Err(Error::Read { path, source }) });
+        }
+        for path in keystores {
+            let text = file::read_text(&path, file::KEYSTORE_LIMIT);
+            let text = text.map_err(|source| Error::Unusable { path: path.clone(), source });
+            if text.as_ref().is_ok_and(|text| directory::is_something_else(&path, text)) {
+                search.passed_over.push(path);
                 continue;
             }
-            found.push(Found { path, keystore });
+            let keystore = text.and_then(|text| keystore(&path, text));
+            search.found.push(Found { path, keystore });
         }
     }
-    if found.is_empty() { Err(Error::NoKeystores) } else { Ok(found) }
+    if search.found.is_empty() { Err(Error::NoKeystores) } else { Ok(search) }
 }
 
-/// As the deposit tools call them: `keystore-m_12381_3600_0_0_0-1700000000.json`.
-fn is_called_keystore(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"keystore"))
-}
-
-fn keystore(path: &Path) -> Result<Keystore, Error> {
+fn keystore(path: &Path, text: Zeroizing<String>) -> Result<Keystore, Error> {
     #[derive(Deserialize)]
     struct Shape {
         #[serde(rename = "crypto")]
         _crypto: Map<String, Value>,
         pubkey: Option<String>,
     }
-    let text = read(path)?;
-    if let Err(source) = serde_json::from_str::<IgnoredAny>(&text) {
-        return Err(Error::NoJson { path: path.to_owned(), source });
-    }
-    let shape = serde_json::from_str(&text).map_err(|_| Error::NoKeystore { path: path.to_owned() });
+    let shape = text::json::<Shape>(text.as_bytes()).map_err(|error| match error {
+        text::JsonError::Json(error) if error.is_data() => Error::NoKeystore { path: path.to_owned() },
+        source => Error::NoJson { path: path.to_owned(), source },
+    });
     let Shape { pubkey, .. } = shape?;
     let public_key = pubkey.and_then(|pubkey| pubkey.parse().ok());
     Ok(Keystore { text: text.to_string(), public_key })
@@ -80,7 +88,7 @@ fn keystore(path: &Path) -> Result<Keystore, Error> {
 pub(super) enum Passwords {
     /// The same for all.
     One(Zeroizing<String>),
-    /// `NAME.txt` in this directory for `NAME.json`.
+    /// A file for each in this directory.
     Directory(PathBuf),
 }
 
@@ -90,31 +98,48 @@ impl Passwords {
         if path.is_dir() { Ok(Self::Directory(path.to_owned())) } else { password(path).map(Self::One) }
     }
 
-    /// The password of the keystore in this file.
-    pub(super) fn of(&self, keystore: &Path) -> Result<Zeroizing<String>, Error> {
+    /// The password of the keystore in this file, which says that it holds this key.
+    pub(super) fn of(
+        &self,
+        keystore: &Path,
+        public_key: Option<PublicKey>,
+    ) -> Result<Zeroizing<String>, Error> {
         match self {
             Self::One(password) => Ok(password.clone()),
             Self::Directory(directory) => {
-                let name = keystore.file_stem().unwrap_or_default();
-                password(&directory.join(name).with_extension("txt"))
+                let password = directory::password(directory, keystore, public_key)
+                    .map_err(|source| Error::Password { path: keystore.to_owned(), source })?;
+                Ok(without_line_end(&password))
             }
         }
     }
 }
 
-/// The text of a password file, without the line end that editors add.
+/// The text of a password file.
 fn password(path: &Path) -> Result<Zeroizing<String>, Error> {
-    Ok(Zeroizing::new(read(path)?.trim_end_matches(['\r', '\n']).to_owned()))
+    Ok(without_line_end(&read(path)?))
 }
 
+/// Without the line end that editors add.
+fn without_line_end(password: &str) -> Zeroizing<String> {
+    Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// A file that the user names: it may be a link, or a pipe of the shell's.
 fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
     let failed = |source| Error::Read { path: path.to_owned(), source };
-    let mut text = Zeroizing::new(String::new());
-    File::open(path).and_then(|file| file.take(LARGEST).read_to_string(&mut text)).map_err(failed)?;
-    if u64::try_from(text.len()).is_ok_and(|length| length < LARGEST) {
-        return Ok(text);
+    let unusable = |source| Error::Unusable { path: path.to_owned(), source };
+    let mut bytes = Zeroizing::new(Vec::with_capacity(64 << 10));
+    let limit = LARGEST.saturating_add(1);
+    File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes)).map_err(failed)?;
+    match std::str::from_utf8(&bytes) {
+        _ if u64::try_from(bytes.len()).is_ok_and(|length| length > LARGEST) => {
+            Err(Error::TooLarge { path: path.to_owned() })
+        }
+        Ok(text) => Ok(Zeroizing::new(text.to_owned())),
+        Err(_) if text::is_utf16(&bytes) => Err(unusable(FileError::Utf16)),
+        Err(_) => Err(unusable(FileError::NotText)),
     }
-    Err(Error::TooLarge { path: path.to_owned() })
 }
 
 /// Why a file is of no use.
@@ -125,7 +150,11 @@ pub(crate) enum Error {
     #[error("{} is larger than {LARGEST} bytes: that is no keystore and no password", path.display())]
     TooLarge { path: PathBuf },
     #[error("{} is no JSON, so it is no keystore: was it copied whole?", path.display())]
-    NoJson { path: PathBuf, source: serde_json::Error },
+    NoJson { path: PathBuf, source: text::JsonError },
+    #[error("{} is of no use", path.display())]
+    Unusable { path: PathBuf, source: FileError },
+    #[error("{} cannot be opened", path.display())]
+    Password { path: PathBuf, source: PasswordError },
     #[error("{} is no EIP-2335 keystore", path.display())]
     NoKeystore { path: PathBuf },
     #[error("there is no EIP-2335 keystore in what was named")]
@@ -142,11 +171,13 @@ pub(crate) enum Error {
     Unreadable { history: PathBuf, public_key: PublicKey, reason: String },
 }
 
-/// A keystore has a kilobyte or two, the deposit data of ten thousand keys that may lie beside it some megabytes.
-const LARGEST: u64 = 64 * 1024 * 1024;
+/// In bytes, of a file that is named itself. A keystore has a kilobyte or two, a password less.
+const LARGEST: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn write(directory: &tempfile::TempDir, name: &str, text: &str) -> PathBuf {
@@ -167,10 +198,12 @@ mod tests {
         write(&directory, "deposit_data-1.json", r#"[{"pubkey": "ab"}]"#);
         write(&directory, "keystore-3.json.bak", r#"{"crypto": {}}"#);
         fs::create_dir(directory.path().join("d.json")).unwrap();
-        let found = keystores(&[directory.path().to_owned()]).unwrap();
-        assert_eq!(names(&found), ["keystore-1.json", "keystore-2.json"]);
-        assert_eq!(found[1].keystore.as_ref().unwrap().public_key, Some(PublicKey([0xAB; 48])));
-        assert_eq!(found[0].keystore.as_ref().unwrap().public_key, None);
+        let Search { found, passed_over } = search(&[directory.path().to_owned()], None).unwrap();
+        assert_eq!(names(&found), ["d.json", "keystore-1.json", "keystore-2.json"]);
+        assert!(matches!(found[0].keystore, Err(Error::Unusable { .. })));
+        assert_eq!(passed_over, [directory.path().join("keystore-3.json.bak")]);
+        assert_eq!(found[2].keystore.as_ref().unwrap().public_key, Some(PublicKey([0xAB; 48])));
+        assert_eq!(found[1].keystore.as_ref().unwrap().public_key, None);
     }
 
     #[test]
@@ -181,11 +214,12 @@ mod tests {
         write(&directory, "keystore-1.json", r#"{"crypto": "x"}"#);
         write(&directory, "keystore-2.json", r#"{"crypto": {}"#);
         write(&directory, "other.json", r#"{"crypto": "x"}"#);
-        let found = keystores(&[directory.path().to_owned()]).unwrap();
+        let Search { found, passed_over } = search(&[directory.path().to_owned()], None).unwrap();
         assert_eq!(names(&found), ["a.json", "b.json", "keystore-1.json", "keystore-2.json"]);
         let [a, b, one, two] = [0, 1, 2, 3].map(|place: usize| found[place].keystore.as_ref().unwrap_err());
         assert!([a, b, two].iter().all(|error| matches!(error, Error::NoJson { .. })), "{found:?}");
         assert!(matches!(one, Error::NoKeystore { .. }), "{found:?}");
+        assert_eq!(passed_over, [directory.path().join("other.json")]);
     }
 
     fn names(found: &[Found]) -> Vec<&str> {
@@ -196,9 +230,9 @@ mod tests {
     fn a_named_file_must_be_a_keystore_and_a_directory_must_have_one() {
         let directory = tempfile::tempdir().unwrap();
         let path = write(&directory, "deposit_data-1.json", "[]");
-        assert!(matches!(keystores(&[path]), Err(Error::NoKeystore { .. })));
-        assert!(matches!(keystores(&[directory.path().to_owned()]), Err(Error::NoKeystores)));
-        assert!(matches!(keystores(&["/nonexistent".into()]), Err(Error::Read { .. })));
+        assert!(matches!(search(&[path], None), Err(Error::NoKeystore { .. })));
+        assert!(matches!(search(&[directory.path().to_owned()], None), Err(Error::NoKeystores)));
+        assert!(matches!(search(&["/nonexistent".into()], None), Err(Error::Read { .. })));
     }
 
     #[test]
@@ -206,8 +240,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let one = write(&directory, "a.txt", " pass word \r\n");
         let [keystore, other] = ["/elsewhere/a.json", "/elsewhere/b.json"].map(Path::new);
-        assert_eq!(*Passwords::at(&one).unwrap().of(keystore).unwrap(), " pass word ");
-        assert_eq!(*Passwords::at(directory.path()).unwrap().of(keystore).unwrap(), " pass word ");
-        assert!(matches!(Passwords::at(directory.path()).unwrap().of(other), Err(Error::Read { .. })));
+        assert_eq!(*Passwords::at(&one).unwrap().of(keystore, None).unwrap(), " pass word ");
+        assert_eq!(*Passwords::at(directory.path()).unwrap().of(keystore, None).unwrap(), " pass word ");
+        assert!(matches!(
+            Passwords::at(directory.path()).unwrap().of(other, None),
+            Err(Error::Password { .. })
+        ));
     }
 }

@@ -7,21 +7,23 @@ use hyper::Method;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
-use super::files::{self, Found, Keystore, Passwords};
-use super::{Error, KEYSTORES, KeyResult, data, failures, report};
+use super::files::{self, Found, Keystore, Passwords, Search};
+use super::{Error, KEYSTORES, KeyResult, counted, data, failures, report, say};
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::progress::Progress;
 use crate::cli::{chain, history, prompt};
 use crate::config::Environment;
 use crate::ledger::Interchange;
+use crate::text::OneLine;
 
 #[derive(clap::Args)]
 #[group(skip)]
 pub(in crate::cli) struct Options {
-    /// Keystore files, or directories of them
+    /// Keystore files, or directories of them, such as a validator client's
     #[arg(required = true, value_name = "PATH")]
     keystores: Vec<PathBuf>,
-    /// Their passwords: a directory of NAME.txt for NAME.json, or one file for all [default: asked for]
+    /// Their passwords: one file for all, or a directory of files called as the keystores (NAME.txt or NAME for NAME.json) or
+    /// as the public keys (0xPUBKEY) [default: asked for]
     #[arg(long, value_name = "PATH")]
     passwords: Option<PathBuf>,
     /// The keys' slashing-protection history (EIP-3076), as the signer before exported it
@@ -37,7 +39,10 @@ pub(in crate::cli) struct Options {
 /// Imports all that can be imported; what is wrong with one keystore does not stop the others.
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     let daemon = options.connect.daemon(KEYMANAGER_SOCKET, environment)?;
-    let found = files::keystores(&options.keystores)?;
+    let Search { found, passed_over } = files::search(&options.keystores, options.passwords.as_deref())?;
+    for path in &passed_over {
+        say(&format!("passed over: {}, which is no keystore by name or content", OneLine(path.display())));
+    }
     let history = options.slashing_protection.as_deref().map(history::read).transpose()?;
     if let (Some(history), Some(path)) = (&history, options.slashing_protection) {
         demand_history(&found, history, &path)?;
@@ -47,7 +52,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
         Some(path) => Passwords::at(path)?,
         None if openable == 0 => Passwords::One(Zeroizing::default()),
         None => {
-            let asked = prompt::password(&format!("Password of {openable} keystores: "));
+            let asked = prompt::password(&format!("Password of {}: ", counted(openable, "keystore")));
             Passwords::One(asked.map_err(Error::Terminal)?)
         }
     };
@@ -105,7 +110,7 @@ fn import(
         .iter()
         .map(|Found { path, keystore }| {
             let keystore = keystore.as_ref().map_err(unusable)?;
-            Ok((keystore, passwords.of(path).map_err(|error| unusable(&error))?))
+            Ok((keystore, passwords.of(path, keystore.public_key).map_err(|error| unusable(&error))?))
         })
         .collect();
     let sent: Vec<_> = openable.iter().flatten().collect();

@@ -31,8 +31,10 @@ pub(super) enum Command {
     List(ListOptions),
     /// Import EIP-2335 keystores, and the keys' slashing-protection history
     ///
-    /// What is wrong with one keystore stops no other. Exits with status 1 if any was not imported. Of a directory the
-    /// .json files are taken; JSON that is no keystore is passed over there, unless its name begins with 'keystore'.
+    /// What is wrong with one keystore stops no other; failures are listed last. Exits with status 1 if any was not imported.
+    /// Of a directory, and of those right below it, the .json files are taken: the directories of deposit tools, Lighthouse,
+    /// Lodestar, Nimbus and Teku import as they are. JSON that is no keystore is passed over there, and said, unless it is
+    /// called one.
     Import(import::Options),
     /// Delete keys, and save their slashing-protection history for whoever signs with them next
     ///
@@ -99,15 +101,15 @@ fn list(options: ListOptions, environment: &Environment) -> Result<(), Error> {
         return print(&format!("{:#}\n", answer.get("data").unwrap_or(&Value::Null)));
     }
     let keys: Vec<Listed> = data(answer)?;
-    let mut table = String::new();
+    let mut table = format!("{:<98}  {:<8}  DERIVATION PATH\n", "PUBLIC KEY", "SOURCE");
     for key in &keys {
-        let readonly = if key.readonly == Some(true) { "readonly" } else { "" };
+        let source = if key.readonly == Some(true) { "file" } else { "imported" };
         let path = key.derivation_path.as_deref().unwrap_or("");
-        table.push_str(format!("{}  {readonly:<8}  {path}", key.validating_pubkey).trim_end());
+        table.push_str(format!("{:<98}  {source:<8}  {path}", key.validating_pubkey).trim_end());
         table.push('\n');
     }
     print(&table)?;
-    say(&format!("{} keys", keys.len()));
+    say(&counted(keys.len(), "key"));
     Ok(())
 }
 
@@ -115,7 +117,8 @@ fn delete(options: DeleteOptions, environment: &Environment) -> Result<(), Error
     let daemon = options.connect.daemon(KEYMANAGER_SOCKET, environment)?;
     let count = options.public_keys.len();
     if !options.yes
-        && !prompt::confirm(&format!("Delete {count} keys from the daemon?")).map_err(Error::Terminal)?
+        && !prompt::confirm(&format!("Delete {} from the daemon?", counted(count, "key")))
+            .map_err(Error::Terminal)?
     {
         return Err(Error::Declined);
     }
@@ -174,12 +177,19 @@ struct KeyResult {
     message: Option<String>,
 }
 
+impl KeyResult {
+    fn is_failure(&self) -> bool {
+        self.status == "error"
+    }
+}
+
 fn data<T: for<'de> Deserialize<'de>>(mut answer: Value) -> Result<Vec<T>, Error> {
     let data = answer.get_mut("data").map(Value::take).ok_or(Error::Answer)?;
     serde_json::from_value(data).map_err(|_| Error::Answer)
 }
 
-/// One line for each key, or the same as JSON; a row is a public key and, for an import, its file.
+/// One line for each key, the failed ones last, or all in their order as JSON; a row is a public key and, for an import, its
+/// file.
 fn report(rows: &[(String, String)], results: &[KeyResult], json: bool) -> Result<(), Error> {
     let lines = rows.iter().zip(results);
     if json {
@@ -198,7 +208,8 @@ fn report(rows: &[(String, String)], results: &[KeyResult], json: bool) -> Resul
         return print(&format!("{:#}\n", Value::Array(values)));
     }
     let mut table = String::new();
-    for ((pubkey, file), KeyResult { status, message }) in lines {
+    let (failed, done): (Vec<_>, Vec<_>) = lines.partition(|(_, result)| result.is_failure());
+    for ((pubkey, file), KeyResult { status, message }) in done.into_iter().chain(failed) {
         let message = message.as_deref().unwrap_or("");
         table.push_str(format!("{status:<9}  {pubkey}  {file}  {message}").trim_end());
         table.push('\n');
@@ -208,7 +219,7 @@ fn report(rows: &[(String, String)], results: &[KeyResult], json: bool) -> Resul
 
 /// An error if any key could not be dealt with.
 fn failures(results: &[KeyResult]) -> Result<(), Error> {
-    match results.iter().filter(|result| result.status == "error").count() {
+    match results.iter().filter(|result| result.is_failure()).count() {
         0 => Ok(()),
         failed => Err(Error::Failed { failed, of: results.len() }),
     }
@@ -230,6 +241,11 @@ fn save(mut file: &File, text: &str) -> io::Result<()> {
 
 fn print(text: &str) -> Result<(), Error> {
     output::show(&mut io::stdout(), text).map_err(Error::Output)
+}
+
+/// A number and what there is of it.
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 /// A word to the person at the terminal; no part of the output.

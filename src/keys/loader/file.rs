@@ -13,7 +13,7 @@ use crate::text;
 /// Reads a UTF-8 text of at most `limit` bytes.
 ///
 /// The last component of `path` must be a regular file: a link is not followed, a FIFO or device is not waited for.
-pub(super) fn read_text(path: &Path, limit: u64) -> Result<Zeroizing<String>, FileError> {
+pub(crate) fn read_text(path: &Path, limit: u64) -> Result<Zeroizing<String>, FileError> {
     let file = open(path)?;
     let metadata = file.metadata().map_err(FileError::Read)?;
     if !metadata.is_file() {
@@ -50,7 +50,7 @@ pub(crate) enum FileError {
     NotText,
     /// The system says no.
     #[error("it cannot be read: {0}")]
-    Read(#[source] io::Error),
+    Read(io::Error),
 }
 
 fn open(path: &Path) -> Result<File, FileError> {
@@ -82,7 +82,7 @@ fn read_all(file: File, size: u64, limit: u64) -> Result<Zeroizing<String>, File
 }
 
 /// The most bytes of a keystore; a usual one has less than 1 KiB.
-pub(super) const KEYSTORE_LIMIT: u64 = 64 << 10;
+pub(crate) const KEYSTORE_LIMIT: u64 = 64 << 10;
 
 /// The most bytes of a password file.
 pub(super) const PASSWORD_LIMIT: u64 = 64 << 10;

@@ -1,11 +1,11 @@
 //! A look at what a source names without opening any keystore: whether each is there, of the right form, and with a
 //! password beside it. Opening thousands of them would take minutes.
 
+use std::path::PathBuf;
 use std::slice;
 
 use super::listing::{Entry, Listing, Material};
-use super::{Problem, Reason, Source, file};
-use crate::keys::eth2_keystore::Keystore;
+use super::{Problem, Reason, Source, file, parse_keystore};
 use crate::keys::import::{ImportError, Importer};
 use crate::keys::secret::SecretKey;
 
@@ -15,20 +15,23 @@ pub(crate) struct Inspection {
     pub(crate) keys: usize,
     /// What will give no key.
     pub(crate) problems: Vec<Problem>,
+    /// What lies there and is not read.
+    pub(crate) passed_over: Vec<PathBuf>,
 }
 
 impl Source {
     /// Looks at all that the source names; what `importer` could never open is a problem.
     pub(crate) fn inspect(&self, importer: &Importer) -> Inspection {
-        let Listing { entries, mut problems } = Listing::read(slice::from_ref(self));
+        let Listing { entries, mut problems, mut passed_over } = Listing::read(slice::from_ref(self));
         let mut keys = 0_usize;
         for Entry { place, material } in entries {
             match examine(&material, importer) {
                 Ok(()) => keys = keys.saturating_add(1),
+                Err(Reason::SomethingElse) => passed_over.push(place.path),
                 Err(reason) => problems.push(Problem { place, reason }),
             }
         }
-        Inspection { keys, problems }
+        Inspection { keys, problems, passed_over }
     }
 }
 
@@ -38,9 +41,9 @@ fn examine(material: &Material, importer: &Importer) -> Result<(), Reason> {
             SecretKey::new(bytes, importer.memory())?;
         }
         Material::Keystore { path, password } => {
-            let keystore = Keystore::parse(&file::read_text(path, file::KEYSTORE_LIMIT)?)?;
+            let keystore = parse_keystore(path, &file::read_text(path, file::KEYSTORE_LIMIT)?)?;
             importer.pool().with_memory(keystore.memory(), || ()).map_err(ImportError::from)?;
-            password.read()?;
+            password.read(path, keystore.public_key())?;
         }
     }
     Ok(())

@@ -1,20 +1,24 @@
 //! Which keys the sources name, before any of them is opened.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::directory::{Directory, PasswordError};
 use super::file::{self, FileError};
-use super::{Place, Problem, Source, key_config};
+use super::{Place, Problem, Reason, Source, key_config};
+
+pub(super) use super::password::Password;
 
 /// What the sources hold, in their order and by name, and what of it could not be read.
 #[derive(Default)]
 pub(super) struct Listing {
     pub(super) entries: Vec<Entry>,
     pub(super) problems: Vec<Problem>,
+    /// What lies in the sources' directories and is not read.
+    pub(super) passed_over: Vec<PathBuf>,
 }
 
 /// One key that a source names.
@@ -31,115 +35,122 @@ pub(super) enum Material {
     Raw(Zeroizing<[u8; 32]>),
 }
 
-/// Where the password is.
-pub(super) enum Password {
-    /// One for many keystores, read already.
-    Shared(Arc<Zeroizing<String>>),
-    /// A file that is the password.
-    WholeFile(PathBuf),
-    /// The first line of a file.
-    FirstLine(PathBuf),
-}
-
 impl Listing {
     pub(super) fn read(sources: &[Source]) -> Self {
         let mut listing = Self::default();
-        for source in sources {
+        for (number, source) in sources.iter().enumerate() {
             match source {
-                Source::Keystores { directory, passwords } => listing.add_keystores(directory, passwords),
-                Source::KeyConfigs { directory } => listing.add_key_configs(directory),
+                Source::Keystores { directory, passwords } => {
+                    listing.add_keystores(number, directory, passwords);
+                }
+                Source::KeyConfigs { directory } => listing.add_key_configs(number, directory),
             }
         }
         listing
     }
 
-    fn add_keystores(&mut self, directory: &Path, passwords: &Path) {
-        let Some(files) = self.files(directory, &["json"]) else { return };
-        let shared = if passwords.is_dir() {
-            None
+    fn add_keystores(&mut self, source: usize, directory: &Path, passwords: &Path) {
+        let Directory { keystores, passed_over, unreadable } =
+            match Directory::read(directory, Some(passwords)) {
+                Ok(found) => found,
+                Err(error) => return self.add_unreadable(source, directory.to_owned(), error),
+            };
+        let password = if passwords.is_dir() {
+            Password::InDirectory(passwords.to_owned())
         } else {
             match file::read_text(passwords, file::PASSWORD_LIMIT) {
-                Ok(password) => Some(Arc::new(password)),
+                Ok(password) => Password::Shared(Arc::new(password)),
                 // Without it no keystore of the directory opens, so the directory has the problem.
-                Err(source) => {
-                    let reason = super::Reason::Password { path: passwords.to_owned(), source };
-                    self.problems.push(Problem { place: Place::file(directory.to_owned()), reason });
+                Err(error) => {
+                    let reason =
+                        Reason::Password(PasswordError::File { path: passwords.to_owned(), reason: error });
+                    self.problems.push(Problem { place: Place::file(source, directory.to_owned()), reason });
                     return;
                 }
             }
         };
-        // Deposit data lies beside the keystores where the deposit tools write both, and is none.
-        let is_keystore = |path: &PathBuf| {
-            !path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(DEPOSIT_DATA))
-        };
-        for path in files.into_iter().filter(is_keystore) {
-            let password = match (&shared, path.file_stem()) {
-                (Some(shared), _) => Password::Shared(Arc::clone(shared)),
-                (None, stem) => Password::WholeFile(password_file(passwords, stem)),
-            };
-            let material = Material::Keystore { path: path.clone(), password };
-            self.entries.push(Entry { place: Place::file(path), material });
+        for (path, error) in unreadable {
+            self.add_unreadable(source, path, error);
+        }
+        self.passed_over.extend(passed_over);
+        for path in keystores {
+            let material = Material::Keystore { path: path.clone(), password: password.clone() };
+            self.entries.push(Entry { place: Place::below(source, directory, path), material });
         }
     }
 
-    fn add_key_configs(&mut self, directory: &Path) {
-        for path in self.files(directory, &["yaml", "yml"]).unwrap_or_default() {
-            match file::read_text(&path, file::CONFIG_LIMIT) {
-                Ok(text) => self.add_documents(&path, directory, &text),
-                Err(error) => {
-                    self.problems.push(Problem { place: Place::file(path), reason: error.into() });
-                }
+    fn add_key_configs(&mut self, source: usize, directory: &Path) {
+        let entries = fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+        let mut paths: Vec<_> = match entries {
+            Ok(entries) => entries.iter().map(fs::DirEntry::path).collect(),
+            Err(error) => return self.add_unreadable(source, directory.to_owned(), error),
+        };
+        paths.sort_unstable();
+        for path in paths {
+            match ConfigKind::of(&path) {
+                ConfigKind::KeyConfig => match file::read_text(&path, file::CONFIG_LIMIT) {
+                    Ok(text) => self.add_documents(source, &path, directory, &text),
+                    Err(error) => {
+                        let place = Place::file(source, path);
+                        self.problems.push(Problem { place, reason: error.into() });
+                    }
+                },
+                ConfigKind::Companion => {}
+                ConfigKind::Other => self.passed_over.push(path),
             }
         }
     }
 
-    fn add_documents(&mut self, path: &Path, directory: &Path, text: &str) {
+    fn add_unreadable(&mut self, source: usize, directory: PathBuf, error: std::io::Error) {
+        let reason = FileError::Read(error).into();
+        self.problems.push(Problem { place: Place::file(source, directory), reason });
+    }
+
+    fn add_documents(&mut self, source: usize, path: &Path, directory: &Path, text: &str) {
         for (document, material) in (1..).zip(key_config::read(text, directory)) {
-            let place = Place { path: path.to_owned(), document };
+            let place = Place { document, ..Place::file(source, path.to_owned()) };
             match material {
                 Ok(material) => self.entries.push(Entry { place, material }),
                 // Where one document is no YAML, nothing can be said about those after it.
                 Err(error) if error.ends_the_file() => {
-                    let place = Place::file(path.to_owned());
+                    let place = Place::file(source, path.to_owned());
                     self.problems.push(Problem { place, reason: error.into() });
                 }
                 Err(error) => self.problems.push(Problem { place, reason: error.into() }),
             }
         }
     }
-
-    /// The files of a directory with one of these extensions, not hidden, by name. Not those in directories below it.
-    fn files(&mut self, directory: &Path, extensions: &[&str]) -> Option<Vec<PathBuf>> {
-        match list(directory, extensions) {
-            Ok(files) => Some(files),
-            Err(error) => {
-                let place = Place::file(directory.to_owned());
-                self.problems.push(Problem { place, reason: FileError::Read(error).into() });
-                None
-            }
-        }
-    }
 }
 
-fn list(directory: &Path, extensions: &[&str]) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
+/// What an entry of a directory of key configurations is, by its name.
+enum ConfigKind {
+    KeyConfig,
+    /// A keystore or a password that configurations name, or something that is hidden.
+    Companion,
+    Other,
+}
+
+impl ConfigKind {
+    fn of(path: &Path) -> Self {
+        let has = |extensions: &[&str]| {
+            let extension = path.extension();
+            extension
+                .is_some_and(|extension| extensions.iter().any(|known| extension.eq_ignore_ascii_case(known)))
+        };
         let hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        let wanted =
-            path.extension().is_some_and(|extension| extensions.iter().any(|known| extension == *known));
-        if wanted && !hidden {
-            files.push(path);
+        if hidden || has(&["json", "txt"]) {
+            return Self::Companion;
         }
+        if has(&["yaml", "yml"]) {
+            return Self::KeyConfig;
+        }
+        // A directory may hold the keystores that configurations name; with configurations of its own it was meant to be read.
+        let holds_configurations = || {
+            fs::read_dir(path).is_ok_and(|entries| {
+                let below = entries.filter_map(Result::ok).map(|entry| entry.path());
+                below.filter(|path| !path.is_dir()).any(|path| matches!(Self::of(&path), Self::KeyConfig))
+            })
+        };
+        if path.is_dir() && !holds_configurations() { Self::Companion } else { Self::Other }
     }
-    files.sort_unstable();
-    Ok(files)
 }
-
-fn password_file(directory: &Path, stem: Option<&OsStr>) -> PathBuf {
-    let mut name = stem.unwrap_or_default().to_owned();
-    name.push(".txt");
-    directory.join(name)
-}
-
-const DEPOSIT_DATA: &[u8] = b"deposit_data-";

@@ -4,10 +4,12 @@
 //! files enter, vanished ones leave, and a key that merely fails to load this time stays and is reported: an unreadable
 //! file or a directory that is not mounted must not take a validator off its duties. One bad file stops no other.
 
-mod file;
+pub(crate) mod directory;
+pub(crate) mod file;
 mod inspect;
 mod key_config;
 mod listing;
+mod password;
 
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -16,12 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sha2::{Digest, Sha256};
-use zeroize::Zeroizing;
 
 pub(crate) use self::inspect::Inspection;
 
+use self::directory::PasswordError;
 use self::file::FileError;
-use self::listing::{Entry, Listing, Material, Password};
+use self::key_config::ConfigError;
+use self::listing::{Entry, Listing, Material};
 use super::eth2_keystore::{Keystore, KeystoreError};
 use super::import::{ImportError, Importer};
 use super::kdf::Urgency;
@@ -29,13 +32,13 @@ use super::key::{Key, Origin};
 use super::ring::{Ring, Snapshot};
 use super::secret::{SecretKey, SecretKeyError};
 use crate::bls::PublicKey;
-use crate::text;
+use crate::text::OneLine;
 
 /// Where keys lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// `--keystores-path` and `--keystores-passwords-path`: a directory of `NAME.json`, and either a directory of
-    /// `NAME.txt` or one file with the password of all.
+    /// `--keystores-path` and `--keystores-passwords-path`: a directory of keystores in a layout of [`directory`], and
+    /// either a directory of their passwords or one file with the password of all.
     Keystores {
         /// The directory of keystores.
         directory: PathBuf,
@@ -49,11 +52,20 @@ pub(crate) enum Source {
     },
 }
 
+impl Source {
+    fn directory(&self) -> &Path {
+        match self {
+            Self::Keystores { directory, .. } | Self::KeyConfigs { directory } => directory,
+        }
+    }
+}
+
 /// Reads the sources, and remembers what it found where. Blocks: async code calls it from `spawn_blocking`.
 pub(crate) struct Loader {
     sources: Vec<Source>,
     importer: Importer,
     served: BTreeMap<Place, Served>,
+    passed_over: Vec<PathBuf>,
 }
 
 /// What a load found out. Nothing has changed in the ring yet: the caller first tells the ledger, then [`Loaded::apply`].
@@ -67,6 +79,29 @@ pub(crate) struct Loaded {
     pub(crate) problems: Vec<Problem>,
     /// Files whose key another file has already given.
     pub(crate) duplicates: Vec<Duplicate>,
+    /// What lies in the sources' directories and is not read.
+    pub(crate) passed_over: PassedOver,
+    /// Sources that give no key at all.
+    pub(crate) barren: Vec<Barren>,
+}
+
+/// What is not read by its name, or as JSON that is no keystore.
+#[derive(Default)]
+pub(crate) struct PassedOver {
+    /// In the order of the sources.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Whether it is something else than at the last reading.
+    pub(crate) changed: bool,
+}
+
+/// A source without any key, as that of a directory that was not mounted or may not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("no key comes from {}: {reason}", .directory.display())]
+pub(crate) struct Barren {
+    /// Its directory.
+    pub(crate) directory: PathBuf,
+    /// Why, as far as can be told.
+    pub(crate) reason: String,
 }
 
 /// A key that a file has given.
@@ -85,7 +120,11 @@ pub(crate) struct ContentHash(pub(crate) [u8; 32]);
 /// A file, and which document in it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Place {
+    /// The number of its source.
+    source: usize,
     path: PathBuf,
+    /// The path within the source's directory.
+    name: PathBuf,
     /// From 1; 0 for a file that is one key as a whole.
     document: usize,
 }
@@ -122,7 +161,7 @@ struct Served {
 
 impl Loader {
     pub(crate) fn new(sources: Vec<Source>, importer: Importer) -> Self {
-        Self { sources, importer, served: BTreeMap::new() }
+        Self { sources, importer, served: BTreeMap::new(), passed_over: Vec::new() }
     }
 
     /// Reads all sources. `ring` tells which keys are served at this moment; `sealed` may know a file's key already;
@@ -143,8 +182,10 @@ impl Loader {
             progress(Progress { done: done.fetch_add(1, Ordering::Relaxed).saturating_add(1), total });
             finding
         });
-        let (served, loaded) = self.compare(listing, findings, &snapshot);
+        let (served, mut loaded) = self.compare(listing, findings, &snapshot);
         self.served = served;
+        loaded.passed_over.changed = loaded.passed_over.paths != self.passed_over;
+        self.passed_over.clone_from(&loaded.passed_over.paths);
         loaded
     }
 
@@ -172,20 +213,21 @@ impl Loader {
                 Ok(Finding::Opened(FileKey { key, content, derived: false }))
             }
             Material::Keystore { path, password } => {
-                let keystore = file::read_text(path, file::KEYSTORE_LIMIT)?;
-                let content = ContentHash::of(&[b"keystore", keystore.as_bytes()]);
+                let text = file::read_text(path, file::KEYSTORE_LIMIT)?;
+                let content = ContentHash::of(&[b"keystore", text.as_bytes()]);
                 if let Some(public_key) = known.get(&content).copied() {
                     return Ok(Finding::Unchanged { content, public_key });
                 }
+                let parsed = parse_keystore(path, &text)?;
                 if let Some(secret) = sealed(&content) {
-                    let parsed = Keystore::parse(&keystore)?;
                     // A sealed key under the wrong content would sign for another validator.
                     if parsed.public_key().is_none_or(|named| named == secret.public_key()) {
                         let key = Key::new(secret, Origin::File, parsed.derivation_path().map(Into::into));
                         return Ok(Finding::Opened(FileKey { key, content, derived: false }));
                     }
                 }
-                let key = self.importer.open(&keystore, &password.read()?, Origin::File)?;
+                let password = password.read(path, parsed.public_key())?;
+                let key = self.importer.unlock(&parsed, &password, Origin::File)?;
                 Ok(Finding::Opened(FileKey { key, content, derived: true }))
             }
         }
@@ -198,7 +240,8 @@ impl Loader {
         findings: Vec<Result<Finding, Reason>>,
         snapshot: &Snapshot,
     ) -> (BTreeMap<Place, Served>, Loaded) {
-        let mut loaded = Loaded { problems: listing.problems, ..Loaded::default() };
+        let passed_over = PassedOver { paths: listing.passed_over, changed: false };
+        let mut loaded = Loaded { problems: listing.problems, passed_over, ..Loaded::default() };
         let mut served: BTreeMap<Place, Served> = BTreeMap::new();
         let mut given_by: HashMap<PublicKey, Place> = HashMap::new();
         for (entry, finding) in listing.entries.into_iter().zip(findings) {
@@ -207,6 +250,10 @@ impl Loader {
                 Ok(Finding::Unchanged { content, public_key }) => (content, public_key, None),
                 Ok(Finding::Opened(file_key)) => {
                     (file_key.content, file_key.key.public_key(), Some(file_key))
+                }
+                Err(Reason::SomethingElse) => {
+                    loaded.passed_over.paths.push(place.path);
+                    continue;
                 }
                 Err(reason) => {
                     loaded.problems.push(Problem { place, reason });
@@ -230,7 +277,28 @@ impl Loader {
             self.keep_below(&problem.place, &mut served);
         }
         loaded.leaving = self.vanished(&served, snapshot);
+        loaded.barren = self.barren(&served, &loaded);
         (served, loaded)
+    }
+
+    /// The sources that nothing is served from, keys of earlier readings included.
+    fn barren(&self, served: &BTreeMap<Place, Served>, loaded: &Loaded) -> Vec<Barren> {
+        let sources = self.sources.iter().enumerate();
+        let barren = sources.filter(|(number, _)| !served.keys().any(|place| place.source == *number));
+        let barren = barren.map(|(number, source)| {
+            let directory = source.directory().to_owned();
+            let mut problems = loaded.problems.iter().filter(|problem| problem.place.source == number);
+            let reason = match (problems.next(), problems.count()) {
+                (None, _) => "there is no key in it".to_owned(),
+                (Some(problem), 0) if problem.place.path == directory => problem.reason.to_string(),
+                (Some(problem), 0) => format!("{}: {}", problem.place.name(), problem.reason),
+                (Some(problem), more) => {
+                    format!("{}: {}; and {more} more files that fail", problem.place.name(), problem.reason)
+                }
+            };
+            Barren { directory, reason }
+        });
+        barren.collect()
     }
 
     /// Keys that no file gives any more.
@@ -288,15 +356,22 @@ impl ContentHash {
 }
 
 impl Place {
-    fn file(path: PathBuf) -> Self {
-        Self { path, document: 0 }
+    fn file(source: usize, path: PathBuf) -> Self {
+        let name = path.file_name().map_or_else(|| path.clone(), PathBuf::from);
+        Self { source, path, name, document: 0 }
     }
 
-    /// The name without the directory.
+    /// A file somewhere below the source's directory.
+    fn below(source: usize, directory: &Path, path: PathBuf) -> Self {
+        let name = path.strip_prefix(directory).unwrap_or(&path).to_owned();
+        Self { source, path, name, document: 0 }
+    }
+
+    /// The name without the source's directory.
     pub(crate) fn name(&self) -> String {
-        let name = self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy();
+        let name = OneLine(self.name.display()).to_string();
         match self.document {
-            0 => name.into_owned(),
+            0 => name,
             number => format!("{name}, document {number}"),
         }
     }
@@ -304,9 +379,10 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = OneLine(self.path.display());
         match self.document {
-            0 => write!(f, "{}", self.path.display()),
-            number => write!(f, "{}, document {number}", self.path.display()),
+            0 => path.fmt(f),
+            number => write!(f, "{path}, document {number}"),
         }
     }
 }
@@ -325,17 +401,12 @@ pub(crate) enum Reason {
     /// The file, or the directory, cannot be read.
     #[error(transparent)]
     File(#[from] FileError),
-    /// The password's file cannot be read.
-    #[error("its password file {}: {source}", .path.display())]
-    Password {
-        /// The file.
-        path: PathBuf,
-        /// Why not.
-        source: FileError,
-    },
-    /// The password file's first line is empty.
-    #[error("its password file {} has a blank first line", .0.display())]
-    BlankPassword(PathBuf),
+    /// There is no password for it.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    /// It is passed over, not reported.
+    #[error("it is JSON, but no keystore")]
+    SomethingElse,
     /// The keystore does not open.
     #[error(transparent)]
     Keystore(#[from] ImportError),
@@ -344,7 +415,14 @@ pub(crate) enum Reason {
     Secret(#[from] SecretKeyError),
     /// The key configuration is not understood.
     #[error(transparent)]
-    Config(#[from] key_config::ConfigError),
+    Config(#[from] ConfigError),
+}
+
+impl Reason {
+    /// Whether the file is sound and names a kind of key that is not for us.
+    pub(crate) fn is_unsupported(&self) -> bool {
+        matches!(self, Self::Config(ConfigError::Type(_) | ConfigError::KeyType))
+    }
 }
 
 impl From<KeystoreError> for Reason {
@@ -359,30 +437,14 @@ enum Finding {
     Opened(FileKey),
 }
 
-impl Password {
-    fn read(&self) -> Result<Zeroizing<String>, Reason> {
-        match self {
-            Self::Shared(password) => Ok(Zeroizing::clone(password)),
-            Self::WholeFile(path) => read_password(path),
-            Self::FirstLine(path) => {
-                let password = read_password(path)?;
-                let line = password.lines().next().unwrap_or("");
-                if text::unmarked(line).trim().is_empty() {
-                    return Err(Reason::BlankPassword(path.clone()));
-                }
-                Ok(Zeroizing::new(line.to_owned()))
-            }
-        }
-    }
-}
-
 fn origin(snapshot: &Snapshot, public_key: &PublicKey) -> Option<Origin> {
     snapshot.get(public_key).map(|key| key.origin())
 }
 
-fn read_password(path: &Path) -> Result<Zeroizing<String>, Reason> {
-    file::read_text(path, file::PASSWORD_LIMIT)
-        .map_err(|source| Reason::Password { path: path.to_owned(), source })
+fn parse_keystore(path: &Path, text: &str) -> Result<Keystore, Reason> {
+    Keystore::parse(text).map_err(|error| {
+        if directory::is_something_else(path, text) { Reason::SomethingElse } else { error.into() }
+    })
 }
 
 #[cfg(test)]
