@@ -1,8 +1,10 @@
 //! A small HTTP client for our own listeners, used by the subcommands that talk to a running daemon.
 
 use std::fmt;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
@@ -12,7 +14,10 @@ use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
+
+use crate::text::OneLine;
 
 /// Where a daemon listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,13 +53,72 @@ pub(crate) struct Reply {
 
 impl Client {
     /// Sends one request, with a JSON body if there is one, and reads the answer.
+    ///
+    /// What a daemon answers from memory has to come within seconds. Work may take as long as it lasts, for as long as the
+    /// daemon answers whoever asks how it is.
     pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
         body: Option<String>,
     ) -> Result<Reply, ClientError> {
-        let connect = |source| ClientError::Connect { target: self.target.clone(), source };
+        if method == Method::GET {
+            return self.answered(SIGN_OF_LIFE, self.request(method, path, body)).await;
+        }
+        self.answered(SIGN_OF_LIFE, self.upcheck()).await?;
+        tokio::select! {
+            reply = self.request(method, path, body) => reply,
+            () = self.falls_silent() => Err(ClientError::FellSilent { target: self.target.clone() }),
+        }
+    }
+
+    async fn upcheck(&self) -> Result<Reply, ClientError> {
+        self.request(Method::GET, "/upcheck", None).await
+    }
+
+    /// The outcome of a request, if it comes in time.
+    async fn answered(
+        &self,
+        patience: Duration,
+        request: impl Future<Output = Result<Reply, ClientError>>,
+    ) -> Result<Reply, ClientError> {
+        match timeout(patience, request).await {
+            Ok(Err(ClientError::Connect { source, .. })) if source.kind() == io::ErrorKind::WouldBlock => {}
+            Ok(outcome) => return outcome,
+            Err(_) => {}
+        }
+        let holder = self.holder().await;
+        Err(ClientError::Silent { target: self.target.clone(), holder, units: String::new() })
+    }
+
+    /// Resolves when the daemon no longer answers whoever asks how it is. One that is gone breaks the connection that is
+    /// waited on.
+    async fn falls_silent(&self) {
+        loop {
+            sleep(SIGN_OF_LIFE).await;
+            if timeout(SIGN_OF_LIFE_AT_WORK, self.upcheck()).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Who listens on a Unix socket.
+    async fn holder(&self) -> Holder {
+        let Target::Unix(socket) = &self.target else { return Holder::Unknown };
+        let Ok(stream) = UnixStream::connect(socket).await else { return Holder::Unknown };
+        match stream.peer_cred().ok().and_then(|credentials| credentials.pid()) {
+            Some(1) => Holder::Systemd,
+            Some(pid) if pid > 1 => {
+                let name = fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+                Holder::Process { pid, name: name.trim_end().to_owned() }
+            }
+            Some(_) | None => Holder::Unknown,
+        }
+    }
+
+    async fn request(&self, method: Method, path: &str, body: Option<String>) -> Result<Reply, ClientError> {
+        let connect =
+            |source| ClientError::Connect { target: self.target.clone(), units: String::new(), source };
         match &self.target {
             Target::Unix(socket) => {
                 let stream = UnixStream::connect(socket).await.map_err(connect)?;
@@ -111,11 +175,35 @@ impl Client {
     }
 }
 
+/// The process that listens on a socket.
+#[derive(Debug)]
+pub(crate) enum Holder {
+    Systemd,
+    Process { pid: i32, name: String },
+    Unknown,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Systemd => f.write_str(": systemd holds the socket, and no daemon takes what waits there"),
+            Self::Process { pid, name } => write!(f, ": process {pid} ({}) holds the socket", OneLine(name)),
+            Self::Unknown => Ok(()),
+        }
+    }
+}
+
 /// Why a daemon could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    #[error("cannot connect to {target}: is the daemon running there, and may this user connect?")]
-    Connect { target: Target, source: io::Error },
+    #[error("cannot connect to {target}{units}: is the daemon running there, and may this user connect?")]
+    Connect { target: Target, units: String, source: io::Error },
+    #[error("nothing answers at {target} within {} s{holder}{units}; run 'bls-signer check'", SIGN_OF_LIFE.as_secs())]
+    Silent { target: Target, holder: Holder, units: String },
+    #[error(
+        "the daemon at {target} does not answer any more: whether it has done, or will do, what was asked is not known"
+    )]
+    FellSilent { target: Target },
     #[error("the connection to {target} broke")]
     Broken { target: Target, source: hyper::Error },
     #[error(
@@ -126,3 +214,18 @@ pub(crate) enum ClientError {
     #[error("the request cannot be made")]
     Request(#[source] hyper::http::Error),
 }
+
+impl ClientError {
+    /// With what is known of the units that should serve there.
+    pub(crate) fn beside(mut self, known: impl FnOnce() -> String) -> Self {
+        if let Self::Connect { units, .. } | Self::Silent { units, .. } = &mut self {
+            *units = known();
+        }
+        self
+    }
+}
+
+/// For the first answer. A daemon that works answers within milliseconds.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(3);
+/// For a daemon that is at work for us.
+const SIGN_OF_LIFE_AT_WORK: Duration = Duration::from_secs(10);

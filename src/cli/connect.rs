@@ -1,7 +1,7 @@
 //! Which daemon a subcommand talks to, and how it says who it is.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use hyper::{Method, StatusCode};
 
 use super::client::{Client, ClientError, Reply, Target};
+use super::units::{SERVICE, Systemd};
 use crate::config::{self, Address, AuthToken, Environment};
 
 /// The options of subcommands that talk to a running daemon.
@@ -62,8 +63,9 @@ impl Daemon {
     ) -> Result<(StatusCode, Value), Error> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
-        let Reply { status, body } =
-            runtime.block_on(self.0.send(method, path, body.map(Value::to_string)))?;
+        let Reply { status, body } = runtime
+            .block_on(self.0.send(method, path, body.map(Value::to_string)))
+            .map_err(|error| error.beside(|| packaged_units(&self.0.target)))?;
         match serde_json::from_str(&body) {
             Ok(json) => Ok((status, json)),
             Err(_) => Err(Error::NoJson { status }),
@@ -79,6 +81,19 @@ impl Daemon {
         let message = json.get("message").and_then(Value::as_str).unwrap_or("without a reason").to_owned();
         Err(Error::Refused { status, message })
     }
+}
+
+/// How the units are that serve at one of the package's sockets, in parentheses; nothing for any other address.
+fn packaged_units(target: &Target) -> String {
+    let Target::Unix(path) = target else { return String::new() };
+    let sockets =
+        [(SIGNING_SOCKET, "bls-signer.socket"), (KEYMANAGER_SOCKET, "bls-signer-keymanager.socket")];
+    let Some((_, socket)) = sockets.into_iter().find(|(served, _)| path == Path::new(served)) else {
+        return String::new();
+    };
+    let Some(systemd) = Systemd::running() else { return String::new() };
+    let said: Vec<_> = systemd.socket(socket).into_iter().chain(systemd.service(SERVICE)).collect();
+    if said.is_empty() { String::new() } else { format!(" ({})", said.join("; ")) }
 }
 
 /// Why a daemon gave no answer that can be used.

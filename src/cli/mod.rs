@@ -15,6 +15,7 @@ mod prompt;
 mod serve;
 mod slashing_protection;
 mod status;
+mod units;
 
 use std::io::{self, Write};
 use std::process::ExitCode;

@@ -41,6 +41,7 @@ mod secrets;
 mod sign_batch;
 mod sign_status;
 mod sign_vectors;
+mod silent_daemons;
 mod slashing;
 mod slashing_commands;
 mod socket_activation;

@@ -1,0 +1,167 @@
+//! The packaged units as systemd sees them, asked with a time limit: a command that looks must not hang.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
+use std::thread;
+use std::time::Duration;
+
+use crate::text::OneLine;
+
+/// systemd's own programs on this host.
+pub(super) struct Systemd {
+    programs: PathBuf,
+}
+
+impl Systemd {
+    /// `None` where systemd does not run.
+    pub(super) fn running() -> Option<Self> {
+        // As sd_booted(3) decides.
+        let booted = Path::new("/run/systemd/system").is_dir();
+        booted.then(|| Self { programs: PathBuf::from("/usr/bin") })
+    }
+
+    /// A unit's properties by name; none of them if systemd does not say.
+    pub(super) fn properties(&self, unit: &str, names: &[&str]) -> BTreeMap<String, String> {
+        let wanted = format!("--property={}", names.join(","));
+        let shown = self.output("systemctl", &["show", &wanted, "--", unit]).unwrap_or_default();
+        let pairs = shown.lines().filter_map(|line| line.split_once('='));
+        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+    }
+
+    /// How a service is, and its last line where it does not run: for a sentence.
+    pub(super) fn service(&self, unit: &str) -> Option<String> {
+        let properties = self
+            .properties(unit, &["LoadState", "ActiveState", "SubState", "ExecMainCode", "ExecMainStatus"]);
+        let value = |name: &str| properties.get(name).map(String::as_str).unwrap_or_default();
+        if value("LoadState") == "not-found" {
+            return Some(format!("there is no {unit}"));
+        }
+        let (active, sub) = (value("ActiveState"), value("SubState"));
+        if active.is_empty() {
+            return None;
+        }
+        let mut said = format!("{unit} is {active} ({sub})");
+        if (active, sub) == ("active", "running") {
+            return Some(said);
+        }
+        // 1: CLD_EXITED, the status is the process's own.
+        if value("ExecMainCode") == "1" && value("ExecMainStatus") != "0" {
+            said.push_str(&format!(", its last exit status was {}", value("ExecMainStatus")));
+        }
+        if let Some(line) = self.last_error(unit) {
+            said.push_str(&format!(", its last error: {}", OneLine(line)));
+        }
+        Some(said)
+    }
+
+    /// How a socket unit is: for a sentence.
+    pub(super) fn socket(&self, unit: &str) -> Option<String> {
+        let properties = self.properties(unit, &["ActiveState", "SubState", "UnitFileState", "Result"]);
+        let value = |name: &str| properties.get(name).map(String::as_str).unwrap_or_default();
+        let (active, file) = (value("ActiveState"), value("UnitFileState"));
+        (!active.is_empty()).then(|| format!("{unit} is {active} ({file})"))
+    }
+
+    /// The last line with an error's priority that says why, from the service or from systemd about it.
+    fn last_error(&self, unit: &str) -> Option<String> {
+        let arguments =
+            ["--no-pager", "--quiet", "--output=cat", "--priority=err", "--lines=8", "--unit", unit];
+        let lines = self.output("journalctl", &arguments)?;
+        let says_why = |line: &&str| !NO_REASONS.iter().any(|start| line.starts_with(start));
+        lines.lines().rev().filter(|line| !line.trim().is_empty()).find(says_why).map(str::to_owned)
+    }
+
+    /// What one of systemd's programs prints, if it ends in time and well.
+    fn output(&self, program: &str, arguments: &[&str]) -> Option<String> {
+        let mut child = Command::new(self.programs.join(program))
+            .args(arguments)
+            .env("LC_ALL", "C")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        let stdout = child.stdout.take()?;
+        let (send, receive) = channel();
+        thread::spawn(move || {
+            let mut text = String::new();
+            let read = stdout.take(MOST_OUTPUT).read_to_string(&mut text);
+            let _ = send.send(read.map(|_| text));
+        });
+        let text = receive.recv_timeout(PATIENCE);
+        if text.is_err() {
+            let _ = child.kill();
+        }
+        let ended = child.wait().ok()?;
+        text.ok()?.ok().filter(|_| ended.success())
+    }
+}
+
+/// The packaged service.
+pub(super) const SERVICE: &str = "bls-signer.service";
+
+/// How systemd's own lines begin that only say that the start failed.
+const NO_REASONS: [&str; 3] = ["Failed to start ", "Failed to listen on ", "Dependency failed for "];
+/// systemd's manager answers within milliseconds, or is stuck.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// In bytes.
+const MOST_OUTPUT: u64 = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    fn systemd(systemctl: &str, journalctl: &str) -> (tempfile::TempDir, Systemd) {
+        let directory = tempfile::tempdir().unwrap();
+        for (name, script) in [("systemctl", systemctl), ("journalctl", journalctl)] {
+            let path = directory.path().join(name);
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        let programs = directory.path().to_owned();
+        (directory, Systemd { programs })
+    }
+
+    #[test]
+    fn a_failed_service_s_state_and_last_reason_are_said() {
+        let show = "printf 'LoadState=loaded\\nActiveState=failed\\nSubState=failed\\nExecMainCode=1\\n'; \
+                    echo ExecMainStatus=78";
+        let journal =
+            "echo 'bls-signer: older'; echo 'bls-signer: no such network'; echo 'Failed to start x.'";
+        let (_directory, systemd) = systemd(show, journal);
+        assert_eq!(
+            systemd.service("a.service").unwrap(),
+            "a.service is failed (failed), its last exit status was 78, its last error: bls-signer: no such network"
+        );
+    }
+
+    #[test]
+    fn a_service_that_runs_and_one_that_is_not_there_are_said() {
+        let (_directory, running) = systemd("echo ActiveState=active; echo SubState=running", "echo x");
+        assert_eq!(running.service("a.service").unwrap(), "a.service is active (running)");
+        let (_directory, none) = systemd("echo LoadState=not-found; echo ActiveState=inactive", "");
+        assert_eq!(none.service("a.service").unwrap(), "there is no a.service");
+    }
+
+    #[test]
+    fn a_masked_socket_is_said() {
+        let (_directory, systemd) = systemd("echo ActiveState=inactive; echo UnitFileState=masked", "");
+        assert_eq!(systemd.socket("a.socket").unwrap(), "a.socket is inactive (masked)");
+    }
+
+    #[test]
+    fn programs_that_hang_fail_or_are_not_there_say_nothing() {
+        for script in ["exec sleep 1000", "echo ActiveState=active; exit 1"] {
+            let (_directory, systemd) = systemd(script, script);
+            assert_eq!(systemd.service("a.service"), None, "{script}");
+        }
+        let nowhere = Systemd { programs: PathBuf::from("/nonexistent") };
+        assert_eq!(nowhere.socket("a.socket"), None);
+    }
+}
