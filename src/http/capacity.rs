@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::problem::Problem;
@@ -54,10 +54,10 @@ pub(crate) struct OfRole {
     signing_room: Arc<Room>,
     keymanager_room: Arc<Room>,
     open_room: Arc<Room>,
-    signatures: Semaphore,
-    batches: Semaphore,
-    administration: Semaphore,
-    imports: Semaphore,
+    signatures: Arc<Semaphore>,
+    batches: Arc<Semaphore>,
+    administration: Arc<Semaphore>,
+    imports: Arc<Semaphore>,
 }
 
 impl OfRole {
@@ -66,10 +66,10 @@ impl OfRole {
             signing_room: Room::new(SIGNING_ROOM),
             keymanager_room: Room::new(KEYMANAGER_ROOM),
             open_room: Room::new(OPEN_ROOM),
-            signatures: Semaphore::new(requests.min(Semaphore::MAX_PERMITS)),
-            batches: Semaphore::new(BATCHES),
-            administration: Semaphore::new(ADMINISTRATION),
-            imports: Semaphore::new(IMPORTS),
+            signatures: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
+            batches: Arc::new(Semaphore::new(BATCHES)),
+            administration: Arc::new(Semaphore::new(ADMINISTRATION)),
+            imports: Arc::new(Semaphore::new(IMPORTS)),
         }
     }
 
@@ -83,10 +83,10 @@ impl OfRole {
     }
 
     /// Waits for a request's turn. It is to be here whole: a turn is for work alone.
-    pub(crate) async fn turn(&self, endpoint: Endpoint) -> Result<Option<SemaphorePermit<'_>>, Problem> {
+    pub(crate) async fn turn(&self, endpoint: Endpoint) -> Result<Turn, Problem> {
         let (turns, longest_wait) = match endpoint {
             // Monitoring is answered also when too much waits, and then most of all.
-            Endpoint::Upcheck | Endpoint::Healthcheck | Endpoint::Health => return Ok(None),
+            Endpoint::Upcheck | Endpoint::Healthcheck | Endpoint::Health => return Ok(Turn(None)),
             Endpoint::Sign | Endpoint::PublicKeys | Endpoint::HighWatermark => {
                 (&self.signatures, LONGEST_WAIT)
             }
@@ -99,12 +99,15 @@ impl OfRole {
             // Decrypting takes what it takes, and more of it at one time would only be slower.
             Endpoint::ImportKeystores => (&self.imports, LONGEST_WAIT_TO_IMPORT),
         };
-        match timeout(longest_wait, turns.acquire()).await {
-            Ok(Ok(turn)) => Ok(Some(turn)),
+        match timeout(longest_wait, Arc::clone(turns).acquire_owned()).await {
+            Ok(Ok(turn)) => Ok(Turn(Some(turn))),
             Ok(Err(_)) | Err(_) => Err(Problem::overloaded(longest_wait)),
         }
     }
 }
+
+/// A request's turn, given back when dropped.
+pub(crate) struct Turn(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
 
 /// Room for signing requests: a batch of 16,384 keys is 1.6 MB and its answer up to 7, a full block a few MB at most.
 const SIGNING_ROOM: Size = Size { small: 64 * 1024, large: 128 * 1024 };

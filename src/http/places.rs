@@ -7,7 +7,7 @@
 //! is alone at its address keeps its place.
 
 use std::collections::{BTreeSet, HashMap};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -53,7 +53,13 @@ impl Places {
         }
         let leave = Arc::new(Notify::new());
         let id = crowd.enter(source, Arc::clone(&leave), now);
-        Some(Place { places: Arc::clone(self), id, leave, served: AtomicBool::new(false) })
+        Some(Place {
+            places: Arc::clone(self),
+            id,
+            leave,
+            served: AtomicBool::new(false),
+            working: AtomicUsize::new(0),
+        })
     }
 
     fn crowd(&self) -> MutexGuard<'_, Crowd> {
@@ -68,6 +74,7 @@ pub(crate) struct Place {
     id: u64,
     leave: Arc<Notify>,
     served: AtomicBool,
+    working: AtomicUsize,
 }
 
 impl Place {
@@ -81,9 +88,15 @@ impl Place {
         self.served.load(Ordering::Relaxed)
     }
 
+    /// Whether a request of this connection is being worked on.
+    pub(crate) fn is_working(&self) -> bool {
+        self.working.load(Ordering::Relaxed) > 0
+    }
+
     /// Holds the place while a request, which is here whole, is worked on.
     pub(crate) fn work(&self) -> Working<'_> {
         self.served.store(true, Ordering::Relaxed);
+        self.working.fetch_add(1, Ordering::Relaxed);
         self.places.crowd().begin_work(self.id);
         Working(self)
     }
@@ -101,6 +114,7 @@ pub(crate) struct Working<'a>(&'a Place);
 
 impl Drop for Working<'_> {
     fn drop(&mut self) {
+        self.0.working.fetch_sub(1, Ordering::Relaxed);
         self.0.places.crowd().end_work(self.0.id, Instant::now());
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! Each request has a [`Share`], which grows as bytes come and shrinks to its answer, until that is written. Two pools
 //! keep large requests from taking the room of small ones. Whoever waits on a client [watches](Share::watch) it: a body
-//! or an answer that does not move within its limit is broken off, and within a second where others wait for room.
+//! or an answer that does not move within its limit is broken off, and much sooner where others wait for room.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,9 +48,12 @@ impl Room {
         Ok(Share { room: Arc::clone(self), small, large: None })
     }
 
-    /// Breaks off what has not moved for too long. Called every now and then.
+    /// Breaks off what has not moved for too long, and where room runs short also what does not move now. Called every now
+    /// and then.
     pub(crate) fn break_off_stalled(&self) {
-        self.waits().break_off(Instant::now(), |wait, quiet| quiet >= wait.limit, usize::MAX);
+        let is_short =
+            self.small.available_permits() < usize::try_from(self.size.small / 4).unwrap_or_default();
+        self.waits().break_off(Instant::now(), |wait, quiet| is_short || quiet >= wait.limit, usize::MAX);
     }
 
     async fn take(&self, pool: &Arc<Semaphore>, kib: u32) -> Result<OwnedSemaphorePermit, Full> {
@@ -61,7 +64,7 @@ impl Room {
         tokio::pin!(taken);
         let waiting = async {
             loop {
-                self.waits().break_off(Instant::now(), |_, quiet| quiet >= QUIET_IN_A_CROWD, AT_ONE_TIME);
+                self.waits().break_off(Instant::now(), |_, _| true, AT_ONE_TIME);
                 tokio::select! {
                     taken = &mut taken => return taken,
                     () = sleep(LOOK_AGAIN) => {}
@@ -188,7 +191,7 @@ impl Waits {
         key
     }
 
-    /// Tells the first `most`, oldest first, whose quiet is too long.
+    /// Tells the first `most`, oldest first, whose quiet is too long, and never less than [`QUIET_IN_A_CROWD`].
     fn break_off(&mut self, now: Instant, is_too_long: impl Fn(&Wait, Duration) -> bool, most: usize) {
         let stalled: Vec<_> = self
             .by_age
@@ -225,13 +228,13 @@ const SMALL_KIB: u32 = 64;
 const PROGRESS: usize = 64 * 1024;
 
 /// While others wait for room, what has not moved for this long is broken off.
-const QUIET_IN_A_CROWD: Duration = Duration::from_secs(1);
+const QUIET_IN_A_CROWD: Duration = Duration::from_millis(250);
 
 /// How long a request waits for room. Validator clients give up after about 5 s.
 const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
 /// How long a request waits before it looks again for what can be broken off, and how many it then breaks off.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 const AT_ONE_TIME: usize = 16;
 
 #[cfg(test)]

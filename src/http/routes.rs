@@ -78,11 +78,11 @@ pub(crate) struct Matched<'path> {
     pub(crate) identifier: &'path str,
 }
 
-/// The path with repeated slashes merged: clients put `/api/...` behind a base URL that ends in a slash, and Web3Signer's
-/// router merges them too. Guards and routes see nothing else.
-pub(crate) fn merge_slashes(path: &str) -> Cow<'_, str> {
+/// The path with repeated slashes merged and without one at its end. Clients put `/api/...` behind a base URL that ends in a
+/// slash, and Web3Signer's router (Vert.x-Web) takes both as we do. Guards and routes see nothing else.
+pub(crate) fn plain_path(path: &str) -> Cow<'_, str> {
     if !path.contains("//") {
-        return Cow::Borrowed(path);
+        return Cow::Borrowed(without_last_slash(path));
     }
     let mut merged = String::with_capacity(path.len());
     for character in path.chars() {
@@ -90,11 +90,15 @@ pub(crate) fn merge_slashes(path: &str) -> Cow<'_, str> {
             merged.push(character);
         }
     }
-    Cow::Owned(merged)
+    Cow::Owned(without_last_slash(&merged).to_owned())
 }
 
-/// Finds the route of a request that came in on a listener of this role. Its slashes are [merged](merge_slashes); beyond
-/// that a path is taken as it is, nothing is decoded or folded. HEAD is answered where GET is (RFC 9110, 9.1).
+fn without_last_slash(path: &str) -> &str {
+    path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path)
+}
+
+/// Finds the route of a request that came in on a listener of this role. Its path is [plain](plain_path);
+/// beyond that it is taken as it is, nothing is decoded or folded. HEAD is answered where GET is (RFC 9110, 9.1).
 pub(crate) fn find<'path>(
     role: Role,
     method: &Method,
@@ -195,27 +199,29 @@ mod tests {
     }
 
     #[test]
-    fn repeated_slashes_are_merged_and_nothing_else_is_changed() {
+    fn slashes_that_mean_nothing_go_and_nothing_else_is_changed() {
         for (path, merged) in [
             ("//upcheck", "/upcheck"),
             ("/api///v1//eth2/sign//0xab", "/api/v1/eth2/sign/0xab"),
-            ("/upcheck//", "/upcheck/"),
+            ("/upcheck//", "/upcheck"),
+            ("/upcheck/", "/upcheck"),
+            ("/api/v1/eth2/sign/0xab/", "/api/v1/eth2/sign/0xab"),
             ("////", "/"),
             ("", ""),
             ("/./upcheck", "/./upcheck"),
             ("/%2f/upcheck", "/%2f/upcheck"),
         ] {
-            assert_eq!(merge_slashes(path), merged);
-            assert_eq!(merge_slashes(merged), merged);
+            assert_eq!(plain_path(path), merged);
+            assert_eq!(plain_path(merged), merged);
         }
         // It opens no route of another role.
         assert_eq!(
-            endpoint(Role::Signing, Method::GET, &merge_slashes("//eth/v1/keystores")),
+            endpoint(Role::Signing, Method::GET, &plain_path("//eth/v1/keystores")),
             Err(RouteRefusal::NotFound)
         );
     }
 
-    /// But for repeated slashes, which are merged before.
+    /// But for slashes that mean nothing, which are gone before.
     #[test]
     fn a_path_has_one_spelling() {
         for path in [

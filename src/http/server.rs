@@ -13,6 +13,7 @@ use hyper::{Request, Response, Version};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, mpsc, watch};
@@ -69,6 +70,7 @@ pub(crate) async fn serve(
     stop: watch::Receiver<bool>,
     grace: Duration,
 ) {
+    allow_open_files();
     let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
     let shared = Arc::new(Shared { service, limits, http: http_builder(limits) });
     let mut acceptors = JoinSet::new();
@@ -85,6 +87,15 @@ pub(crate) async fn serve(
     }
     if timeout(grace, all_closed.recv()).await.is_err() {
         tracing::warn!(seconds = grace.as_secs(), "connections were cut off: they had not ended in time");
+    }
+}
+
+/// Connections are bounded by `Limits`, not by the soft limit of open files, which shells set to 1,024.
+fn allow_open_files() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "the limit of open files could not be raised: further connections may have to wait");
     }
 }
 
@@ -217,7 +228,14 @@ impl Shared {
                     }
                 }
                 () = place.wanted() => {
-                    if !place.has_served() {
+                    if place.has_served() {
+                        connection.as_mut().graceful_shutdown();
+                        if timeout(LAST_WORDS, connection.as_mut()).await.is_ok() {
+                            return;
+                        }
+                    }
+                    // A body that is still coming is not waited for, and a request that came meanwhile is answered.
+                    if !place.is_working() {
                         return;
                     }
                     break;

@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use super::answer::{Answer, AnswerBody, Held};
 use super::body;
 use super::caller::Caller;
-use super::capacity::{Capacity, OfRole};
+use super::capacity::{Capacity, OfRole, Turn};
 use super::framing::{self, FramingRefusal};
 use super::guard::Guard;
 use super::guesses::Guesses;
@@ -62,20 +62,14 @@ impl Service {
         if let Err(refusal) = framing::admit(&head.headers) {
             return self.refuse_framing(origin, &head, refusal);
         }
-        let path = routes::merge_slashes(head.uri.path());
+        let path = routes::plain_path(head.uri.path());
         let admitted = self.admit(origin, &head, &path).await;
         let capacity = self.capacity.of(origin.caller.role);
         let role: Option<Role> = admitted.as_ref().ok().and_then(|matched| matched.route.role());
-        let mut share = None;
-        let outcome = match (admitted, capacity.room(role).enter(head_bytes(&head)).await) {
-            (Err(problem), room) => {
-                share = room.ok();
-                Err(problem)
-            }
-            (Ok(_), Err(full)) => Err(full.into()),
-            (Ok(matched), Ok(room)) => {
-                self.carry_out(origin, &head, &matched, body, capacity, share.insert(room)).await
-            }
+        let (outcome, share) = match (admitted, capacity.room(role).enter(head_bytes(&head)).await) {
+            (Err(problem), room) => (Err(problem), room.ok()),
+            (Ok(_), Err(full)) => (Err(full.into()), None),
+            (Ok(matched), Ok(share)) => self.carry_out(origin, &head, &matched, body, capacity, share).await,
         };
         let answer = outcome.unwrap_or_else(|problem| {
             problem.log(origin.caller, &head.method, head.uri.path());
@@ -139,28 +133,40 @@ impl Service {
         matched: &Matched<'_>,
         body: Incoming,
         capacity: &OfRole,
-        share: &mut Share,
-    ) -> Result<Answer, Problem> {
+        mut share: Share,
+    ) -> (Result<Answer, Problem>, Option<Share>) {
         let route = matched.route;
-        let body = body::read(body, route.body_limit, share, body_patience(route)).await?;
+        let body = match body::read(body, route.body_limit, &mut share, body_patience(route)).await {
+            Ok(body) => body,
+            Err(refusal) => return (Err(refusal.into()), Some(share)),
+        };
         // From here on the connection is not closed for another one.
         let _working = origin.place.work();
-        let _turn = capacity.turn(route.endpoint).await?;
-        let answer = self.ask(origin.caller, head, matched, body).await?;
+        let turn = match capacity.turn(route.endpoint).await {
+            Ok(turn) => turn,
+            Err(problem) => return (Err(problem), Some(share)),
+        };
+        let (answer, held) = self.ask(origin.caller, head, matched, body, (turn, share)).await;
+        let Some((_turn, mut share)) = held else { return (answer, None) };
         // Before the turn goes to the next: answers that find no room are as few as there are turns.
-        share.cover(answer.weight()).await?;
-        Ok(answer)
+        let answer = match answer {
+            Ok(answer) => share.cover(answer.weight()).await.map(|()| answer).map_err(Problem::from),
+            Err(problem) => Err(problem),
+        };
+        (answer, Some(share))
     }
 
+    /// Hands the request to its endpoint; what it holds stays held until the work is done.
     async fn ask(
         &self,
         caller: &Caller,
         head: &Parts,
         matched: &Matched<'_>,
         body: Bytes,
-    ) -> Result<Answer, Problem> {
+        held: (Turn, Share),
+    ) -> (Result<Answer, Problem>, Option<(Turn, Share)>) {
         let signer = &self.signer;
-        match matched.route.endpoint {
+        let answer = match matched.route.endpoint {
             Endpoint::Upcheck => Ok(api::health::upcheck(&head.headers)),
             Endpoint::Healthcheck => Ok(api::health::healthcheck(signer)),
             Endpoint::Health => Ok(api::health::health(signer)),
@@ -171,16 +177,17 @@ impl Service {
             Endpoint::ListKeystores => Ok(api::keystores::list(signer)),
             Endpoint::ImportKeystores => {
                 let signer = Arc::clone(signer);
-                to_its_end(async move { api::keystores::import(&signer, body).await }).await
+                return to_its_end(async move { api::keystores::import(&signer, body).await }, held).await;
             }
             Endpoint::SlashingProtection => api::slashing_protection::answer(signer, &body).await,
             Endpoint::ReloadStatus => Ok(api::reload::status(signer)),
             Endpoint::Reload => Ok(api::reload::start(signer)),
             Endpoint::DeleteKeystores => {
                 let signer = Arc::clone(signer);
-                to_its_end(async move { api::keystores::delete(&signer, &body).await }).await
+                return to_its_end(async move { api::keystores::delete(&signer, &body).await }, held).await;
             }
-        }
+        };
+        (answer, Some(held))
     }
 }
 
@@ -198,12 +205,18 @@ fn head_bytes(head: &Parts) -> usize {
     headers.fold(head.uri.path().len(), usize::saturating_add)
 }
 
-/// For what must not be done by half: an answer that is being made is dropped when its caller goes away, this work is not.
-async fn to_its_end(
+/// For what must not be done by half: an answer that is being made is dropped when its caller goes away, this work is not,
+/// nor what it holds.
+async fn to_its_end<H: Send + 'static>(
     work: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
-) -> Result<Answer, Problem> {
-    let done = tokio::spawn(work).await;
-    done.map_err(|error| Problem::fault("the signer stopped before the request was carried out", error))?
+    held: H,
+) -> (Result<Answer, Problem>, Option<H>) {
+    match tokio::spawn(async move { (work.await, held) }).await {
+        Ok((answer, held)) => (answer, Some(held)),
+        Err(error) => {
+            (Err(Problem::fault("the signer stopped before the request was carried out", error)), None)
+        }
+    }
 }
 
 /// A body is JSON, as it is. A missing `Content-Type` passes, since older clients send none; the types that a web

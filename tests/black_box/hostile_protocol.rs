@@ -243,6 +243,36 @@ fn connections_beyond_the_limit_wait_for_a_place() {
 }
 
 #[test]
+fn connections_beyond_the_open_files_take_those_of_idle_ones() {
+    let script = "ulimit -n 64; exec \"$@\"";
+    let setup = Setup::new().under(&["/bin/sh", "-c", script, "sh"]);
+    let daemon = setup.args(&["--network", "minimal", "--header-timeout", "3600"]).start();
+    let _idle: Vec<_> = (0..128).map(|_| Connection::open(&daemon.socket())).collect();
+    assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+}
+
+#[test]
+fn head_is_answered_as_get_without_the_body() {
+    let daemon = signer();
+    let mut connection = Connection::open(&daemon.socket());
+    for path in
+        ["/upcheck", "/healthcheck", "/health", "/api/v1/eth2/publicKeys", "/eth/v1/keystores", "/none"]
+    {
+        let get = connection.exchange(&Request::get(path));
+        connection.send(&Request::new("HEAD", path).bytes());
+        let head = String::from_utf8(connection.take_head()).unwrap();
+        assert!(head.starts_with(&format!("HTTP/1.1 {} ", get.status)), "{path}: {head}");
+        assert!(
+            head.to_lowercase().contains(&format!("content-length: {}\r\n", get.body.len())),
+            "{path}: {head}"
+        );
+    }
+    connection.send(&Request::new("HEAD", "/api/v1/eth2/sign/0x00").bytes());
+    assert!(connection.take_head().starts_with(b"HTTP/1.1 405 "));
+    assert_eq!(connection.exchange(&Request::get("/upcheck")).text(), "OK");
+}
+
+#[test]
 fn only_plain_json_is_taken() {
     let daemon = signer();
     let key = imported(&daemon);
@@ -266,7 +296,7 @@ fn only_plain_json_is_taken() {
 
 /// As in Web3Signer: clients put the path behind a base URL that ends in a slash.
 #[test]
-fn repeated_slashes_are_one_and_open_no_route_of_another_role() {
+fn slashes_that_mean_nothing_are_passed_over_and_open_no_route_of_another_role() {
     let daemon = Setup::new()
         .args(&["--network", "minimal"])
         .listen("all", "unix:signer.sock")
@@ -279,10 +309,15 @@ fn repeated_slashes_are_one_and_open_no_route_of_another_role() {
     for path in ["//api/v1/eth2/sign/", "/api//v1/eth2///sign//"] {
         assert_eq!(daemon.send(&sign(path)), expected, "{path}");
     }
-    for path in ["//upcheck", "//healthcheck", "//api/v1/eth2/publicKeys", "/api/v1//eth2/publicKeys"] {
+    let with_slash = format!("/api/v1/eth2/sign/{}/", key.name());
+    let with_slash = Request::post(&with_slash, randao_reveal(1).to_string());
+    assert_eq!(daemon.send(&with_slash), expected);
+    for path in
+        ["//upcheck", "/upcheck/", "//healthcheck", "//api/v1/eth2/publicKeys", "/api/v1//eth2/publicKeys"]
+    {
         assert_eq!(daemon.send(&Request::get(path)).status, 200, "{path}");
     }
-    for path in ["/eth/v1/keystores", "//eth/v1/keystores", "/eth//v1//keystores", "//reload"] {
+    for path in ["/eth/v1/keystores", "//eth/v1/keystores", "/eth//v1//keystores", "//reload", "/reload/"] {
         daemon.unix("signing.sock").send(&Request::get(path)).assert_problem(404);
     }
 }
@@ -294,8 +329,7 @@ fn a_path_has_one_spelling_and_never_means_another_key() {
     let name = key.name();
     let body = randao_reveal(1).to_string();
     for path in [
-        format!("/api/v1/eth2/sign/{name}/"),
-        format!("/api/v1/eth2/sign//{name}/"),
+        format!("/api/v1/eth2/sign/{name}/x"),
         format!("/api/v1/eth2/%2fsign/{name}"),
         format!("/api/v1/eth2/./sign/{name}"),
         format!("/api/v1/eth2/x/../sign/{name}"),

@@ -1,8 +1,9 @@
 //! HTTP/2 without TLS and with prior knowledge, in frames of our own making: what it must do and what it must survive.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
 
-use crate::support::{Connection, Daemon, Key, Request, randao_reveal};
+use crate::support::{Connection, Daemon, Key, Request, Setup, randao_reveal};
 
 #[test]
 fn answers_over_http_2_as_over_http_1() {
@@ -60,14 +61,68 @@ fn endless_http_2_continuations_cost_the_connection_and_no_memory() {
     assert_stays_small(&daemon, before);
 }
 
+#[test]
+fn streams_whose_bodies_do_not_come_hold_up_nobody() {
+    let daemon = Daemon::start(&["--network", "minimal", "--max-requests", "1"]);
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    let path = format!("/api/v1/eth2/sign/{}", key.name());
+    let mut connection = open(&daemon);
+    for stream in (1..200).step_by(2) {
+        connection.send(&frame(HEADERS, END_HEADERS, stream, &post_headers(&path)));
+    }
+    for epoch in 0..10 {
+        assert_eq!(daemon.sign(&key, &randao_reveal(epoch)).status, 200);
+    }
+    for stream in (1..200).step_by(2) {
+        let problem: serde_json::Value = serde_json::from_slice(connection.body_of(stream)).unwrap();
+        assert_eq!(problem["code"], 400, "{problem}");
+    }
+}
+
+#[test]
+fn answers_that_a_client_of_http_2_has_no_window_for_fill_no_memory() {
+    let setup = Setup::new();
+    let keys = setup.directory().join("keys");
+    std::fs::create_dir(&keys).unwrap();
+    for number in 1..=1_000 {
+        let key = Key::number(number).secret_hex();
+        let file = keys.join(format!("{number}.yaml"));
+        std::fs::write(&file, format!("type: file-raw\nkeyType: BLS\nprivateKey: '{key}'\n")).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    let daemon = setup.args(&["--network", "minimal", "--key-config-path", keys.to_str().unwrap()]).start();
+    assert_eq!(daemon.public_keys().len(), 1_000);
+    let before = resident_kib(&daemon);
+    // SETTINGS_INITIAL_WINDOW_SIZE of 0. A hundred lists of 100 kB on each of eight connections.
+    let mut connections: Vec<_> = (0..8).map(|_| open_with(&daemon, &[0, 4, 0, 0, 0, 0])).collect();
+    let list = [b"\x82\x86\x01\x09localhost\x04\x17".as_slice(), b"/api/v1/eth2/publicKeys"].concat();
+    for connection in &mut connections {
+        for stream in (1..200).step_by(2) {
+            connection.send(&frame(HEADERS, END_HEADERS | END_STREAM, stream, &list));
+        }
+        // What comes back are heads; the daemon has made all answers when the last of them is here.
+        connection.head_of(199);
+    }
+    assert_stays_small(&daemon, before);
+    // Whoever never has a window is cut off.
+    for connection in &mut connections {
+        connection.is_cut_off();
+    }
+}
+
 fn signer() -> Daemon {
     Daemon::start(&["--network", "minimal"])
 }
 
 fn open(daemon: &Daemon) -> Http2 {
+    open_with(daemon, &[])
+}
+
+fn open_with(daemon: &Daemon, settings: &[u8]) -> Http2 {
     let mut connection = Connection::open(&daemon.socket());
     connection.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-    connection.send(&frame(SETTINGS, 0, 0, &[]));
+    connection.send(&frame(SETTINGS, 0, 0, settings));
     Http2 { connection, bodies: BTreeMap::new() }
 }
 
@@ -86,19 +141,43 @@ impl Http2 {
     /// Takes frames until the stream's answer is whole.
     fn body_of(&mut self, stream: u32) -> &[u8] {
         while !self.bodies.get(&stream).is_some_and(|(_, whole)| *whole) {
-            let head = self.connection.take(9);
-            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
-            let (kind, flags) = (head[3], head[4]);
-            let of = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-            let payload = self.connection.take(length as usize);
-            assert!(![RST_STREAM, GOAWAY].contains(&kind), "frame {kind} on stream {of}: {payload:?}");
-            let (body, whole) = self.bodies.entry(of).or_default();
-            if kind == DATA {
-                body.extend(payload);
-            }
-            *whole |= [DATA, HEADERS].contains(&kind) && flags & END_STREAM != 0;
+            self.take_frame();
         }
         &self.bodies[&stream].0
+    }
+
+    /// Takes frames until the stream's answer has begun.
+    fn head_of(&mut self, stream: u32) {
+        while !self.bodies.contains_key(&stream) {
+            self.take_frame();
+        }
+    }
+
+    /// Waits until the daemon has closed the connection.
+    #[track_caller]
+    fn is_cut_off(&mut self) {
+        while self.connection.try_take(1).is_ok() {}
+        assert!(self.connection.is_closed());
+    }
+
+    fn take_frame(&mut self) {
+        let head = self.connection.take(9);
+        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let (kind, flags) = (head[3], head[4]);
+        let of = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+        let payload = self.connection.take(length as usize);
+        // NO_ERROR after a whole answer says that the rest of the body is not wanted (RFC 9113, 8.1).
+        let not_wanted =
+            kind == RST_STREAM && payload == [0; 4] && self.bodies.get(&of).is_some_and(|(_, whole)| *whole);
+        if not_wanted {
+            return;
+        }
+        assert!(![RST_STREAM, GOAWAY].contains(&kind), "frame {kind} on stream {of}: {payload:?}");
+        let (body, whole) = self.bodies.entry(of).or_default();
+        if kind == DATA {
+            body.extend(payload);
+        }
+        *whole |= [DATA, HEADERS].contains(&kind) && flags & END_STREAM != 0;
     }
 }
 

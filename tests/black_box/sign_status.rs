@@ -183,16 +183,16 @@ fn other_paths_and_methods_are_404_and_405() {
     let key = Key::number(1);
     let daemon = signer(&key);
     let mut connection = Connection::open(&daemon.socket());
-    for path in ["/", "/api/v1/eth2/sign/", "/api/v1/eth2/publicKeys/", "/nothing", "/upcheck/x"] {
+    for path in ["/", "/api/v1/eth2/", "/api/v1/eth2/publicKeys/x", "/nothing", "/upcheck/x"] {
         connection.exchange(&Request::get(path)).assert_problem(404);
     }
     for (method, path, allowed) in [
         ("GET", path(&key).as_str(), "POST"),
         ("GET", "/api/v1/eth2/sign", "POST"),
         ("PUT", &path(&key), "POST"),
-        ("POST", "/api/v1/eth2/publicKeys", "GET"),
-        ("DELETE", "/upcheck", "GET"),
-        ("PUT", "/eth/v1/keystores", "GET, POST, DELETE"),
+        ("POST", "/api/v1/eth2/publicKeys", "GET, HEAD"),
+        ("DELETE", "/upcheck", "GET, HEAD"),
+        ("PUT", "/eth/v1/keystores", "GET, HEAD, POST, DELETE"),
     ] {
         let answer = connection.exchange(&Request::new(method, path));
         answer.assert_problem(405);

@@ -35,6 +35,20 @@ fn answers_nothing_in_the_clear() {
 }
 
 #[test]
+fn handshakes_that_do_not_come_hold_up_nobody() {
+    let daemon = signer(&["--max-connections", "8", "--header-timeout", "3600"]);
+    let mut used = connect(&daemon, client(&rustls::version::TLS13, true, false));
+    assert_eq!(used.exchange(&Request::get("/upcheck")).status, 200);
+    let mut silent: Vec<_> = (0..64).map(|_| Connection::open(&daemon.tcp("all"))).collect();
+    let mut new = connect(&daemon, client(&rustls::version::TLS13, true, false));
+    assert_eq!(new.exchange(&Request::get("/upcheck")).status, 200);
+    assert_eq!(used.exchange(&Request::get("/upcheck")).status, 200);
+    for connection in &mut silent {
+        assert!(connection.is_closed());
+    }
+}
+
+#[test]
 fn a_client_that_does_not_trust_the_authority_gets_nowhere() {
     let daemon = signer(&[]);
     let mut connection = connect(&daemon, client(&rustls::version::TLS13, false, false));

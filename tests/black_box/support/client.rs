@@ -132,14 +132,7 @@ impl Connection {
     }
 
     pub fn try_answer(&mut self) -> io::Result<Answer> {
-        let head_length = loop {
-            if let Some(end) = find(&self.received, b"\r\n\r\n") {
-                break end + 4;
-            }
-            self.receive()?;
-        };
-        let head: Vec<u8> = self.received.drain(..head_length).collect();
-        let head = String::from_utf8(head).map_err(io::Error::other)?;
+        let head = String::from_utf8(self.try_take_head()?).map_err(io::Error::other)?;
         let mut answer = Answer::from_head(&head)?;
         if answer.header("transfer-encoding").is_some() {
             return Err(io::Error::other(
@@ -157,12 +150,31 @@ impl Connection {
         Ok(answer)
     }
 
+    /// The next answer's head, for one that has no body.
+    pub fn take_head(&mut self) -> Vec<u8> {
+        self.try_take_head().unwrap_or_else(|error| panic!("no answer: {error}"))
+    }
+
+    fn try_take_head(&mut self) -> io::Result<Vec<u8>> {
+        let end = loop {
+            if let Some(end) = find(&self.received, b"\r\n\r\n") {
+                break end + 4;
+            }
+            self.receive()?;
+        };
+        Ok(self.received.drain(..end).collect())
+    }
+
     /// The next bytes, whatever they are.
     pub fn take(&mut self, length: usize) -> Vec<u8> {
+        self.try_take(length).unwrap_or_else(|error| panic!("no more bytes: {error}"))
+    }
+
+    pub fn try_take(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.received.len() < length {
-            self.receive().unwrap_or_else(|error| panic!("no more bytes: {error}"));
+            self.receive()?;
         }
-        self.received.drain(..length).collect()
+        Ok(self.received.drain(..length).collect())
     }
 
     /// Whether the daemon closes the connection without a further byte.
