@@ -27,7 +27,7 @@ use crate::http::guesses::Guesses;
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
-use crate::ledger::{self, Fault, GenesisClock, Ledger, Missing, StoreError};
+use crate::ledger::{self, Attention, Fault, GenesisClock, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::permit::Permits;
 use crate::supervisor::activation::{self, Inherited};
@@ -291,12 +291,19 @@ fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger:
         Some(opened) => tracing::info!("the slashing protection ledger is {opened}"),
         None => {}
     }
-    let raw_roots = ledger.attention().raw_roots;
+    let Attention { raw_roots, far_ahead } = ledger.attention();
     if !raw_roots.is_empty() {
         tracing::warn!(
             "raw roots were signed with {} keys, so their blocks and attestations are refused until their watermarks are \
              lifted to the present (bls-signer slashing-protection raise): {raw_roots}",
             raw_roots.count()
+        );
+    }
+    if !far_ahead.is_empty() {
+        tracing::warn!(
+            "the records of {} keys lie years ahead of this host's clock, so that only what lies above them is signed. Is \
+             the clock right? (docs/slashing-protection.md, \"A record far ahead\"): {far_ahead}",
+            far_ahead.count()
         );
     }
     Ok(ledger)

@@ -2,13 +2,13 @@
 
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::Signer;
 use crate::custody::{Endurance, KeyFiles};
 use crate::http::answer::Answer;
 use crate::http::negotiation::accepts_text;
-use crate::ledger;
+use crate::ledger::{self, Attention};
 use crate::supervisor::logging;
 
 /// `GET /upcheck`: `OK` as text. The process answers; nothing more is said. Clients that accept JSON alone (Web3Signer
@@ -72,21 +72,27 @@ impl Status {
 
 /// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault.
 fn checks(signer: &Signer) -> Vec<Check> {
-    let (status, mut protection) = match signer.ledger.health() {
-        ledger::Health::Working => (Status::Up, json!({ "slashing-protection": "on" })),
-        ledger::Health::Off => (Status::Up, json!({ "slashing-protection": "off" })),
+    let (status, protection) = match signer.ledger.health() {
+        ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
+        ledger::Health::Off => (Status::Up, vec![("slashing-protection", json!("off"))]),
         // Who asks needs no token, so no more than the kind of error.
         ledger::Health::Broken(cause) => {
-            (Status::Down, json!({ "slashing-protection": "broken", "cause": cause.kind() }))
+            (Status::Down, vec![("slashing-protection", json!("broken")), ("cause", json!(cause.kind()))])
         }
     };
-    let attention = signer.ledger.attention();
-    if let (false, Some(protection)) = (attention.raw_roots.is_empty(), protection.as_object_mut()) {
-        // Their owner has chosen so, and raw roots go on being signed: no fault, but to be seen.
-        let keys = &attention.raw_roots;
-        protection.insert("unprotected-keys".to_owned(), json!(keys.count()));
-        protection.insert("signed-raw-roots".to_owned(), json!(keys.to_string()));
-    }
+    let mut protection: Map<_, _> =
+        protection.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    // Of no fault of the signer's, so they turn nothing red: raw roots go on being signed, and a record stays what it is.
+    let Attention { raw_roots, far_ahead } = signer.ledger.attention();
+    let concerns = [
+        ("unprotected-keys", "signed-raw-roots", raw_roots),
+        ("keys-with-a-record-far-ahead", "far-ahead", far_ahead),
+    ];
+    let concerns = concerns.into_iter().filter(|(_, _, keys)| !keys.is_empty());
+    let members = concerns.flat_map(|(count, names, keys)| {
+        [(count.to_owned(), json!(keys.count())), (names.to_owned(), json!(keys.to_string()))]
+    });
+    protection.extend(members);
     // A file that gives no key stops nobody else, so it is told and turns nothing red. A source that was configured and gives
     // no key at all does: its directory is not mounted, or not readable, and validators that belong here do not sign.
     let KeyFiles { problems, passed_over, barren_sources } = &*signer.custody.key_files();
@@ -105,7 +111,7 @@ fn checks(signer: &Signer) -> Vec<Check> {
     });
     vec![
         Check { id: "default-check", status: Status::Up, data: None },
-        Check { id: "slashing-protection", status, data: Some(protection) },
+        Check { id: "slashing-protection", status, data: Some(Value::Object(protection)) },
         Check { id: "keys-check", status: keys_status, data: Some(keys) },
         // Lines that nobody read in time are lost, and no duty with them.
         Check {

@@ -122,6 +122,9 @@ pub(crate) struct ShownKey {
     /// Raw roots were signed with it, so its blocks and attestations are refused.
     #[serde(default)]
     pub(crate) raw_root_signed: bool,
+    /// So many years its record lies ahead of the clock, if that is implausible.
+    #[serde(default)]
+    pub(crate) years_ahead: Option<u64>,
     pub(crate) block_slot: Option<String>,
     pub(crate) source_epoch: Option<String>,
     pub(crate) target_epoch: Option<String>,
@@ -251,6 +254,7 @@ impl From<&KeyStatus> for ShownKey {
             public_key: key.public_key.to_string(),
             deleted: key.deleted,
             raw_root_signed: key.raw_root_signed,
+            years_ahead: key.years_ahead,
             block_slot: key.watermark.block.map(|block| block.slot.to_string()),
             source_epoch: attestation.map(|attestation| attestation.source.to_string()),
             target_epoch: attestation.map(|attestation| attestation.target.to_string()),

@@ -7,7 +7,7 @@ use tokio::time::{Instant, interval};
 
 use super::Signer;
 use crate::custody::KeyFiles;
-use crate::ledger::Health;
+use crate::ledger::{Attention, Health, KeyNames};
 use crate::supervisor::logging::{self, chain};
 use crate::supervisor::notify::{Notifier, tell};
 
@@ -32,12 +32,15 @@ fn state(signer: &Signer) -> String {
         0 => String::new(),
         lines => format!(", {lines} log lines dropped"),
     };
-    let raw_roots = match signer.ledger.attention().raw_roots.count() {
+    let Attention { raw_roots, far_ahead } = signer.ledger.attention();
+    let concern = |keys: KeyNames, what| match keys.count() {
         0 => String::new(),
-        keys => format!(", {keys} keys UNPROTECTED (raw roots)"),
+        count => format!(", {count} keys {what}"),
     };
+    let (raw_roots, far_ahead) =
+        (concern(raw_roots, "UNPROTECTED (raw roots)"), concern(far_ahead, "with a record YEARS AHEAD"));
     let files = key_files(&signer.custody.key_files());
-    format!("{keys} keys on {network}{files}, {ledger}{raw_roots}{dropped}")
+    format!("{keys} keys on {network}{files}, {ledger}{raw_roots}{far_ahead}{dropped}")
 }
 
 /// What is wrong with the operator's key files; empty where nothing is.

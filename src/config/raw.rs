@@ -73,8 +73,8 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,
 
-    /// Refuse blocks and attestations more than two years ahead of the clock, where the network's genesis is known: a broken
-    /// client could otherwise lock a key until then [default: off]
+    /// Refuse blocks and attestations more than two years ahead of clock and records, where the network's genesis is known: a
+    /// broken client could otherwise lock a key until then [default: on]
     #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
     pub(crate) refuse_far_future: Option<Switch>,
     /// Secret that seals imported keys on disk [default: the systemd credential seal; else keys live in memory only]
@@ -330,8 +330,10 @@ mod tests {
 
     #[test]
     fn switches_are_words_or_booleans_in_the_file() {
-        for (text, expected) in
-            [("\"on\"", Switch::On), ("true", Switch::On), ("\"off\"", Switch::Off), ("false", Switch::Off)]
+        for (text, expected) in ["\"on\"", "\"yes\"", "\"true\"", "\"1\"", "true"]
+            .map(|text| (text, Switch::On))
+            .into_iter()
+            .chain(["\"off\"", "\"no\"", "\"false\"", "\"0\"", "false"].map(|text| (text, Switch::Off)))
         {
             let settings = RawSettings::from_toml(&format!("slashing_protection = {text}")).ok().unwrap();
             assert_eq!(settings.slashing_protection, Some(expected), "{text}");

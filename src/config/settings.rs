@@ -29,7 +29,7 @@ pub(crate) struct Settings {
     /// A network's name or the path of a consensus `config.yaml`, as given.
     pub(crate) network: String,
     pub(crate) ledger: LedgerSettings,
-    /// Refuse slots more than two years ahead of the clock, where the network's genesis is known.
+    /// Refuse slots more than two years ahead of clock and records, where the network's genesis is known.
     pub(crate) refuse_far_future: bool,
     pub(crate) raw_roots: RawRoots,
     pub(crate) keys: KeySources,
@@ -124,7 +124,7 @@ impl Settings {
                 raw.ledger_timeout,
                 environment,
             )?,
-            refuse_far_future: raw.refuse_far_future.is_some_and(Switch::is_on),
+            refuse_far_future: raw.refuse_far_future.is_none_or(Switch::is_on),
             raw_roots: raw.raw_roots.unwrap_or_default(),
             keys: KeySources {
                 // Sealed keys are on disk: nothing is gained by a second place that knows them.

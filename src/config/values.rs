@@ -50,7 +50,7 @@ pub(crate) enum RawRoots {
     Allow,
 }
 
-/// Something that is on or off. In the file `true` and `false` do as well.
+/// Something that is on or off, in any of the usual words. In the file `true` and `false` do as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {
     /// On.
@@ -81,7 +81,9 @@ impl<'de> Deserialize<'de> for Switch {
         #[derive(Deserialize)]
         #[serde(rename_all = "lowercase")]
         enum Word {
+            #[serde(alias = "true", alias = "yes", alias = "1")]
             On,
+            #[serde(alias = "false", alias = "no", alias = "0")]
             Off,
         }
         Ok(match Form::deserialize(deserializer)? {

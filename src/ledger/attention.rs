@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::horizon::Horizon;
 use super::page::Entry;
 use super::pages::Pages;
 use crate::bls::PublicKey;
@@ -12,12 +13,25 @@ pub(crate) struct Attention {
     /// A raw root was signed with these, so their blocks and attestations are refused until their watermarks are lifted
     /// to the present. Deleted keys, which sign nothing at all, are not among them.
     pub(crate) raw_roots: KeyNames,
+    /// These have a record that lies implausibly far ahead of the clock: only what lies above it can be signed. Or the
+    /// clock is slow by years.
+    pub(crate) far_ahead: KeyNames,
 }
 
 impl Attention {
-    pub(super) fn of(pages: &Pages) -> Self {
-        let marked = |entry: Entry| (entry.raw_root_signed && !entry.deleted).then_some(entry.public_key);
-        Self { raw_roots: pages.pick(marked).into_iter().collect() }
+    pub(super) fn of(pages: &Pages, horizon: Option<Horizon>) -> Self {
+        let far_ahead = |entry: &Entry| horizon.and_then(|horizon| horizon.record_ahead(&entry.watermark));
+        let concerned =
+            |entry: Entry| (entry.raw_root_signed || far_ahead(&entry).is_some()).then_some(entry);
+        let mut entries = pages.pick(concerned);
+        entries.retain(|entry| !entry.deleted);
+        let names = |is: &dyn Fn(&Entry) -> bool| {
+            entries.iter().filter(|entry| is(entry)).map(|entry| entry.public_key).collect()
+        };
+        Self {
+            raw_roots: names(&|entry| entry.raw_root_signed),
+            far_ahead: names(&|entry| far_ahead(entry).is_some()),
+        }
     }
 }
 

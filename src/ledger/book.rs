@@ -1,17 +1,16 @@
 //! The ledger's memory: every key's page, and what holds for all keys.
 //!
 //! Here the rules meet what surrounds them: deleted keys, the chain that is pinned, the point where signing stops,
-//! raw roots. No I/O and no clock; whoever calls brings the time along as a [`Horizon`].
+//! raw roots. No I/O and no clock; whoever calls brings the time along in a [`Policy`].
 //!
 //! Any number of threads judge at a time, each under the lock of the one key that it asks about. What has changed goes
 //! on the writer's list, in the order of the changes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, mpsc};
 
-use super::horizon::Horizon;
 use super::page::{Entry, Page, Record, Standing};
 use super::pages::Pages;
+use super::policy::{Policy, RawRoots};
 use super::refusal::Refusal;
 use super::rules::{Ruling, Watermark, judge_attestation, judge_block};
 use crate::bls::PublicKey;
@@ -38,17 +37,6 @@ impl From<&Permitted> for Request {
             chain: duty.genesis_validators_root(),
         }
     }
-}
-
-/// When raw roots, which cannot be checked, are signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum RawRoots {
-    /// As long as the key has no slashing protection history. The first one marks the key: no block and no attestation
-    /// is signed with it until its watermarks are lifted to the present.
-    #[default]
-    UnprotectedKeys,
-    /// Always, and they mark the key in the same way.
-    Allow,
 }
 
 /// Where this signer was told to stop: nothing at or beyond is signed, repeats included.
@@ -90,8 +78,6 @@ pub(super) struct Book {
     high_watermark: HighWatermark,
     pages: Arc<Pages>,
     changes: mpsc::Sender<Change>,
-    highest_slot: AtomicU64,
-    highest_epoch: AtomicU64,
 }
 
 /// How a message passes.
@@ -137,25 +123,17 @@ impl Book {
             high_watermark: head.high_watermark,
             pages: Arc::default(),
             changes,
-            highest_slot: AtomicU64::new(0),
-            highest_epoch: AtomicU64::new(0),
         };
-        entries.iter().for_each(|entry| book.note_highest(&entry.watermark));
         Ok((Self { pages: Arc::new(Pages::saved(entries)), ..book }, changed))
     }
 
     /// Judges one message and, if it passes and needs a record, takes it into memory. `None`: no record is needed.
-    pub(super) fn judge(
-        &self,
-        request: &Request,
-        raw_roots: RawRoots,
-        horizon: Option<Horizon>,
-    ) -> Result<Option<Passed>, Refusal> {
+    pub(super) fn judge(&self, request: &Request, policy: &Policy) -> Result<Option<Passed>, Refusal> {
         let public_key = request.public_key;
         let page = match self.page(&public_key) {
             Some(page) => page,
             // What is refused, or needs no record, leaves no trace of a key that was not known.
-            None => match self.rule(&Entry::new(public_key), request, raw_roots, horizon)? {
+            None => match self.rule(&Entry::new(public_key), request, policy)? {
                 Passing::Unrecorded => return Ok(None),
                 Passing::Repeat | Passing::Message(_) | Passing::FirstRawRoot => self.open(public_key),
             },
@@ -163,7 +141,7 @@ impl Book {
         let mut standing = page.lock();
         let before = *standing.entry();
         let mut is_first_raw_root = false;
-        match self.rule(&before, request, raw_roots, horizon)? {
+        match self.rule(&before, request, policy)? {
             Passing::Unrecorded => return Ok(None),
             Passing::Repeat => {}
             Passing::Message(watermark) => {
@@ -215,12 +193,6 @@ impl Book {
         if *pinned == chain { Ok(()) } else { Err(*pinned) }
     }
 
-    /// The highest slot that any key's record reaches.
-    pub(super) fn highest_slot(&self, slots_per_epoch: u64) -> Slot {
-        let of_epoch = self.highest_epoch.load(Ordering::Relaxed).saturating_mul(slots_per_epoch);
-        Slot(self.highest_slot.load(Ordering::Relaxed).max(of_epoch))
-    }
-
     pub(super) fn entry(&self, public_key: &PublicKey) -> Option<Entry> {
         self.page(public_key).map(|page| page.entry())
     }
@@ -261,7 +233,6 @@ impl Book {
 
     /// Changes what a locked page says, and sees to it that the writer will find it.
     fn write(&self, page: &Arc<Page>, standing: &mut Standing, entry: Entry) {
-        self.note_highest(&entry.watermark);
         if page.write(standing, entry) {
             self.list(Change::Page(Arc::clone(page)));
         }
@@ -273,31 +244,29 @@ impl Book {
     }
 
     /// What the rules say of a message by a key with this entry.
-    fn rule(
-        &self,
-        entry: &Entry,
-        request: &Request,
-        raw_roots: RawRoots,
-        horizon: Option<Horizon>,
-    ) -> Result<Passing, Refusal> {
+    fn rule(&self, entry: &Entry, request: &Request, policy: &Policy) -> Result<Passing, Refusal> {
         let Entry { public_key, watermark: before, deleted, .. } = *entry;
         if deleted {
             return Err(Refusal::Deleted { public_key });
         }
         match request.claim {
             Claim::Unslashable => Ok(Passing::Unrecorded),
-            Claim::RawRoot => self.rule_raw_root(entry, raw_roots),
+            Claim::RawRoot => self.rule_raw_root(entry, policy.raw_roots),
             Claim::Block { slot } => {
                 self.check_chain(request.chain)?;
-                self.check_slot(slot, horizon)?;
+                self.check_slot(slot)?;
                 check_mark(entry)?;
-                judge_block(&before, slot, request.signing_root).map(Passing::from)
+                policy.check(slot, before.block.map(|block| block.slot))?;
+                let ruling = judge_block(&before, slot, request.signing_root);
+                ruling.map(Passing::from).map_err(|refusal| policy.explained(refusal))
             }
             Claim::Attestation { source, target } => {
                 self.check_chain(request.chain)?;
-                self.check_epoch(target, horizon)?;
+                self.check_epoch(target)?;
                 check_mark(entry)?;
-                judge_attestation(&before, source, target, request.signing_root).map(Passing::from)
+                policy.check_epoch(target, before.attestation.map(|attestation| attestation.target))?;
+                let ruling = judge_attestation(&before, source, target, request.signing_root);
+                ruling.map(Passing::from).map_err(|refusal| policy.explained(refusal))
             }
         }
     }
@@ -324,15 +293,6 @@ impl Book {
         self.pin_chain(requested).map_err(|pinned| Refusal::OtherChain { requested, pinned })
     }
 
-    fn note_highest(&self, watermark: &Watermark) {
-        if let Some(block) = watermark.block {
-            self.highest_slot.fetch_max(block.slot.0, Ordering::Relaxed);
-        }
-        if let Some(attestation) = watermark.attestation {
-            self.highest_epoch.fetch_max(attestation.target.0, Ordering::Relaxed);
-        }
-    }
-
     fn check_chain(&self, requested: Option<Root>) -> Result<(), Refusal> {
         match (requested, self.chain()) {
             (None, _) => Err(Refusal::NoChain),
@@ -343,21 +303,18 @@ impl Book {
         }
     }
 
-    fn check_slot(&self, slot: Slot, horizon: Option<Horizon>) -> Result<(), Refusal> {
-        match (self.high_watermark.slot, horizon) {
-            (Some(stop), _) if slot >= stop => Err(Refusal::StoppedAtSlot { slot, stop }),
-            (_, Some(Horizon { latest, .. })) if slot > latest => Err(Refusal::FarAhead { slot, latest }),
-            (Some(_) | None, Some(_) | None) => Ok(()),
+    fn check_slot(&self, slot: Slot) -> Result<(), Refusal> {
+        match self.high_watermark.slot {
+            Some(stop) if slot >= stop => Err(Refusal::StoppedAtSlot { slot, stop }),
+            Some(_) | None => Ok(()),
         }
     }
 
-    fn check_epoch(&self, epoch: Epoch, horizon: Option<Horizon>) -> Result<(), Refusal> {
-        if let Some(stop) = self.high_watermark.epoch.filter(|stop| epoch >= *stop) {
-            return Err(Refusal::StoppedAtEpoch { epoch, stop });
+    fn check_epoch(&self, epoch: Epoch) -> Result<(), Refusal> {
+        match self.high_watermark.epoch {
+            Some(stop) if epoch >= stop => Err(Refusal::StoppedAtEpoch { epoch, stop }),
+            Some(_) | None => Ok(()),
         }
-        let Some(Horizon { latest, slots_per_epoch }) = horizon else { return Ok(()) };
-        let slot = Slot(epoch.0.saturating_mul(slots_per_epoch));
-        if slot > latest { Err(Refusal::FarAhead { slot, latest }) } else { Ok(()) }
     }
 }
 

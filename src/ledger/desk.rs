@@ -10,11 +10,13 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, Semaphore, ones
 
 use super::Settings;
 use super::attention::Attention;
-use super::book::{Book, HighWatermark, Passed, RawRoots, Request};
+use super::book::{Book, HighWatermark, Passed, Request};
 use super::clearance::{Fault, Judged, Verdict};
-use super::horizon::GenesisClock;
+use super::horizon::{GenesisClock, Horizon};
 use super::line::{Deadline, Line, Task};
 use super::pages::Pages;
+use super::policy::{Policy, RawRoots};
+use super::refusal::Refusal;
 
 /// Judges, and keeps the writer's thread.
 #[derive(Debug)]
@@ -91,7 +93,7 @@ impl Desk {
 
     /// Which keys need an operator.
     pub(super) fn attention(&self) -> Attention {
-        Attention::of(&self.pages)
+        Attention::of(&self.pages, self.horizon())
     }
 
     pub(super) fn clock(&self) -> Option<GenesisClock> {
@@ -125,12 +127,26 @@ impl Desk {
         self.line.cause().map_or(Ok(book), |cause| Err(Fault::Broken(cause)))
     }
 
+    /// What clock and key make plausible is judged at once. Only a message that lies beyond is worth a look at all records.
+    fn outcome(&self, book: &Book, request: &Request) -> Result<Option<Passed>, Refusal> {
+        let horizon = self.horizon();
+        let policy = Policy { raw_roots: self.raw_roots, horizon, refuse_far_future: self.refuse_far_future };
+        match (book.judge(request, &policy), horizon) {
+            (Err(Refusal::FarAhead { .. }), Some(horizon)) => {
+                let records = self.pages.pick(|entry| Some(entry.watermark));
+                let horizon = Some(horizon.with_records(records.into_iter()));
+                book.judge(request, &Policy { horizon, ..policy })
+            }
+            (outcome, Some(_) | None) => outcome,
+        }
+    }
+
+    fn horizon(&self) -> Option<Horizon> {
+        self.clock.map(|clock| clock.horizon(SystemTime::now()))
+    }
+
     fn verdict(&self, book: &Book, request: &Request, deadline: Deadline) -> Verdict {
-        let horizon = self
-            .clock
-            .filter(|_| self.refuse_far_future)
-            .map(|clock| clock.horizon(book.highest_slot(clock.slots_per_epoch), SystemTime::now()));
-        match book.judge(request, self.raw_roots, horizon) {
+        match self.outcome(book, request) {
             Ok(None) => Verdict::Allowed(Judged::unrecorded(request)),
             Ok(Some(Passed { record, is_first_raw_root })) => {
                 if is_first_raw_root {

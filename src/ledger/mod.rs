@@ -25,6 +25,7 @@ mod opened;
 mod orders;
 mod page;
 mod pages;
+mod policy;
 mod refusal;
 mod rules;
 mod store;
@@ -36,7 +37,7 @@ mod writer;
 mod full_history;
 
 pub(crate) use self::attention::{Attention, KeyNames};
-pub(crate) use self::book::{HighWatermark, RawRoots};
+pub(crate) use self::book::HighWatermark;
 pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
 pub(crate) use self::horizon::GenesisClock;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
@@ -46,6 +47,7 @@ pub(crate) use self::orders::{
     Arrival, Arrived, Departed, Departure, Exported, Farewell, ImportRefusal, KeyStatus, Raised,
     ResealRefusal, Selection, Status,
 };
+pub(crate) use self::policy::RawRoots;
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError, is_held, is_older};
 
@@ -72,7 +74,7 @@ pub(crate) struct Settings {
     /// The configured network's clock, where its genesis is known.
     pub(crate) clock: Option<GenesisClock>,
     /// Whether messages for slots more than two years ahead are refused, because signing one by mistake would lock the
-    /// key until then. Needs the clock.
+    /// key until then. Nothing is where there is no clock.
     pub(crate) refuse_far_future: bool,
     /// So many requests and orders may wait; more are turned away.
     pub(crate) queue: usize,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::book::{Book, Head};
+use super::horizon::Horizon;
 use super::interchange::{self, Interchange};
 use super::orders::{
     Arrival, Arrived, Departed, Departure, Exported, Farewell, ImportRefusal, Imported, KeyStatus, Page,
@@ -160,7 +161,7 @@ impl Office<'_> {
         Raised { raised, still_refused: still_refused.into_iter().collect(), present }
     }
 
-    pub(super) fn status(&self, keys: &Selection) -> Status {
+    pub(super) fn status(&self, horizon: Option<Horizon>, keys: &Selection) -> Status {
         let Head { chain, high_watermark } = self.book.head();
         let entries = self.book.entries();
         let keys = entries.iter().filter(|entry| keys.contains(&entry.public_key));
@@ -173,6 +174,7 @@ impl Office<'_> {
                     watermark: *watermark,
                     deleted: *deleted,
                     raw_root_signed: *raw_root_signed,
+                    years_ahead: horizon.and_then(|horizon| horizon.record_ahead(watermark)),
                 })
                 .collect(),
         }

@@ -158,6 +158,8 @@ pub(crate) struct KeyStatus {
     pub(crate) deleted: bool,
     /// A raw root was signed with it, so its blocks and attestations are refused.
     pub(crate) raw_root_signed: bool,
+    /// So many years its record lies ahead of the clock, if that is more than can be plausible.
+    pub(crate) years_ahead: Option<u64>,
 }
 
 /// Some of the kept keystores.
@@ -243,7 +245,11 @@ impl Ledger {
         &self,
         keys: Selection,
     ) -> impl Future<Output = Result<Status, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.status(&keys)))
+        let clock = self.desk.as_ref().and_then(Desk::clock);
+        self.order(move |office| {
+            let horizon = clock.map(|clock| clock.horizon(SystemTime::now()));
+            Ok(office.status(horizon, &keys))
+        })
     }
 
     /// Up to `limit` of the kept keystores, page by page: `start` is 0, then each page's `next`.

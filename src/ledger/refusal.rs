@@ -1,5 +1,7 @@
 //! Why slashing protection does not let a message be signed, in words for whoever asked.
 
+use std::fmt;
+
 use crate::bls::PublicKey;
 use crate::primitives::{Epoch, Root, Slot};
 
@@ -70,6 +72,12 @@ pub(crate) enum Refusal {
     )]
     RawRootOfProtectedKey { public_key: PublicKey },
     #[error(
+        "slashing protection: {record} is on record for this key, {years} years ahead of this host's clock, and only what lies \
+         above can be signed. If the clock is right, that record is garbage and locks the key for good; what to do then \
+         says docs/slashing-protection.md, \"A record far ahead\""
+    )]
+    RecordFarAhead { record: Recorded, years: u64 },
+    #[error(
         "slashing protection: this signer was told where to stop signing (high watermark), and a raw root cannot be told \
          to lie before that; remove the high watermark to sign on"
     )]
@@ -81,4 +89,45 @@ pub(crate) enum Refusal {
          with the current slot and epoch, or later"
     )]
     RawRootSigned { public_key: PublicKey },
+}
+
+/// What is on record, as a message calls it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Recorded {
+    Slot(Slot),
+    Epoch(Epoch),
+}
+
+impl fmt::Display for Recorded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Slot(slot) => write!(f, "slot {slot}"),
+            Self::Epoch(epoch) => write!(f, "epoch {epoch}"),
+        }
+    }
+}
+
+impl Refusal {
+    /// The record that stands in the message's way, where one does.
+    pub(super) fn record(&self) -> Option<Recorded> {
+        match *self {
+            Self::OtherBlockAtSlot { slot: record } | Self::BlockNotAbove { highest: record, .. } => {
+                Some(Recorded::Slot(record))
+            }
+            Self::OtherVoteForTarget { target_epoch: record }
+            | Self::SourceBelow { highest: record, .. }
+            | Self::TargetNotAbove { highest: record, .. } => Some(Recorded::Epoch(record)),
+            Self::SourceAfterTarget { .. }
+            | Self::StoppedAtSlot { .. }
+            | Self::StoppedAtEpoch { .. }
+            | Self::FarAhead { .. }
+            | Self::RecordFarAhead { .. }
+            | Self::OtherChain { .. }
+            | Self::NoChain
+            | Self::Deleted { .. }
+            | Self::RawRootOfProtectedKey { .. }
+            | Self::StoppedRawRoots
+            | Self::RawRootSigned { .. } => None,
+        }
+    }
 }

@@ -3,7 +3,9 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use serde_json::{Value, json};
 
-use crate::support::{Connection, Daemon, Key, Request, attestation, block_header, randao_reveal};
+use crate::support::{
+    Connection, Daemon, Key, Request, attestation, block_header, randao_reveal, run, socket, text,
+};
 
 #[test]
 fn a_second_block_at_a_slot_is_refused_and_the_first_signed_again() {
@@ -144,22 +146,55 @@ fn protection_that_is_off_says_so_loudly() {
 }
 
 #[test]
-fn what_lies_centuries_ahead_is_refused_if_that_is_wanted() {
-    let far = |target: u64| {
-        let mut vote = attestation(target * 32, target - 1, target, 1);
-        vote["fork_info"] = json!({
-            "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
-            "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
-        });
-        vote
-    };
-    for (switch, status) in [("on", 412), ("off", 200)] {
-        let daemon = Daemon::start(&["--network", "hoodi", "--refuse-far-future", switch]);
+fn what_lies_centuries_ahead_is_refused_unless_that_is_switched_off() {
+    for (switch, status) in [
+        (&[][..], 412),
+        (&["--refuse-far-future=yes"], 412),
+        (&["--refuse-far-future=true"], 412),
+        (&["--refuse-far-future=no"], 200),
+        (&["--refuse-far-future=off"], 200),
+    ] {
+        let daemon = Daemon::start(&[&["--network", "hoodi"], switch].concat());
         let key = Key::number(1);
         daemon.import(&[&key]);
-        assert_eq!(daemon.sign(&key, &far(60_000)).status, 200);
-        assert_eq!(daemon.sign(&key, &far(1 << 40)).status, status);
+        assert_eq!(daemon.sign(&key, &vote_on_hoodi(60_000)).status, 200);
+        assert_eq!(daemon.sign(&key, &vote_on_hoodi(1 << 40)).status, status, "{switch:?}");
     }
+}
+
+#[test]
+fn a_key_that_a_record_far_ahead_locks_is_named_and_locks_no_other_key_and_opens_none() {
+    let daemon = Daemon::start(&["--network", "hoodi", "--refuse-far-future", "no"]);
+    let [locked, other] = [1, 2].map(Key::number);
+    daemon.import(&[&locked, &other]);
+    assert_eq!(daemon.sign(&locked, &vote_on_hoodi(1 << 40)).status, 200);
+
+    let daemon = daemon.kill().without("--refuse-far-future").start();
+    daemon.import(&[&locked, &other]);
+    let message = daemon.sign(&locked, &vote_on_hoodi(60_000)).assert_problem(412);
+    assert!(message.contains("years ahead of this host's clock"), "{message}");
+    daemon.sign(&other, &vote_on_hoodi(1 << 40)).assert_problem(412);
+    assert_eq!(daemon.sign(&other, &vote_on_hoodi(60_000)).status, 200);
+
+    daemon.wait_for_log(|line| {
+        line.contains("records of 1 keys lie years ahead") && line.contains(&locked.name())
+    });
+    let health = daemon.send(&Request::get("/healthcheck"));
+    assert_eq!(health.status, 200);
+    assert!(health.text().contains(&locked.name()) && !health.text().contains(&other.name()), "{health:?}");
+    let status = ["slashing-protection", "status", "--connect", &socket(&daemon)];
+    let status = text(&run(daemon.directory(), &status));
+    let of = |key: &Key| status.lines().find(|line| line.starts_with(&key.name())).unwrap().to_owned();
+    assert!(of(&locked).contains("YEARS AHEAD") && !of(&other).contains("YEARS"), "{status}");
+}
+
+fn vote_on_hoodi(target: u64) -> Value {
+    let mut vote = attestation(target * 32, target - 1, target, 1);
+    vote["fork_info"] = json!({
+        "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
+        "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
+    });
+    vote
 }
 
 fn signer(args: &[&str]) -> (Daemon, Key) {

@@ -8,7 +8,7 @@ use super::finding::Finding;
 use crate::config::Settings;
 use crate::custody::StartError;
 use crate::keys::Seal;
-use crate::ledger::{self, Ledger, Missing, OpenError, SealedKeystore};
+use crate::ledger::{self, Attention, GenesisClock, Ledger, Missing, OpenError, SealedKeystore};
 use crate::network::Network;
 use crate::sys::locked_memory::LockedMemory;
 
@@ -45,13 +45,21 @@ fn ledger(settings: &Settings) -> (Option<Ledger>, Finding) {
         return (None, Finding::notable(WHAT, text));
     }
     let network = Network::load(&settings.network).ok();
+    let clock = network.as_ref().and_then(GenesisClock::of);
     let opened = Ledger::open(ledger::Settings {
         missing: Missing::Refuse,
         genesis_validators_root: network.and_then(|network| network.genesis_validators_root()),
+        clock,
         ..ledger::Settings::new(directory.clone())
     });
     match opened {
-        Ok(ledger) => (Some(ledger), Finding::fine(WHAT, format!("in {shown}"))),
+        Ok(ledger) => {
+            let finding = match concerns(&ledger.attention()) {
+                None => Finding::fine(WHAT, format!("in {shown}")),
+                Some(concerns) => Finding::notable(WHAT, format!("in {shown}: {concerns}")),
+            };
+            (Some(ledger), finding)
+        }
         Err(OpenError::InUse { .. }) => {
             (None, Finding::notable(WHAT, format!("in {shown}, in use by a daemon: not looked into")))
         }
@@ -60,6 +68,19 @@ fn ledger(settings: &Settings) -> (Option<Ledger>, Finding) {
         }
         Err(error) => (None, Finding::wrong(WHAT, &error)),
     }
+}
+
+/// What of the ledger's keys an operator should know.
+fn concerns(attention: &Attention) -> Option<String> {
+    let Attention { raw_roots, far_ahead } = attention;
+    let concerns = [
+        ("raw roots were signed with", raw_roots, "whose blocks and attestations are refused"),
+        ("years ahead of the clock lie the records of", far_ahead, "which sign only what lies above"),
+    ];
+    let texts = concerns.into_iter().filter(|(_, keys, _)| !keys.is_empty());
+    let texts: Vec<_> =
+        texts.map(|(what, keys, then)| format!("{what} {} keys, {then} ({keys})", keys.count())).collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 /// Opens every imported key, as a start does: that takes microseconds each. Copies of key files are left alone: a start

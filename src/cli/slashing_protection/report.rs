@@ -29,6 +29,14 @@ pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
             ""
         ));
     }
+    let far_ahead = status.keys.iter().filter(|key| key.years_ahead.is_some()).count();
+    if far_ahead > 0 {
+        lines.push(format!(
+            "far ahead                the records of {far_ahead} keys, which sign only what lies above them, if this host's\n\
+             {:25}clock is right: docs/slashing-protection.md, \"A record far ahead\"",
+            ""
+        ));
+    }
     if !status.keys.is_empty() {
         lines.push(format!(
             "{:98} {:>12} {:>10} {:>10}  state",
@@ -36,7 +44,15 @@ pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
         ));
     }
     lines.extend(status.keys.iter().map(|key| {
-        let ShownKey { public_key, deleted, raw_root_signed, block_slot, source_epoch, target_epoch } = key;
+        let ShownKey {
+            public_key,
+            deleted,
+            raw_root_signed,
+            years_ahead,
+            block_slot,
+            source_epoch,
+            target_epoch,
+        } = key;
         let (slot, source, target) = (or_none(block_slot), or_none(source_epoch), or_none(target_epoch));
         let state = match (*deleted, *raw_root_signed) {
             (false, false) => "active",
@@ -44,7 +60,8 @@ pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
             (true, false) => "deleted",
             (true, true) => "deleted, raw roots",
         };
-        format!("{public_key:98} {slot:>12} {source:>10} {target:>10}  {state}")
+        let years = years_ahead.map(|years| format!(", {years} YEARS AHEAD")).unwrap_or_default();
+        format!("{public_key:98} {slot:>12} {source:>10} {target:>10}  {state}{years}")
     }));
     lines.join("\n")
 }

@@ -59,6 +59,7 @@ fn the_example_file_shows_the_real_defaults() {
         "network",
         "slashing_protection",
         "require_ledger",
+        "refuse_far_future",
         "kdf_memory",
         "max_connections",
         "max_requests",
@@ -73,6 +74,7 @@ fn the_example_file_shows_the_real_defaults() {
     assert_eq!(from_example.allowed_hosts, default.allowed_hosts);
     assert_eq!(from_example.network, default.network);
     assert_eq!(from_example.ledger, default.ledger);
+    assert!(from_example.refuse_far_future && default.refuse_far_future);
     assert_eq!(from_example.keys, default.keys);
     assert_eq!(from_example.limits, default.limits);
     assert_eq!(from_example.log_level, default.log_level);

@@ -2,12 +2,10 @@
 
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use super::*;
-use crate::ledger::book::{Book, Head};
-use crate::ledger::horizon::Horizon;
-use crate::ledger::{GenesisClock, Health, RawRoots, Selection};
+use crate::ledger::Health;
 
 #[test]
 fn refuses_contradictions_and_signs_repeats_again() {
@@ -126,58 +124,6 @@ fn that_the_chain_is_another_one_is_told_before_anything_else() {
         assert_eq!(refuse(&ledger, stray), Refusal::OtherChain { requested: other, pinned: CHAIN });
         assert_eq!(refuse(&ledger, Request { chain: None, ..known }), Refusal::NoChain);
     }
-}
-
-#[test]
-fn the_latest_plausible_slot_still_passes() {
-    let (book, _changes) = Book::saved(Head::default(), Vec::new(), None).unwrap();
-    let horizon = Some(Horizon { latest: Slot(96), slots_per_epoch: 32 });
-    let judge =
-        |request: Request| book.judge(&request, RawRoots::Allow, horizon).map(|record| record.is_some());
-    for late in [block(1, 97, 1), attestation(1, 0, 4, 2)] {
-        assert!(matches!(judge(late), Err(Refusal::FarAhead { latest: Slot(96), .. })));
-    }
-    for plausible in [block(1, 96, 1), attestation(1, 0, 3, 2)] {
-        assert_eq!(judge(plausible), Ok(true));
-    }
-}
-
-#[test]
-fn a_slot_far_ahead_of_clock_and_records_is_refused() {
-    let directory = tempfile::tempdir().unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
-    let clock = |genesis_time| Settings {
-        clock: Some(GenesisClock {
-            genesis_time,
-            slot_duration: Duration::from_secs(12),
-            slots_per_epoch: 32,
-        }),
-        ..settings(directory.path())
-    };
-    {
-        let ledger = Ledger::open(clock(now - 12_000)).unwrap();
-        sign(&ledger, block(1, 1_000, 1));
-        sign(&ledger, attestation(1, 0, 8_000 / 32, 1));
-        assert!(
-            matches!(refuse(&ledger, block(1, 1 << 63, 1)), Refusal::FarAhead { slot: Slot(s), .. } if s == 1 << 63)
-        );
-        assert!(matches!(refuse(&ledger, attestation(1, 0, 1 << 63, 2)), Refusal::FarAhead { .. }));
-    }
-    // A clock that is set back ten years does not stop what the records make plausible: of blocks, of attestations, after a
-    // restart.
-    let set_back = || Ledger::open(clock(now + 315_360_000)).unwrap();
-    let ledger = set_back();
-    sign(&ledger, block(1, 1_001, 1));
-    assert!(matches!(refuse(&ledger, block(1, 10_000_001, 1)), Refusal::FarAhead { .. }));
-    wait(ledger.raise(Some(Slot(10_000_000)), None, Selection::All)).unwrap();
-    sign(&ledger, block(1, 10_000_001, 1));
-    assert!(matches!(refuse(&ledger, block(1, 20_000_001, 1)), Refusal::FarAhead { .. }));
-    wait(ledger.raise(None, Some(Epoch(20_000_000 / 32)), Selection::All)).unwrap();
-    sign(&ledger, block(1, 20_000_001, 1));
-    drop(ledger);
-    let ledger = set_back();
-    sign(&ledger, block(1, 20_000_002, 1));
-    assert!(matches!(refuse(&ledger, block(1, 1 << 63, 1)), Refusal::FarAhead { .. }));
 }
 
 #[test]

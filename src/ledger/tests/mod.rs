@@ -8,6 +8,7 @@ use crate::bls::PublicKey;
 use crate::duty::Claim;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 
+mod far_future;
 mod faults;
 mod judging;
 mod opening;
