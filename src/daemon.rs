@@ -18,11 +18,12 @@ use tokio::time::sleep;
 
 use crate::api::public_keys::WrittenList;
 use crate::api::status_line::{keep_telling, status_line};
-use crate::api::{LastDuty, Signer};
+use crate::api::{LastDuty, Signer, reload};
 use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
 use crate::custody::{self, StartError};
-use crate::http::guard::{AllowedHosts, Guard, TokenDigests};
+use crate::http::access::Access;
+use crate::http::guard::{AllowedHosts, Guard};
 use crate::http::guesses::Guesses;
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
@@ -73,11 +74,12 @@ impl Daemon {
         inherited: Inherited,
         environment: &Environment,
     ) -> Result<Self, Error> {
+        // Again, as the kernel may take it back from a process that becomes another user.
         hardening::harden_process()?;
         bls::self_test()?;
         let notifier = Arc::new(Notifier::new(environment)?);
         let opened = listeners::open(settings, inherited)?;
-        let tls = settings.tls.as_ref().map(Tls::load).transpose()?;
+        let access = Arc::new(access(settings, &opened.listeners)?);
         let network = Network::load(&settings.network)?;
         let ledger = open_ledger(settings, &network)?;
         let custody = Arc::new(
@@ -90,6 +92,7 @@ impl Daemon {
             network,
             ledger,
             custody,
+            access: Arc::clone(&access),
             permits,
             hashes: Arc::new(HashCache::new()),
             workers,
@@ -97,8 +100,7 @@ impl Daemon {
             public_keys: WrittenList::default(),
         });
 
-        let guard =
-            Guard::new(AllowedHosts::new(&settings.allowed_hosts), TokenDigests::of(&settings.tokens));
+        let guard = Guard::new(AllowedHosts::new(&settings.allowed_hosts), Arc::clone(&access));
         let guesses = Guesses::new(settings.limits.connections.get());
         let requests = settings.limits.requests.get();
         let service = Arc::new(Service::new(Arc::clone(&signer), guard, guesses, requests));
@@ -111,7 +113,7 @@ impl Daemon {
         let mut socket_files = Vec::new();
         for Listener { role, socket, description, file } in opened.listeners {
             tracing::info!("listening: {description}");
-            let socket = endpoint_socket(socket, tls.as_ref())
+            let socket = endpoint_socket(socket, access.tls())
                 .map_err(|source| Error::Socket { description, source })?;
             endpoints.push(Endpoint { role, socket });
             socket_files.extend(file);
@@ -193,8 +195,12 @@ async fn reload_on(mut hangups: Signal, signer: Arc<Signer>, notifier: Arc<Notif
     while hangups.recv().await.is_some() {
         tell(notifier.reloading());
         match signer.custody.begin_reload() {
-            Some(reload) => reload.run(&signer.ledger).await,
-            None => tracing::warn!("SIGHUP while a reload runs: it is not done twice"),
+            Some(reload) => reload::run(&signer, reload).await,
+            None => {
+                // What was taken away must not wait for thousands of key files to be read.
+                let _ = reload::read_access(&signer).await;
+                tracing::warn!("SIGHUP while a reload runs: the key files are not read twice");
+            }
         }
         tell(notifier.ready(&status_line(&signer)));
     }
@@ -261,6 +267,22 @@ fn probes(signer: &Signer) -> [Probe<'_>; 2] {
             }
         }),
     ]
+}
+
+/// Tokens and TLS; how the listeners are exposed is said loudly, as it cannot be refused.
+fn access(settings: &Settings, listeners: &[Listener]) -> Result<Access, Error> {
+    let mut exposures = Vec::new();
+    for listener in listeners {
+        let activation::Socket::Tcp(socket) = &listener.socket else { continue };
+        let address = socket
+            .local_addr()
+            .map_err(|source| Error::Socket { description: listener.description.clone(), source })?;
+        exposures.extend(settings.exposures(listener.role, address));
+    }
+    for exposure in &exposures {
+        tracing::warn!("{exposure}");
+    }
+    Ok(Access::load(settings, exposures)?)
 }
 
 fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger::OpenError> {

@@ -113,6 +113,7 @@ fn checks(signer: &Signer) -> Vec<Check> {
         Check { id: "default-check", status: Status::Up, data: None },
         Check { id: "slashing-protection", status, data: Some(Value::Object(protection)) },
         Check { id: "keys-check", status: keys_status, data: Some(keys) },
+        Check { id: "access-check", status: Status::Up, data: access(signer) },
         // Lines that nobody read in time are lost, and no duty with them.
         Check {
             id: "log-check",
@@ -120,4 +121,15 @@ fn checks(signer: &Signer) -> Vec<Check> {
             data: Some(json!({ "lines-dropped": logging::dropped() })),
         },
     ]
+}
+
+/// What an operator should know of who may call; `None` where there is nothing to say. Names no file.
+fn access(signer: &Signer) -> Option<Value> {
+    let exposures = signer.access.exposures().iter().map(ToString::to_string);
+    let outdated = signer
+        .access
+        .is_outdated()
+        .then(|| "tokens and certificates could not be read again: those from before hold".to_owned());
+    let notes: Vec<String> = exposures.chain(outdated).collect();
+    (!notes.is_empty()).then(|| json!({ "notes": notes }))
 }

@@ -21,6 +21,7 @@ use self::public_keys::WrittenList;
 use crate::bls::HashCache;
 use crate::custody::Custody;
 use crate::duty::{Duty, Kind};
+use crate::http::access::Access;
 use crate::http::caller::Caller;
 use crate::ledger::{Haste, Ledger};
 use crate::network::Network;
@@ -32,6 +33,7 @@ pub(crate) struct Signer {
     pub(crate) network: Network,
     pub(crate) ledger: Ledger,
     pub(crate) custody: Arc<Custody>,
+    pub(crate) access: Arc<Access>,
     pub(crate) permits: Permits,
     pub(crate) hashes: Arc<HashCache>,
     pub(crate) workers: Workers,

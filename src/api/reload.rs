@@ -1,13 +1,15 @@
-//! `POST /reload` and `GET /reload`: read the key files again, as Web3Signer has it.
+//! `POST /reload` and `GET /reload`: read tokens, certificates and key files again; the answers are Web3Signer's.
 
 use std::sync::Arc;
 
 use hyper::StatusCode;
 use serde::Serialize;
+use tokio::task::spawn_blocking;
 
 use super::Signer;
-use crate::custody::{Operation, ReloadStatus};
+use crate::custody::{Operation, Reload, ReloadStatus};
 use crate::http::answer::Answer;
+use crate::supervisor::logging;
 
 /// `POST`: 202 when a reload has begun, 409 while another one runs. `status` and its words are Web3Signer's.
 pub(crate) fn start(signer: &Arc<Signer>) -> Answer {
@@ -25,9 +27,33 @@ pub(crate) fn start(signer: &Arc<Signer>) -> Answer {
         return Answer::json(&answer).with_status(StatusCode::CONFLICT);
     };
     let signer = Arc::clone(signer);
-    tokio::spawn(async move { reload.run(&signer.ledger).await });
+    tokio::spawn(async move { run(&signer, reload).await });
     let answer = Started { code: 202, status: "accepted", message: "the reload has begun", error: None };
     Answer::json(&answer).with_status(StatusCode::ACCEPTED)
+}
+
+/// Reads tokens and certificates again, then the key files.
+pub(crate) async fn run(signer: &Signer, reload: Reload) {
+    let access = read_access(signer).await;
+    reload.run(&signer.ledger, access.err()).await;
+}
+
+/// Reads tokens and certificates again, and tells the log. An error is the text for `GET /reload`: why is for the log alone,
+/// as it names files.
+pub(crate) async fn read_access(signer: &Signer) -> Result<(), &'static str> {
+    const FAILED: &str =
+        "tokens and certificates could not be read again, so those from before hold: see the log";
+    let access = Arc::clone(&signer.access);
+    let error = match spawn_blocking(move || access.reload()).await {
+        Ok(Ok(())) => {
+            tracing::info!("tokens and certificates read");
+            return Ok(());
+        }
+        Ok(Err(error)) => logging::chain(&error),
+        Err(error) => error.to_string(),
+    };
+    tracing::error!("tokens and certificates could not be read again, so those from before hold: {error}");
+    Err(FAILED)
 }
 
 /// `GET`: `{status, lastOperationTime?, lastError?}`, the time as RFC 3339.

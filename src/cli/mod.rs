@@ -28,27 +28,19 @@ use crate::daemon;
 use crate::ledger::OpenError;
 use crate::supervisor::logging::{self, chain};
 use crate::supervisor::{activation, listeners};
+use crate::sys::hardening;
 
 /// Runs the program with the process's own arguments and environment.
 pub fn run() -> ExitCode {
+    // Before anything that may be a secret is read: a token can stand in the environment.
+    let hardened = hardening::harden_process().map_err(daemon::Error::from);
     let environment = Environment::of_process();
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
     let serves = matches!(arguments.command, None | Some(Command::Serve(_)));
-    let outcome = match arguments.command {
-        None => serve::run(arguments.serve, &environment),
-        Some(Command::Serve(options)) => serve::run(*options, &environment),
-        Some(Command::Check(options)) => check::run(*options, &environment),
-        Some(Command::SlashingProtection(command)) => {
-            slashing_protection::run(command, &environment, &mut io::stdout().lock()).map_err(Error::from)
-        }
-        Some(Command::Keys(command)) => keys::run(command, &environment).map_err(Error::Keys),
-        Some(Command::Status(options)) => status::run(options, &environment),
-        Some(Command::Completions { shell }) => completions::run(shell),
-        Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
-    };
+    let outcome = hardened.map_err(Error::from).and_then(|()| carry_out(arguments, &environment));
     let status = match outcome {
         Ok(()) => ExitStatus::Ok,
         Err(error) => {
@@ -63,6 +55,21 @@ pub fn run() -> ExitCode {
     };
     logging::flush();
     status.into()
+}
+
+fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Error> {
+    match arguments.command {
+        None => serve::run(arguments.serve, environment),
+        Some(Command::Serve(options)) => serve::run(*options, environment),
+        Some(Command::Check(options)) => check::run(*options, environment),
+        Some(Command::SlashingProtection(command)) => {
+            slashing_protection::run(command, environment, &mut io::stdout().lock()).map_err(Error::from)
+        }
+        Some(Command::Keys(command)) => keys::run(command, environment).map_err(Error::Keys),
+        Some(Command::Status(options)) => status::run(options, environment),
+        Some(Command::Completions { shell }) => completions::run(shell),
+        Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
+    }
 }
 
 /// Remote BLS signer for Ethereum validators

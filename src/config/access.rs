@@ -13,30 +13,63 @@ pub(crate) struct Tls {
     pub(crate) key: PathBuf,
     /// The authorities whose client certificates are accepted; with one, a certificate is demanded.
     pub(crate) client_ca: Option<PathBuf>,
+    /// Certificates that these authorities have revoked.
+    pub(crate) client_crl: Option<PathBuf>,
+    /// Clients that are known by the fingerprint of their certificate; with a file of them, a certificate is demanded.
+    pub(crate) known_clients: Option<PathBuf>,
+}
+
+/// The options for TLS as they were given.
+#[derive(Default)]
+pub(super) struct TlsFiles {
+    pub(super) certificate: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
+    pub(super) client_ca: Option<PathBuf>,
+    pub(super) client_crl: Option<PathBuf>,
+    pub(super) known_clients: Option<PathBuf>,
 }
 
 impl Tls {
     /// All or nothing: a certificate without its key, or client certificates without TLS, is a mistake.
-    pub(super) fn validate(
-        certificate: Option<PathBuf>,
-        key: Option<PathBuf>,
-        client_ca: Option<PathBuf>,
-    ) -> Result<Option<Self>, Error> {
+    pub(super) fn validate(files: TlsFiles) -> Result<Option<Self>, Error> {
+        let TlsFiles { certificate, key, client_ca, client_crl, known_clients } = files;
+        let incomplete = |given, missing| Err(Error::Incomplete { given, missing });
         let (certificate, key) = match (certificate, key) {
             (Some(certificate), Some(key)) => (certificate, key),
-            (Some(_), None) => return Err(Error::Incomplete { given: "--tls-cert", missing: "--tls-key" }),
-            (None, Some(_)) => return Err(Error::Incomplete { given: "--tls-key", missing: "--tls-cert" }),
-            (None, None) if client_ca.is_some() => {
-                return Err(Error::Incomplete { given: "--tls-client-ca", missing: "--tls-cert" });
+            (Some(_), None) => return incomplete("--tls-cert", "--tls-key"),
+            (None, Some(_)) => return incomplete("--tls-key", "--tls-cert"),
+            (None, None) => {
+                let given = [
+                    (client_ca, "--tls-client-ca"),
+                    (client_crl, "--tls-client-crl"),
+                    (known_clients, "--tls-known-clients-file"),
+                ];
+                return match given.into_iter().find(|(file, _)| file.is_some()) {
+                    Some((_, given)) => incomplete(given, "--tls-cert"),
+                    None => Ok(None),
+                };
             }
-            (None, None) => return Ok(None),
         };
+        if client_crl.is_some() && client_ca.is_none() {
+            return incomplete("--tls-client-crl", "--tls-client-ca");
+        }
         readable("the TLS certificate", &certificate)?;
         readable("the TLS key", &key)?;
-        if let Some(client_ca) = &client_ca {
-            readable("the client certificate authority", client_ca)?;
+        for (what, file) in [
+            ("the client certificate authority", &client_ca),
+            ("the certificate revocation list", &client_crl),
+            ("the file of known clients", &known_clients),
+        ] {
+            if let Some(file) = file {
+                readable(what, file)?;
+            }
         }
-        Ok(Some(Self { certificate, key, client_ca }))
+        Ok(Some(Self { certificate, key, client_ca, client_crl, known_clients }))
+    }
+
+    /// Whether who has no client certificate is refused.
+    pub(crate) fn demands_client_certificate(&self) -> bool {
+        self.client_ca.is_some() || self.known_clients.is_some()
     }
 }
 
@@ -55,20 +88,30 @@ mod tests {
         let file = directory.path().join("pem");
         std::fs::write(&file, "pem").unwrap();
         let some = || Some(file.clone());
-        assert!(matches!(
-            Tls::validate(some(), None, None),
-            Err(Error::Incomplete { missing: "--tls-key", .. })
-        ));
-        assert!(matches!(
-            Tls::validate(None, some(), None),
-            Err(Error::Incomplete { missing: "--tls-cert", .. })
-        ));
-        assert!(matches!(
-            Tls::validate(None, None, some()),
-            Err(Error::Incomplete { missing: "--tls-cert", .. })
-        ));
-        assert_eq!(Tls::validate(None, None, None).unwrap(), None);
-        assert!(Tls::validate(some(), some(), some()).unwrap().is_some());
-        assert!(matches!(Tls::validate(some(), Some("/nonexistent".into()), None), Err(Error::File { .. })));
+        let missing = |files| match Tls::validate(files) {
+            Err(Error::Incomplete { missing, .. }) => missing,
+            other => panic!("{other:?}"),
+        };
+        let server = || TlsFiles { certificate: some(), key: some(), ..TlsFiles::default() };
+        assert_eq!(missing(TlsFiles { key: None, ..server() }), "--tls-key");
+        assert_eq!(missing(TlsFiles { certificate: None, ..server() }), "--tls-cert");
+        for alone in [
+            TlsFiles { client_ca: some(), ..TlsFiles::default() },
+            TlsFiles { client_crl: some(), ..TlsFiles::default() },
+            TlsFiles { known_clients: some(), ..TlsFiles::default() },
+        ] {
+            assert_eq!(missing(alone), "--tls-cert");
+        }
+        assert_eq!(missing(TlsFiles { client_crl: some(), ..server() }), "--tls-client-ca");
+        assert_eq!(Tls::validate(TlsFiles::default()).unwrap(), None);
+        for (files, demands) in [
+            (server(), false),
+            (TlsFiles { client_ca: some(), client_crl: some(), ..server() }, true),
+            (TlsFiles { known_clients: some(), ..server() }, true),
+        ] {
+            assert_eq!(Tls::validate(files).unwrap().unwrap().demands_client_certificate(), demands);
+        }
+        let nowhere = TlsFiles { key: Some("/nonexistent".into()), ..server() };
+        assert!(matches!(Tls::validate(nowhere), Err(Error::File { .. })));
     }
 }

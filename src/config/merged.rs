@@ -19,6 +19,8 @@ impl RawSettings {
             tls_cert: self.tls_cert.or(weaker.tls_cert),
             tls_key: self.tls_key.or(weaker.tls_key),
             tls_client_ca: self.tls_client_ca.or(weaker.tls_client_ca),
+            tls_client_crl: self.tls_client_crl.or(weaker.tls_client_crl),
+            tls_known_clients_file: self.tls_known_clients_file.or(weaker.tls_known_clients_file),
             auth_token,
             auth_token_file,
             http_host_allowlist: self.http_host_allowlist.or(weaker.http_host_allowlist),

@@ -6,6 +6,7 @@
 
 mod access;
 mod environment;
+mod exposure;
 mod listen;
 mod merged;
 mod raw;
@@ -19,10 +20,11 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use access::Tls;
 pub(crate) use environment::Environment;
+pub(crate) use exposure::Exposure;
 pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
 pub(crate) use settings::{KeySources, Settings};
-pub(crate) use tokens::{AuthToken, Tokens};
+pub(crate) use tokens::{AuthToken, TokenSources, Tokens};
 pub(crate) use values::{LogLevel, RawRoots, Switch};
 
 use crate::regular_file::FileError;
@@ -39,8 +41,14 @@ pub(crate) fn load(
         Some(path) => RawSettings::from_file(path)?,
         None => RawSettings::default(),
     };
+    let is_shown = flags.auth_token.is_some();
     let merged = flags.over(RawSettings::from_environment(environment)?).over(from_file);
-    Settings::validate(merged, environment)
+    let mut settings = Settings::validate(merged, environment)?;
+    if is_shown {
+        let warning = "--auth-token shows the token to every user of this host (/proc/PID/cmdline): use --auth-token-file";
+        settings.warnings.push(warning.to_owned());
+    }
+    Ok(settings)
 }
 
 /// Why a configuration cannot be used. Each names the value and what to do.

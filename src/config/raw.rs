@@ -40,6 +40,12 @@ pub(crate) struct RawSettings {
     /// Demand client certificates that these authorities signed (PEM)
     #[arg(long, value_name = "FILE", help_heading = ACCESS)]
     pub(crate) tls_client_ca: Option<PathBuf>,
+    /// Lists of the certificates that these authorities have revoked (PEM)
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    pub(crate) tls_client_crl: Option<PathBuf>,
+    /// Demand client certificates with these fingerprints: lines of a name and a SHA-256, as for Web3Signer
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    pub(crate) tls_known_clients_file: Option<PathBuf>,
     /// Bearer token that every request but health must carry; other users can see it here, so better use a file
     #[arg(long, value_name = "TOKEN", value_parser = token, help_heading = ACCESS)]
     pub(crate) auth_token: Option<AuthToken>,

@@ -5,11 +5,11 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::access::TlsFiles;
 use super::listen::ip_address;
-use super::tokens::TokenSources;
 use super::{
     Address, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawRoots, RawSettings, Role, Switch,
-    Tls, Tokens,
+    Tls, TokenSources, Tokens,
 };
 use crate::ledger::LONGEST_WAIT;
 use crate::regular_file::RegularFile;
@@ -22,8 +22,9 @@ pub(crate) struct Settings {
     /// Whether somebody chose `listen`, rather than the default.
     pub(crate) listen_chosen: bool,
     pub(crate) tls: Option<Tls>,
-    /// The bearer tokens that requests must carry.
+    /// The bearer tokens that requests must carry, and where they are, to be read again.
     pub(crate) tokens: Tokens,
+    pub(crate) token_sources: TokenSources,
     /// Host names without port that TCP requests may name; `*` for any.
     pub(crate) allowed_hosts: Vec<String>,
     /// A network's name or the path of a consensus `config.yaml`, as given.
@@ -100,11 +101,18 @@ impl Settings {
         }
         let listen_chosen = raw.listen.is_some() || raw.host.is_some() || raw.port.is_some();
         let token_files = raw.auth_token_file.unwrap_or_default();
-        let tokens = TokenSources::new(raw.auth_token, token_files, environment)?.read()?;
+        let token_sources = TokenSources::new(raw.auth_token, token_files, environment)?;
+        let tokens = token_sources.read()?;
         if tokens.any_is_short() {
             warnings.push("an auth token is shorter than 16 characters and may be guessed".to_owned());
         }
-        let tls = Tls::validate(raw.tls_cert, raw.tls_key, raw.tls_client_ca)?;
+        let tls = Tls::validate(TlsFiles {
+            certificate: raw.tls_cert,
+            key: raw.tls_key,
+            client_ca: raw.tls_client_ca,
+            client_crl: raw.tls_client_crl,
+            known_clients: raw.tls_known_clients_file,
+        })?;
         // Others' servers take such a key, so it is no reason to stay down.
         if let Some(Err(exposed)) = tls.as_ref().map(|tls| RegularFile::open_secret(&tls.key)) {
             warnings.push(format!("the TLS key: {exposed}"));
@@ -115,6 +123,7 @@ impl Settings {
             listen_chosen,
             tls,
             tokens,
+            token_sources,
             allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
             network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
             ledger: ledger(
@@ -153,8 +162,8 @@ impl Settings {
     /// here, and again for those that systemd hands over.
     pub(crate) fn refuse_open_keymanager(&self, spec: &ListenSpec) -> Result<(), OpenKeymanager> {
         let Address::Tcp(address) = spec.address else { return Ok(()) };
-        let guarded =
-            self.tokens.keymanager.is_some() || self.tls.as_ref().is_some_and(|tls| tls.client_ca.is_some());
+        let guarded = self.tokens.keymanager.is_some()
+            || self.tls.as_ref().is_some_and(|tls| tls.demands_client_certificate());
         if guarded || address.ip().to_canonical().is_loopback() || !spec.role.manages_keys() {
             return Ok(());
         }

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
-pub(crate) use self::reload::{Operation, ReloadStatus};
+pub(crate) use self::reload::{Operation, Reload, ReloadStatus};
 pub(crate) use self::start::{StartError, start};
 
 use self::tombstones::Tombstones;

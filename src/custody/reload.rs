@@ -98,8 +98,9 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// Reads the files and takes over what changed. Requests go on meanwhile and see the old set or the new one.
-    pub(crate) async fn run(self, ledger: &Ledger) {
+    /// Reads the files and takes over what changed. Requests go on meanwhile and see the old set or the new one. What else went
+    /// wrong with this reload stands in its status too.
+    pub(crate) async fn run(self, ledger: &Ledger, trouble: Option<&'static str>) {
         let custody = Arc::clone(&self.custody);
         let _turn = self.custody.turn().await;
         let reading =
@@ -113,9 +114,13 @@ impl Reload {
                 tracing::error!(error, "the reload failed");
                 (Operation::Failed, Some(error))
             }
-            Ok(0) => (Operation::Completed, None),
             Ok(errors) => {
-                (Operation::CompletedWithErrors, Some(format!("{errors} key files could not be loaded")))
+                // In Web3Signer's words.
+                let files = (errors > 0).then(|| format!("{errors} signer loading error(s)"));
+                let told: Vec<_> = files.iter().map(String::as_str).chain(trouble).collect();
+                let operation =
+                    if told.is_empty() { Operation::Completed } else { Operation::CompletedWithErrors };
+                (operation, (!told.is_empty()).then(|| told.join("; ")))
             }
         };
         let status = ReloadStatus { operation, last_operation: Some(SystemTime::now()), last_error };

@@ -1,6 +1,7 @@
 //! Who may talk to us at all: the `Host` allow-list, no browsers, the bearer token.
 
 use std::net::Ipv6Addr;
+use std::sync::Arc;
 
 use hyper::Version;
 use hyper::header::{AUTHORIZATION, HOST, HeaderName, ORIGIN};
@@ -8,6 +9,7 @@ use hyper::http::request::Parts;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::access::Access;
 use super::caller::{Caller, Peer};
 use super::routes::{Guarded, Route};
 use crate::config::{AuthToken, Tokens};
@@ -15,12 +17,12 @@ use crate::config::{AuthToken, Tokens};
 /// The checks that come before a handler.
 pub(crate) struct Guard {
     hosts: AllowedHosts,
-    tokens: TokenDigests,
+    access: Arc<Access>,
 }
 
 impl Guard {
-    pub(crate) fn new(hosts: AllowedHosts, tokens: TokenDigests) -> Self {
-        Self { hosts, tokens }
+    pub(crate) fn new(hosts: AllowedHosts, access: Arc<Access>) -> Self {
+        Self { hosts, access }
     }
 
     /// Refuses requests that a web page may have caused: a foreign `Host` (DNS rebinding), an `Origin`.
@@ -36,10 +38,11 @@ impl Guard {
 
     /// Demands the bearer token of the route's role, where one is configured. A header that nobody asked for is not judged.
     pub(crate) fn authorise(&self, request: &Parts, route: &Route) -> Result<(), GuardRefusal> {
+        let tokens = self.access.tokens();
         let (token, wrong) = match route.guarded {
             Guarded::Open => return Ok(()),
-            Guarded::Token => (&self.tokens.signing, GuardRefusal::WrongToken),
-            Guarded::KeymanagerToken => (&self.tokens.keymanager, GuardRefusal::WrongKeymanagerToken),
+            Guarded::Token => (&tokens.signing, GuardRefusal::WrongToken),
+            Guarded::KeymanagerToken => (&tokens.keymanager, GuardRefusal::WrongKeymanagerToken),
         };
         let Some(token) = token else { return Ok(()) };
         let mut credentials = request.headers.get_all(AUTHORIZATION).iter();
@@ -157,6 +160,9 @@ pub(crate) enum GuardRefusal {
     RepeatedHost,
     #[error("requests with Origin or Sec-Fetch-Site are refused: this is no service for browsers")]
     Browser,
+    /// It was taken when the connection began, but has been taken away since, or has expired.
+    #[error("the client certificate of this connection is not accepted any more: see the signer's log")]
+    Certificate,
     #[error("this route needs the signer's token: send 'Authorization: Bearer TOKEN'")]
     Token,
     #[error("the token is wrong")]
@@ -171,7 +177,12 @@ impl GuardRefusal {
     pub(crate) fn is_of_a_guess(self) -> bool {
         match self {
             Self::WrongToken | Self::WrongKeymanagerToken => true,
-            Self::Host | Self::NoHost | Self::RepeatedHost | Self::Browser | Self::Token => false,
+            Self::Host
+            | Self::NoHost
+            | Self::RepeatedHost
+            | Self::Browser
+            | Self::Certificate
+            | Self::Token => false,
         }
     }
 }

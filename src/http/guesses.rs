@@ -56,6 +56,18 @@ impl Guesses {
     }
 }
 
+/// Lines of the log about peers: one for each source in a minute, however often there is something to say.
+#[derive(Default)]
+pub(crate) struct Notices(Mutex<Tally>);
+
+impl Notices {
+    /// How often there was something to say that the log has not heard of, if it is time to say so.
+    pub(crate) fn note(&self, peer: Peer) -> Option<u64> {
+        let now = tokio::time::Instant::now().into_std();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(Source::of(peer), now).to_tell
+    }
+}
+
 /// What to do about a wrong token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Guess {

@@ -4,13 +4,15 @@
 //!
 //! 1. `server` accepts a connection, bounded in idle time, and `places` in number; `tls` unwraps it.
 //! 2. `caller` says who is at the other end, from the transport alone.
-//! 3. `framing` refuses what two parsers could read differently. `guard` refuses foreign `Host`s, browsers and callers without the token; `guesses` slows down who tries tokens.
+//! 3. `framing` refuses what two parsers could read differently. `guard` refuses foreign `Host`s, browsers and callers without
+//!    the token, by what `access` has read from files; `guesses` slows down who tries tokens.
 //! 4. `routes` finds the endpoint in one table: method, path, listener role, body limit.
 //! 5. `body` reads at most that much, into memory that `room` counts, and only while it keeps coming.
 //! 6. `capacity` gives the request its turn among those of its role.
 //! 7. [`crate::api`] answers; a refusal becomes a status code in `problem` and nowhere else.
 //! 8. `answer` holds its room until the client has read it.
 
+pub(crate) mod access;
 pub(crate) mod answer;
 pub(crate) mod body;
 pub(crate) mod caller;

@@ -155,9 +155,10 @@ impl From<GuardRefusal> for Problem {
         let status = match refusal {
             GuardRefusal::NoHost | GuardRefusal::RepeatedHost => StatusCode::BAD_REQUEST,
             GuardRefusal::Token | GuardRefusal::WrongToken => StatusCode::UNAUTHORIZED,
-            GuardRefusal::Host | GuardRefusal::Browser | GuardRefusal::WrongKeymanagerToken => {
-                StatusCode::FORBIDDEN
-            }
+            GuardRefusal::Host
+            | GuardRefusal::Browser
+            | GuardRefusal::Certificate
+            | GuardRefusal::WrongKeymanagerToken => StatusCode::FORBIDDEN,
         };
         let problem = Self::refusal(status, refusal.to_string());
         if status == StatusCode::UNAUTHORIZED {

@@ -25,7 +25,7 @@ use super::caller::{Caller, Peer};
 use super::guesses::Source;
 use super::places::{Place, Places};
 use super::service::{Origin, Service};
-use super::tls::Tls;
+use super::tls::{Admission, Tls};
 use crate::config::Role;
 
 /// What a server allows its callers.
@@ -137,8 +137,8 @@ async fn accept(
         let (shared, open, stop) = (Arc::clone(&shared), open.clone(), stop.clone());
         tokio::spawn(async move {
             match stream {
-                Stream::Unix(stream) => shared.converse(stream, caller, place, stop).await,
-                Stream::Tcp(stream) => shared.converse(stream, caller, place, stop).await,
+                Stream::Unix(stream) => shared.converse(stream, caller, Admission::Open, place, stop).await,
+                Stream::Tcp(stream) => shared.converse(stream, caller, Admission::Open, place, stop).await,
                 Stream::Tls(stream, tls) => {
                     let handshake = timeout(HANDSHAKE_LIMIT, tls.accept(stream));
                     let accepted = tokio::select! {
@@ -146,8 +146,10 @@ async fn accept(
                         () = place.wanted() => return,
                     };
                     match accepted {
-                        Ok(Ok(stream)) => shared.converse(stream, caller, place, stop).await,
-                        Ok(Err(error)) => tracing::debug!(%caller, %error, "TLS handshake failed"),
+                        Ok(Ok((stream, admission))) => {
+                            shared.converse(stream, caller, admission, place, stop).await;
+                        }
+                        Ok(Err(error)) => shared.service.note_failed_handshake(&caller, &error),
                         Err(_) => tracing::debug!(%caller, "TLS handshake took too long"),
                     }
                 }
@@ -194,12 +196,19 @@ impl Endpoint {
 
 impl Shared {
     /// Serves one connection to its end: its own, its idle limit, a crowd waiting, or the server's stop.
-    async fn converse<S>(&self, stream: S, caller: Caller, place: Place, mut stop: watch::Receiver<bool>)
-    where
+    async fn converse<S>(
+        &self,
+        stream: S,
+        caller: Caller,
+        admission: Admission,
+        place: Place,
+        mut stop: watch::Receiver<bool>,
+    ) where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
         let conversation = Arc::new(Conversation {
             caller,
+            admission,
             place,
             stalled: Arc::new(Notify::new()),
             activity: Activity::new(),
@@ -209,7 +218,8 @@ impl Shared {
         let (activity, place) = (&conversation.activity, &conversation.place);
         let service = service_fn(|request| Arc::clone(&conversation).answer(request));
         let connection = self.http.serve_connection(TokioIo::new(stream), service);
-        tokio::pin!(connection);
+        let withdrawn = conversation.admission.withdrawn();
+        tokio::pin!(connection, withdrawn);
         let mut wait = self.limits.first_request;
         loop {
             tokio::select! {
@@ -244,6 +254,7 @@ impl Shared {
                     tracing::debug!(%caller, "a connection was closed: its answers are not read");
                     return;
                 }
+                () = &mut withdrawn => break,
                 () = stopped(&mut stop) => {
                     // Answers now say `Connection: close`. A request that is already on its way is still answered,
                     // which closing an idle connection under it would prevent.
@@ -273,6 +284,7 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
 /// What the requests of one connection share.
 struct Conversation {
     caller: Caller,
+    admission: Admission,
     place: Place,
     /// Told when the client does not read its answers.
     stalled: Arc<Notify>,
@@ -285,8 +297,9 @@ impl Conversation {
     async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<AnswerBody>, Infallible> {
         let _request = self.activity.begin();
         let version = request.version();
-        let Self { caller, place, stalled, stop, .. } = &*self;
-        let mut response = self.service.answer(&Origin { caller, place, stalled, stop }, request).await;
+        let Self { caller, admission, place, stalled, stop, .. } = &*self;
+        let origin = Origin { caller, admission, place, stalled, stop };
+        let mut response = self.service.answer(&origin, request).await;
         if *self.stop.borrow() && version == Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -1,5 +1,6 @@
 //! One request, from its head to its answer: guard, route, negotiate, read, take a turn, hand to the endpoint.
 
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,12 +15,13 @@ use super::body;
 use super::caller::Caller;
 use super::capacity::{Capacity, OfRole, Turn};
 use super::framing::{self, FramingRefusal};
-use super::guard::Guard;
-use super::guesses::Guesses;
+use super::guard::{Guard, GuardRefusal};
+use super::guesses::{Guesses, Notices};
 use super::places::Place;
 use super::problem::Problem;
 use super::room::Share;
 use super::routes::{self, Endpoint, Matched, Route};
+use super::tls::{self, Admission};
 use crate::api::{self, Signer};
 use crate::config::Role;
 
@@ -28,12 +30,14 @@ pub(crate) struct Service {
     signer: Arc<Signer>,
     guard: Guard,
     guesses: Guesses,
+    failed_handshakes: Notices,
     capacity: Capacity,
 }
 
 /// The connection that a request came on, as far as its answer needs it.
 pub(crate) struct Origin<'a> {
     pub(crate) caller: &'a Caller,
+    pub(crate) admission: &'a Admission,
     pub(crate) place: &'a Place,
     /// Told when the client does not read its answer.
     pub(crate) stalled: &'a Arc<Notify>,
@@ -44,7 +48,8 @@ pub(crate) struct Origin<'a> {
 impl Service {
     /// For at most `requests` that are signed for at one time; further ones wait.
     pub(crate) fn new(signer: Arc<Signer>, guard: Guard, guesses: Guesses, requests: usize) -> Self {
-        Self { signer, guard, guesses, capacity: Capacity::new(requests) }
+        let (failed_handshakes, capacity) = (Notices::default(), Capacity::new(requests));
+        Self { signer, guard, guesses, failed_handshakes, capacity }
     }
 
     /// Breaks off bodies and answers that their clients have not moved for too long.
@@ -86,6 +91,19 @@ impl Service {
         answer.into_response(held)
     }
 
+    /// Tells the log of a TLS handshake that failed, if the peer has not just been named.
+    pub(crate) fn note_failed_handshake(&self, caller: &Caller, error: &io::Error) {
+        match tls::refusal(error) {
+            // Who looks whether the port is open leaves in the middle.
+            None => tracing::debug!(%caller, %error, "a TLS handshake was broken off"),
+            Some(reason) => {
+                if let Some(refused) = self.failed_handshakes.note(caller.peer) {
+                    tracing::warn!(%caller, refused, "TLS handshake refused: {reason}");
+                }
+            }
+        }
+    }
+
     /// What follows such a request on its connection cannot be trusted.
     fn refuse_framing(
         &self,
@@ -111,7 +129,7 @@ impl Service {
         self.guard.admit(head, caller)?;
         let matched = routes::find(caller.role, &head.method, path)?;
         let route = matched.route;
-        if let Err(refusal) = self.guard.authorise(head, route) {
+        if let Err(refusal) = self.authorise(origin, head, route) {
             if refusal.is_of_a_guess() {
                 self.guesses.hold_back(caller, origin.stop).await;
             }
@@ -124,6 +142,14 @@ impl Service {
             refuse_other_media(head)?;
         }
         Ok(matched)
+    }
+
+    /// Demands that the connection's client certificate is still taken, and the token.
+    fn authorise(&self, origin: &Origin<'_>, head: &Parts, route: &Route) -> Result<(), GuardRefusal> {
+        if !origin.admission.holds() {
+            return Err(GuardRefusal::Certificate);
+        }
+        self.guard.authorise(head, route)
     }
 
     async fn carry_out(
@@ -140,6 +166,10 @@ impl Service {
             Ok(body) => body,
             Err(refusal) => return (Err(refusal.into()), Some(share)),
         };
+        // Who was let in may have been shut out while the body was on its way.
+        if let Err(refusal) = self.authorise(origin, head, route) {
+            return (Err(refusal.into()), Some(share));
+        }
         // From here on the connection is not closed for another one.
         let _working = origin.place.work();
         let turn = match capacity.turn(route.endpoint).await {

@@ -310,6 +310,47 @@ fn headers_that_claim_an_identity_have_no_effect() {
 }
 
 #[test]
+fn a_token_on_the_command_line_is_warned_about_and_one_in_a_file_or_the_environment_is_not() {
+    let (daemon, _key) = guarded(&["--auth-token", TOKEN]);
+    daemon.wait_for_log(|line| line.contains("WARN") && line.contains("/proc/PID/cmdline"));
+    let elsewhere = Setup::new().env("BLS_SIGNER_AUTH_TOKEN", TOKEN).args(&["--network", "minimal"]).start();
+    assert!(!elsewhere.log().contains("cmdline"));
+    elsewhere.send(&Request::get("/eth/v1/keystores")).assert_problem(401);
+}
+
+#[test]
+fn a_token_is_read_again_by_a_reload_and_the_former_one_refused_on_open_connections() {
+    let setup = Setup::new();
+    let file = private_file(&setup, "token", TOKEN);
+    let daemon = setup.args(&["--network", "minimal", "--auth-token-file", &file]).start();
+    let mut connection = Connection::open(&daemon.socket());
+    assert_eq!(connection.exchange(&with_token()).status, 200);
+    let sign = format!("/api/v1/eth2/sign/{}", Key::number(1).name());
+    let slow = Request::post(&sign, randao_reveal(1).to_string());
+    let slow = slow.header("Authorization", &format!("Bearer {TOKEN}")).bytes();
+    let (begun, rest) = slow.split_at(slow.len() - 1);
+    let mut on_its_way = Connection::open(&daemon.socket());
+    on_its_way.send(begun);
+
+    let fresh = TOKEN.replace('c', "d");
+    let request = Request::get("/api/v1/eth2/publicKeys").header("Authorization", &format!("Bearer {fresh}"));
+    std::fs::write(&file, &fresh).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_log(|line| line.contains("tokens and certificates read"));
+    connection.exchange(&with_token()).assert_problem(401);
+    assert_eq!(connection.exchange(&request).status, 200);
+    on_its_way.send(rest);
+    on_its_way.answer().assert_problem(401);
+
+    // A file that is gone takes no token away: that would open the door, or shut everybody out.
+    std::fs::remove_file(&file).unwrap();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_for_log(|line| line.contains("ERROR") && line.contains(&file));
+    assert_eq!(connection.exchange(&request).status, 200);
+    connection.exchange(&Request::get("/api/v1/eth2/publicKeys")).assert_problem(401);
+}
+
+#[test]
 fn the_token_is_never_logged() {
     let (daemon, _key) = guarded(&["--auth-token", TOKEN, "--log-level", "trace"]);
     let guess = "5ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7e75ec7";

@@ -14,6 +14,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod check_command;
+mod client_certificates;
 mod command_line;
 mod demonstration;
 mod failing_directory;

@@ -71,6 +71,29 @@ fn a_keymanager_beyond_loopback_without_a_token_does_not_start() {
 }
 
 #[test]
+fn what_every_local_user_can_do_is_said_once_at_the_start_and_stands_in_health() {
+    let daemon = Setup::new().listen("all", "127.0.0.1:0").args(&["--network", "minimal"]).start();
+    let address = daemon.tcp("all");
+    let warnings = |daemon: &Daemon| {
+        let log = daemon.log();
+        let lines = log.lines().filter(|line| line.contains("WARN") && line.contains("every user"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let [warning] = &warnings(&daemon)[..] else { panic!("{}", daemon.log()) };
+    for act in ["signed", "import and delete keys", "raise watermarks"] {
+        assert!(warning.contains(act), "{warning}");
+    }
+    let health = address.send(&Request::get("/healthcheck"));
+    assert_eq!(health.status, 200);
+    assert!(health.text().contains("every user and program of this host"), "{health:?}");
+
+    let quiet = Setup::new().listen("signing", "127.0.0.1:0").listen("all", "unix:signer.sock");
+    let quiet = quiet.args(&["--network", "minimal"]).start();
+    assert_eq!(warnings(&quiet), Vec::<String>::new());
+    assert!(!quiet.send(&Request::get("/healthcheck")).text().contains("notes"));
+}
+
+#[test]
 fn several_daemons_do_not_share_keys() {
     let (one, other) = (Daemon::start(&["--network", "minimal"]), Daemon::start(&["--network", "minimal"]));
     one.import(&[&Key::number(1)]);

@@ -63,6 +63,9 @@ fn findings(settings: &Settings, subject: Subject) -> Vec<Finding> {
     findings.extend(settings.warnings.iter().map(|warning| Finding::notable("settings", warning)));
     findings.push(network(settings));
     findings.extend(sockets(settings, subject));
+    if settings.listen_chosen || matches!(subject, Subject::Start) {
+        findings.extend(settings.listen.iter().flat_map(|spec| exposures(settings, spec)));
+    }
     findings.extend(settings.tls.as_ref().map(tls));
     findings.extend(state::findings(settings, subject));
     findings.extend(key_files::findings(&settings.keys));
@@ -102,7 +105,18 @@ fn listener(settings: &Settings, spec: &ListenSpec) -> Finding {
     }
 }
 
-/// Who can use a listener (design D7).
+/// What a start warns about.
+fn exposures(settings: &Settings, spec: &ListenSpec) -> Vec<Finding> {
+    match spec.address {
+        Address::Unix(_) => Vec::new(),
+        Address::Tcp(address) => {
+            let exposures = settings.exposures(spec.role, address);
+            exposures.into_iter().map(|exposure| Finding::notable("access", exposure.to_string())).collect()
+        }
+    }
+}
+
+/// Who can use a listener.
 fn callers(settings: &Settings, spec: &ListenSpec) -> String {
     let token = token_asked_for(settings, spec.role);
     match spec.address {
@@ -115,7 +129,7 @@ fn callers(settings: &Settings, spec: &ListenSpec) -> String {
                 "everybody who reaches it"
             };
             let certificate = match &settings.tls {
-                Some(tls) if tls.client_ca.is_some() => " with a client certificate",
+                Some(tls) if tls.demands_client_certificate() => " with a client certificate",
                 Some(_) => " over TLS",
                 None => " without TLS",
             };

@@ -128,8 +128,10 @@ fn client_certificates_guard_a_keymanager_listener_and_tls_alone_does_not() {
     let file = file.display();
     let tls = format!("host = '0.0.0.0'\ntls_cert = '{file}'\ntls_key = '{file}'");
     assert!(matches!(error(&tls), Error::OpenKeymanager(_)));
-    let guarded = validate(&format!("{tls}\ntls_client_ca = '{file}'")).ok().unwrap();
-    assert_eq!(guarded.warnings, Vec::<String>::new());
+    for option in ["tls_client_ca", "tls_known_clients_file"] {
+        let guarded = validate(&format!("{tls}\n{option} = '{file}'")).ok().unwrap();
+        assert_eq!(guarded.warnings, Vec::<String>::new(), "{option}");
+    }
 }
 
 #[test]
@@ -166,6 +168,43 @@ fn a_keymanager_on_the_network_needs_its_own_role_s_token() {
     assert!(matches!(error(&token("signing")), Error::OpenKeymanager(_)));
     let settings = validate(&token("keymanager")).ok().unwrap();
     assert!(settings.tokens.signing.is_none() && settings.tokens.keymanager.is_some());
+}
+
+#[test]
+fn what_cannot_be_refused_is_said_of_each_listener() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = secret_file(&directory, "file").display().to_string();
+    let token = "auth_token = '0123456789abcdef'".to_owned();
+    let keymanager_token = format!("auth_token_file = ['keymanager={file}']");
+    let tls = format!("tls_cert = '{file}'\ntls_key = '{file}'");
+    let certificates = format!("{tls}\ntls_known_clients_file = '{file}'");
+    let (beyond, local) = ("192.0.2.1:1", "127.0.0.2:1");
+    for (options, role, address, said) in [
+        ("", Role::Signing, beyond, &["signs for everybody who reaches it"][..]),
+        ("", Role::Signing, "[::]:1", &["signs for everybody who reaches it"]),
+        (&tls, Role::Signing, beyond, &["signs for everybody who reaches it"]),
+        (&keymanager_token, Role::Signing, beyond, &["signs for everybody who reaches it"]),
+        (&certificates, Role::Signing, beyond, &[]),
+        (&token, Role::Signing, beyond, &["has no TLS"]),
+        (&format!("{token}\n{tls}"), Role::Signing, beyond, &[]),
+        (&keymanager_token, Role::All, beyond, &["signs for everybody who reaches it", "has no TLS"]),
+        (&token, Role::Keymanager, beyond, &["has no TLS"]),
+        ("", Role::Metrics, beyond, &[]),
+        ("", Role::Signing, local, &[]),
+        ("", Role::All, local, &["have everything signed there, import and delete keys"]),
+        ("", Role::Keymanager, "[::ffff:127.0.0.1]:1", &["can import and delete keys there"]),
+        (&keymanager_token, Role::All, local, &[]),
+        (&certificates, Role::All, local, &[]),
+        (&token, Role::All, local, &[]),
+    ] {
+        let settings = validate(options).ok().unwrap();
+        let exposures = settings.exposures(role, address.parse().unwrap());
+        let texts: Vec<_> = exposures.iter().map(ToString::to_string).collect();
+        assert_eq!(texts.len(), said.len(), "{options} {role} {address}: {texts:?}");
+        for (text, said) in texts.iter().zip(said) {
+            assert!(text.contains(said) && text.starts_with(&format!("{role} on {address}")), "{text}");
+        }
+    }
 }
 
 #[test]

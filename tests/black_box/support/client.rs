@@ -188,6 +188,19 @@ impl Connection {
         }
     }
 
+    /// Whether the daemon closes the connection, whatever it still says before.
+    pub fn ends(&mut self) -> bool {
+        loop {
+            self.received.clear();
+            if !self.is_closed() && self.received.is_empty() {
+                return false;
+            }
+            if self.received.is_empty() {
+                return true;
+            }
+        }
+    }
+
     fn receive(&mut self) -> io::Result<()> {
         let mut piece = [0; 16 * 1024];
         // A socket with a timeout is interrupted when the process is stopped and goes on, as debuggers do; signal(7).

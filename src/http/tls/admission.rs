@@ -1,0 +1,75 @@
+//! Why a connection was let in, asked again when the files have been read again.
+
+use std::future;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::time::sleep;
+
+use super::Tls;
+
+/// What a connection was let in by.
+pub(crate) enum Admission {
+    /// No client certificate was asked for.
+    Open,
+    Certificate(Presented),
+}
+
+/// A client certificate that was taken when the connection began.
+pub(crate) struct Presented {
+    tls: Tls,
+    /// The client's own first.
+    chain: Vec<CertificateDer<'static>>,
+    /// The reading of the files by which it was judged last, and taken.
+    taken_by: AtomicU64,
+}
+
+impl Admission {
+    pub(super) fn certificate(tls: Tls, reading: u64, chain: Vec<CertificateDer<'static>>) -> Self {
+        Self::Certificate(Presented { tls, chain, taken_by: AtomicU64::new(reading) })
+    }
+
+    /// Whether it still holds. Costs next to nothing unless the files have been read since it was asked last.
+    pub(crate) fn holds(&self) -> bool {
+        match self {
+            Self::Open => true,
+            Self::Certificate(presented) => {
+                presented.taken_by.load(Ordering::Relaxed) == presented.tls.reading() || presented.is_taken()
+            }
+        }
+    }
+
+    /// Resolves when it does not hold any more: the files were read again without it, or it has expired.
+    pub(crate) async fn withdrawn(&self) {
+        let presented = match self {
+            Self::Open => return future::pending().await,
+            Self::Certificate(presented) => presented,
+        };
+        let mut readings = presented.tls.readings();
+        while presented.is_taken() {
+            tokio::select! {
+                _ = readings.changed() => {}
+                () = sleep(JUDGED_AGAIN_AFTER) => {}
+            }
+        }
+    }
+}
+
+impl Presented {
+    fn is_taken(&self) -> bool {
+        match self.tls.judge(&self.chain) {
+            Ok(reading) => {
+                self.taken_by.store(reading, Ordering::Relaxed);
+                true
+            }
+            Err(refused) => {
+                tracing::debug!(%refused, "a connection is closed");
+                false
+            }
+        }
+    }
+}
+
+/// For certificates that expire while their connection is open.
+const JUDGED_AGAIN_AFTER: Duration = Duration::from_secs(600);

@@ -1,0 +1,161 @@
+//! The public key of an X.509 certificate, of any version and with any extensions.
+//!
+//! Who is known by the fingerprint of his certificate has to prove no more than that he holds its key (RFC 5280, 4.1 for the
+//! form, X.690 for the encoding). The TLS library's own reader refuses certificates of version 1.
+
+/// One element of DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Element<'a> {
+    tag: u8,
+    /// Without tag and length.
+    content: &'a [u8],
+    /// With them.
+    whole: &'a [u8],
+}
+
+/// A `SubjectPublicKeyInfo` (RFC 5280, 4.1.2.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PublicKeyInfo<'a> {
+    /// All of it.
+    pub(super) der: &'a [u8],
+    /// What the `AlgorithmIdentifier` contains.
+    pub(super) algorithm: &'a [u8],
+    /// The key itself.
+    pub(super) key: &'a [u8],
+}
+
+/// The public key of a certificate in DER; `None` if it is no certificate.
+pub(super) fn public_key(certificate: &[u8]) -> Option<PublicKeyInfo<'_>> {
+    let certificate = only(certificate, SEQUENCE)?;
+    let (to_be_signed, _) = next(certificate.content, SEQUENCE)?;
+    let mut fields = to_be_signed.content;
+    if let Some((_version, rest)) = next(fields, VERSION) {
+        fields = rest;
+    }
+    // Serial number, signature, issuer, validity, subject.
+    for tag in [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] {
+        fields = next(fields, tag)?.1;
+    }
+    let (info, _) = next(fields, SEQUENCE)?;
+    let (algorithm, rest) = next(info.content, SEQUENCE)?;
+    let bits = only(rest, BIT_STRING)?;
+    let (&0, key) = bits.content.split_first()? else { return None };
+    Some(PublicKeyInfo { der: info.whole, algorithm: algorithm.content, key })
+}
+
+/// Whether these bytes are a PKCS#12 store: `PFX ::= SEQUENCE { version INTEGER {v3(3)}, ...}` (RFC 7292, 4).
+pub(super) fn is_pkcs12(bytes: &[u8]) -> bool {
+    let version = only(bytes, SEQUENCE).and_then(|store| next(store.content, INTEGER));
+    version.is_some_and(|(version, _)| version.content == [3])
+}
+
+/// Whether these bytes are DER of the outer form of a certificate or a key.
+pub(super) fn is_der(bytes: &[u8]) -> bool {
+    only(bytes, SEQUENCE).is_some()
+}
+
+/// The element that these bytes are, and nothing after it.
+fn only(bytes: &[u8], tag: u8) -> Option<Element<'_>> {
+    next(bytes, tag).filter(|(_, rest)| rest.is_empty()).map(|(element, _)| element)
+}
+
+/// The first element, if it has this tag, and what follows it.
+fn next(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
+    let (&first, rest) = bytes.split_first()?;
+    let (&length, rest) = rest.split_first()?;
+    let (length, rest) = match length.checked_sub(LONG_FORM) {
+        None => (usize::from(length), rest),
+        Some(octets) => long_length(rest, octets)?,
+    };
+    let (content, after) = rest.split_at_checked(length)?;
+    let whole = bytes.get(..bytes.len().checked_sub(after.len())?)?;
+    (first == tag).then_some((Element { tag, content, whole }, after))
+}
+
+/// A length of so many octets, in the one form that DER allows.
+fn long_length(bytes: &[u8], octets: u8) -> Option<(usize, &[u8])> {
+    if !(1..=LONGEST_LENGTH_OCTETS).contains(&octets) {
+        return None;
+    }
+    let (digits, rest) = bytes.split_at_checked(octets.into())?;
+    let length = digits.iter().try_fold(0usize, |length, &digit| {
+        length.checked_mul(256).and_then(|length| length.checked_add(digit.into()))
+    })?;
+    let shortest = digits.first() != Some(&0) && length >= usize::from(LONG_FORM);
+    shortest.then_some((length, rest))
+}
+
+const INTEGER: u8 = 0x02;
+const BIT_STRING: u8 = 0x03;
+const SEQUENCE: u8 = 0x30;
+/// `[0] EXPLICIT`.
+const VERSION: u8 = 0xa0;
+/// From here on the octet says how many octets of length follow.
+const LONG_FORM: u8 = 0x80;
+/// Up to 4 GiB.
+const LONGEST_LENGTH_OCTETS: u8 = 4;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+
+    use super::*;
+
+    const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/tls");
+
+    fn certificate(name: &str) -> CertificateDer<'static> {
+        CertificateDer::from_pem_file(format!("{FILES}/{name}.pem")).unwrap()
+    }
+
+    #[test]
+    fn finds_the_key_of_certificates_of_every_version_and_algorithm() {
+        let p256 = rustls::pki_types::alg_id::ECDSA_P256;
+        let rsa = rustls::pki_types::alg_id::RSA_ENCRYPTION;
+        for (name, algorithm) in [("client", &p256), ("version-1", &p256), ("authority", &rsa)] {
+            let certificate = certificate(name);
+            let found = public_key(&certificate).unwrap();
+            assert_eq!(found.algorithm, algorithm.as_ref(), "{name}");
+            assert!(found.der.len() > found.key.len());
+        }
+        // An uncompressed point.
+        assert_eq!(public_key(&certificate("version-1")).unwrap().key[0], 4);
+    }
+
+    #[test]
+    fn a_certificate_is_cut_off_nowhere_and_nothing_follows_it() {
+        let certificate = certificate("client").to_vec();
+        assert!((0..certificate.len()).all(|length| public_key(&certificate[..length]).is_none()));
+        assert_eq!(public_key(&[certificate, vec![0]].concat()), None);
+    }
+
+    #[test]
+    fn lengths_have_one_form() {
+        assert!(only(&[SEQUENCE, 1, 0], SEQUENCE).is_some());
+        assert!(only(&[SEQUENCE, 0x81, 1, 0], SEQUENCE).is_none(), "the short form would have done");
+        assert!(only(&[SEQUENCE, 0x80, 0, 0], SEQUENCE).is_none(), "an indefinite length");
+        assert!(only(&[&[SEQUENCE, 0x82, 0, 0x80][..], &[0; 128]].concat(), SEQUENCE).is_none());
+        assert!(only(&[&[SEQUENCE, 0x81, 0x80][..], &[0; 128]].concat(), SEQUENCE).is_some());
+    }
+
+    #[test]
+    fn tells_a_pkcs12_store_from_a_certificate() {
+        let store = std::fs::read(format!("{FILES}/client.p12")).unwrap();
+        assert!(is_pkcs12(&store));
+        assert!(!is_pkcs12(&certificate("client")) && is_der(&certificate("client")));
+        assert!(!is_der(b"-----BEGIN CERTIFICATE-----"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_stop_the_reader(place in 0usize..400, byte: u8, noise in prop::collection::vec(any::<u8>(), 0..64)) {
+            let mut certificate = certificate("client").to_vec();
+            if let Some(octet) = certificate.get_mut(place) {
+                *octet = byte;
+            }
+            let _ = public_key(&certificate);
+            let _ = public_key(&noise);
+        }
+    }
+}
