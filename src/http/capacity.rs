@@ -41,11 +41,19 @@ impl Capacity {
 
     /// Breaks off bodies and answers that their clients have not moved for too long.
     pub(crate) fn break_off_stalled(&self) {
-        for of_role in [&self.signing, &self.keymanager, &self.metrics, &self.all] {
-            for room in [&of_role.signing_room, &of_role.keymanager_room, &of_role.open_room] {
-                room.break_off_stalled();
-            }
-        }
+        self.rooms().for_each(|room| room.break_off_stalled());
+    }
+
+    /// KiB that are taken of all rooms.
+    pub(crate) fn held_kib(&self) -> usize {
+        self.rooms().map(|room| room.held_kib()).sum()
+    }
+
+    fn rooms(&self) -> impl Iterator<Item = &Room> {
+        [&self.signing, &self.keymanager, &self.metrics, &self.all]
+            .into_iter()
+            .flat_map(|of_role| [&of_role.signing_room, &of_role.keymanager_room, &of_role.open_room])
+            .map(Arc::as_ref)
     }
 }
 

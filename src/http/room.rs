@@ -56,6 +56,14 @@ impl Room {
         self.waits().break_off(Instant::now(), |wait, quiet| is_short || quiet >= wait.limit, usize::MAX);
     }
 
+    /// KiB that are taken.
+    pub(crate) fn held_kib(&self) -> usize {
+        let held = |pool: &Semaphore, kib| {
+            usize::try_from(kib).unwrap_or_default().saturating_sub(pool.available_permits())
+        };
+        held(&self.small, self.size.small).saturating_add(held(&self.large, self.size.large))
+    }
+
     async fn take(&self, pool: &Arc<Semaphore>, kib: u32) -> Result<OwnedSemaphorePermit, Full> {
         if let Ok(taken) = Arc::clone(pool).try_acquire_many_owned(kib) {
             return Ok(taken);

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::socket::{setsockopt, sockopt};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{Notify, mpsc, watch};
@@ -27,6 +29,7 @@ use super::places::{Place, Places};
 use super::service::{Origin, Service};
 use super::tls::{Admission, Tls};
 use crate::config::Role;
+use crate::sys::hardening::return_freed_memory;
 
 /// What a server allows its callers.
 #[derive(Clone, Copy, Debug)]
@@ -79,15 +82,30 @@ pub(crate) async fn serve(
     }
     drop(open);
     let mut every = interval(LOOK_FOR_STALLED);
+    let mut most_held = 0;
     loop {
         tokio::select! {
             acceptor = acceptors.join_next() => if acceptor.is_none() { break },
-            _ = every.tick() => shared.service.break_off_stalled(),
+            _ = every.tick() => {
+                shared.service.break_off_stalled();
+                let held = shared.service.held_kib();
+                most_held = held.max(most_held);
+                if most_held >= MUCH_KIB && held < most_held / 4 {
+                    return_freed_memory();
+                    most_held = held;
+                }
+            }
         }
     }
     if timeout(grace, all_closed.recv()).await.is_err() {
         tracing::warn!(seconds = grace.as_secs(), "connections were cut off: they had not ended in time");
     }
+}
+
+/// The kernel would let each grow to some MiB, also for a client that reads nothing.
+fn bound_buffers(stream: &impl AsFd) -> nix::Result<()> {
+    setsockopt(stream, sockopt::SndBuf, &SOCKET_BUFFER)?;
+    setsockopt(stream, sockopt::RcvBuf, &SOCKET_BUFFER)
 }
 
 /// Connections are bounded by `Limits`, not by the soft limit of open files, which shells set to 1,024.
@@ -184,6 +202,7 @@ impl Endpoint {
             Socket::Tcp(listener, tls) => loop {
                 let (stream, address) = listener.accept().await?;
                 let Ok(()) = stream.set_nodelay(true) else { continue };
+                let Ok(()) = bound_buffers(&stream) else { continue };
                 let caller = Caller { role, peer: Peer::Tcp(address) };
                 return Ok(match tls {
                     Some(tls) => (Stream::Tls(stream, tls.clone()), caller),
@@ -384,6 +403,12 @@ const CONNECTION_WINDOW: u32 = 65_535;
 
 /// Streams that a peer has reset before we answered (rapid reset); beyond, the connection is dropped.
 const MAX_RESET_STREAMS: usize = 64;
+
+/// When requests have held so many KiB and gave most of it back, the allocator is told to do the same.
+const MUCH_KIB: usize = 16 * 1024;
+
+/// Bytes in each direction that the kernel keeps for a TCP connection, which it doubles for its own (socket(7)).
+const SOCKET_BUFFER: usize = 128 * 1024;
 
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 

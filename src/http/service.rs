@@ -57,6 +57,11 @@ impl Service {
         self.capacity.break_off_stalled();
     }
 
+    /// KiB of bodies, answers and what belongs to them.
+    pub(crate) fn held_kib(&self) -> usize {
+        self.capacity.held_kib()
+    }
+
     /// Answers a request. Every refusal is an answer, so this cannot fail.
     pub(crate) async fn answer(
         &self,

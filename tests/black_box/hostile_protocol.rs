@@ -143,6 +143,8 @@ fn a_body_without_a_length_ends_at_the_limit() {
         answer.assert_problem(413);
     }
     assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
+    let most = daemon.status_number("VmHWM:");
+    assert!(most < 160 * 1024, "a body with a limit of 32 MiB took {most} KiB");
 }
 
 #[test]

@@ -206,9 +206,7 @@ fn assert_stays_small(daemon: &Daemon, before_kib: u64) {
 }
 
 fn resident_kib(daemon: &Daemon) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    daemon.status_number("VmRSS:")
 }
 
 const DATA: u8 = 0;

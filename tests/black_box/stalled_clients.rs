@@ -63,6 +63,24 @@ fn a_body_that_stops_coming_is_400_and_a_head_without_one_is_not_waited_for() {
 }
 
 #[test]
+fn a_body_that_trickles_is_400() {
+    let daemon = roles(&[]);
+    let path = format!("/api/v1/eth2/sign/{}", Key::number(1).name());
+    let mut trickling = stall(&daemon.unix("signing.sock"), &path, 1, 1 << 20).remove(0);
+    let mut sent = 0;
+    while trickling.try_send(b" ").is_ok() {
+        sent += 1;
+        std::thread::sleep(Duration::from_millis(20));
+        assert!(sent < 3_000, "it was let go on for a minute");
+    }
+    // The reset that follows may overtake the refusal.
+    if let Ok(answer) = trickling.try_answer() {
+        answer.assert_problem(400);
+    }
+    assert_eq!(daemon.unix("signing.sock").send(&Request::get("/upcheck")).status, 200);
+}
+
+#[test]
 fn a_body_costs_its_size_however_small_the_chunks_are() {
     let daemon = Daemon::start(&["--network", "minimal"]);
     let before = most_memory_kib(&daemon);
@@ -101,6 +119,8 @@ fn answers_that_nobody_reads_fill_no_memory_and_hold_up_nobody() {
     // Whoever reads nothing at all is cut off.
     let mut silent = unread.swap_remove(unread.len() - 1);
     while silent.try_answer().is_ok() {}
+    drop(unread);
+    daemon.wait_until(|daemon| daemon.status_number("VmRSS:") < before + 64 * 1024);
     assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
 }
 
@@ -137,7 +157,7 @@ fn imports_beyond_their_turns_wait_and_take_neither_threads_nor_signing_s_turns(
         connection.send(&import);
     }
     for epoch in 0..20 {
-        let threads = threads(&daemon);
+        let threads = daemon.status_number("Threads:");
         assert!(threads < 100, "{threads} threads");
         assert_eq!(daemon.sign(&key, &randao_reveal(epoch)).status, 200);
     }
@@ -168,15 +188,5 @@ fn batch_of(keys: usize) -> String {
 
 /// What the daemon has ever had in memory.
 fn most_memory_kib(daemon: &Daemon) -> u64 {
-    number_in_status(daemon, "VmHWM:")
-}
-
-fn threads(daemon: &Daemon) -> u64 {
-    number_in_status(daemon, "Threads:")
-}
-
-fn number_in_status(daemon: &Daemon, name: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
-    let line = status.lines().find(|line| line.starts_with(name)).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    daemon.status_number("VmHWM:")
 }

@@ -194,6 +194,13 @@ impl Daemon {
         self.child.id()
     }
 
+    /// A number of its `/proc/PID/status`, such as `VmHWM:`, the most memory it ever had, in KiB.
+    pub fn status_number(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
     pub fn directory(&self) -> &Path {
         self.setup.as_ref().expect("the daemon is running").directory()
     }
