@@ -81,7 +81,7 @@ impl Daemon {
         let opened = listeners::open(settings, inherited)?;
         let access = Arc::new(access(settings, &opened.listeners)?);
         let network = Network::load(&settings.network)?;
-        let ledger = open_ledger(settings, &network)?;
+        let ledger = open_ledger(settings, &network, !opened.stored.is_empty())?;
         let custody = Arc::new(
             custody::start(&settings.keys, &settings.ledger.state_dir, opened.stored, &ledger, &notifier)
                 .await?,
@@ -285,15 +285,18 @@ fn access(settings: &Settings, listeners: &[Listener]) -> Result<Access, Error> 
     Ok(Access::load(settings, exposures)?)
 }
 
-fn open_ledger(settings: &Settings, network: &Network) -> Result<Ledger, ledger::OpenError> {
+/// `has_keys`: a process before this one left keys with the service manager. What they signed is on record somewhere.
+fn open_ledger(settings: &Settings, network: &Network, has_keys: bool) -> Result<Ledger, ledger::OpenError> {
     if !settings.ledger.slashing_protection {
         tracing::warn!(
-            "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed"
+            "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed, and nothing is \
+             recorded. Before it is switched on again, lift the keys' watermarks to the present (`bls-signer \
+             slashing-protection raise`)"
         );
         return Ok(Ledger::off());
     }
     let ledger = Ledger::open(ledger::Settings {
-        missing: if settings.ledger.required { Missing::Refuse } else { Missing::Create },
+        missing: if settings.ledger.required || has_keys { Missing::Refuse } else { Missing::Create },
         raw_roots: match settings.raw_roots {
             RawRoots::Allow => ledger::RawRoots::Allow,
             // Under `refuse` no raw root gets as far as the ledger.

@@ -147,6 +147,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Activation(#[from] activation::Error),
     #[error(transparent)]
+    Package(packaged::Error),
+    #[error(transparent)]
     Owner(#[from] owner::Error),
     #[error(transparent)]
     Daemon(#[from] daemon::Error),
@@ -166,13 +168,24 @@ pub(crate) enum Error {
     Demo(#[from] demo::DemoError),
 }
 
+impl From<packaged::Error> for Error {
+    fn from(error: packaged::Error) -> Self {
+        match error {
+            packaged::Error::Configuration(error) => Self::Configuration(error),
+            two @ packaged::Error::TwoLedgers { .. } => Self::Package(two),
+        }
+    }
+}
+
 impl Error {
     /// The only map from errors to exit statuses.
     fn exit_status(&self) -> ExitStatus {
         match self {
-            Self::Configuration(_) | Self::Activation(_) | Self::Owner(_) | Self::Check { .. } => {
-                ExitStatus::Configuration
-            }
+            Self::Configuration(_)
+            | Self::Activation(_)
+            | Self::Package(packaged::Error::Configuration(_) | packaged::Error::TwoLedgers { .. })
+            | Self::Owner(_)
+            | Self::Check { .. } => ExitStatus::Configuration,
             Self::Keys(error) => keys_status(error),
             Self::Status(_) | Self::Unhealthy { .. } | Self::Output(_) | Self::Demo(_) => ExitStatus::Fault,
             Self::Daemon(error) => daemon_status(error),
@@ -243,7 +256,9 @@ fn keys_status(error: &keys::Error) -> ExitStatus {
 fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus {
     use slashing_protection::Error;
     match error {
-        Error::Configuration(_) | Error::Network(_) | Error::Owner(_) => ExitStatus::Configuration,
+        Error::Configuration(_) | Error::Network(_) | Error::OfTheService { .. } | Error::Owner(_) => {
+            ExitStatus::Configuration
+        }
         Error::Open(error) => ledger_status(error),
         Error::Order(_)
         | Error::Daemon(_)

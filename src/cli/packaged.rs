@@ -1,34 +1,70 @@
-//! The packaged daemon's surroundings, for the commands about a ledger that root runs beside it.
+//! The packaged daemon's surroundings, for root and for the service's own user, who run the program beside it.
 //!
 //! systemd tells the service where its state is, and the unit which configuration to read. A shell tells a command
-//! neither: it would look for the ledger in root's own home, for mainnet, and an import would make a second one there that
-//! the daemon knows nothing of.
+//! neither: it would look for the ledger in the user's own home, for mainnet. An import would make a second ledger there
+//! that the daemon knows nothing of, and a daemon would sign again what the first one has on record.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use nix::unistd::geteuid;
+use nix::unistd::{Uid, geteuid};
 
-use crate::config::Environment;
+use crate::config::{self, Environment, RawSettings, Settings};
+use crate::ledger;
 
-/// The environment as the packaged daemon has it, if the command is about that one, else the one that there is.
+/// The environment as the packaged daemon has it, as far as nothing else is named, if this user manages that daemon; else
+/// the one that there is. What is named always wins.
 pub(super) fn surroundings(
     state_dir: Option<&Path>,
     config: Option<&Path>,
     environment: &Environment,
 ) -> Environment {
-    of_service(state_dir, config, environment).unwrap_or_else(|| environment.clone())
+    if PACKAGE.is_managed_by(geteuid()) {
+        PACKAGE.around(state_dir, config, environment)
+    } else {
+        environment.clone()
+    }
 }
 
-/// The environment as the packaged daemon has it, if the command is about that one: root runs it where the package is
-/// installed, and nothing names another state directory or another configuration. What is named always wins.
-pub(super) fn of_service(
+/// Whether a command is about the packaged daemon: this user manages it, and nothing names another state directory or
+/// another configuration.
+pub(super) fn is_meant(state_dir: Option<&Path>, config: Option<&Path>, environment: &Environment) -> bool {
+    PACKAGE.is_managed_by(geteuid()) && PACKAGE.is_meant(state_dir, config, environment)
+}
+
+/// The settings of a daemon that this user starts.
+///
+/// # Errors
+/// Nothing names a ledger, and there is the packaged one and one of the user's own: whichever is taken, the other one has
+/// records.
+pub(super) fn settings(
+    config: Option<&Path>,
+    flags: RawSettings,
+    environment: &Environment,
+) -> Result<Settings, Error> {
+    let around = surroundings(flags.state_dir.as_deref(), config, environment);
+    let settings = config::load(config, flags.clone(), &around)?;
+    let packaged = &settings.ledger.state_dir;
+    let own = environment.state_directory().filter(|own| own != packaged && ledger::is_in(own));
+    let Some(own) = own else { return Ok(settings) };
+    if config::load(config, flags, environment)?.ledger.state_dir == own {
+        return Err(Error::TwoLedgers { packaged: packaged.clone(), own });
+    }
+    Ok(settings)
+}
+
+/// The packaged daemon's state directory, if another user may mean it and cannot have it: the package is installed, this
+/// user does not manage it, and nothing names a state directory or a configuration.
+pub(super) fn of_others(
     state_dir: Option<&Path>,
     config: Option<&Path>,
     environment: &Environment,
-) -> Option<Environment> {
-    let package = Package { state: Path::new(STATE), config: Path::new(CONFIG) };
-    let is_meant = geteuid().is_root() && package.is_meant(state_dir, config, environment);
-    is_meant.then(|| package.around(environment))
+) -> Option<&'static Path> {
+    let is_named = named(state_dir, &STATE_VARIABLES, environment)
+        .or_else(|| named(config, &CONFIG_VARIABLES, environment))
+        .is_some();
+    let is_of_others = Path::new(PACKAGE.state).is_dir() && !PACKAGE.is_managed_by(geteuid());
+    (is_of_others && !is_named).then_some(Path::new(PACKAGE.state))
 }
 
 /// Where the seal secret lies that systemd decrypts for the service alone, if there is one (systemd.exec(5),
@@ -39,31 +75,68 @@ pub(super) fn seal_credential() -> Option<PathBuf> {
 
 /// Where the package keeps what its daemon uses.
 struct Package<'a> {
-    state: &'a Path,
-    config: &'a Path,
+    state: &'a str,
+    config: &'a str,
 }
 
 impl Package<'_> {
-    fn is_meant(&self, state_dir: Option<&Path>, config: Option<&Path>, environment: &Environment) -> bool {
-        let named = |flag: Option<&Path>, variables: &[&str]| -> Option<PathBuf> {
-            flag.map(Path::to_owned).or_else(|| variables.iter().find_map(|name| environment.path(name)))
-        };
-        let state_dir = named(state_dir, &["BLS_SIGNER_STATE_DIR", "STATE_DIRECTORY"]);
-        let config = named(config, &["BLS_SIGNER_CONFIG"]);
-        state_dir.is_none_or(|named| named == self.state)
-            && config.is_none_or(|named| named == self.config)
-            && self.state.is_dir()
+    /// Whether the package is installed, and this is root or the user of its service.
+    fn is_managed_by(&self, user: Uid) -> bool {
+        let Ok(state) = Path::new(self.state).metadata() else { return false };
+        state.is_dir() && (user.is_root() || state.uid() == user.as_raw())
     }
 
-    fn around(&self, environment: &Environment) -> Environment {
-        let environment = environment.clone().with("STATE_DIRECTORY", self.state);
+    fn is_meant(&self, state_dir: Option<&Path>, config: Option<&Path>, environment: &Environment) -> bool {
+        self.is_state(state_dir, environment)
+            && named(config, &CONFIG_VARIABLES, environment)
+                .is_none_or(|named| named == Path::new(self.config))
+    }
+
+    /// Whether no other state directory is named, unless the configuration does.
+    fn is_state(&self, state_dir: Option<&Path>, environment: &Environment) -> bool {
+        named(state_dir, &STATE_VARIABLES, environment).is_none_or(|named| named == Path::new(self.state))
+    }
+
+    fn around(
+        &self,
+        state_dir: Option<&Path>,
+        config: Option<&Path>,
+        environment: &Environment,
+    ) -> Environment {
+        if !self.is_state(state_dir, environment) {
+            return environment.clone();
+        }
+        let around = environment.clone().with("STATE_DIRECTORY", self.state);
         // Removed by an administrator who needs none of it, the defaults hold.
-        if self.config.exists() { environment.with("BLS_SIGNER_CONFIG", self.config) } else { environment }
+        if named(config, &CONFIG_VARIABLES, environment).is_none() && Path::new(self.config).exists() {
+            return around.with("BLS_SIGNER_CONFIG", self.config);
+        }
+        around
     }
 }
 
-const STATE: &str = "/var/lib/bls-signer";
-const CONFIG: &str = "/etc/bls-signer/config.toml";
+fn named(flag: Option<&Path>, variables: &[&str], environment: &Environment) -> Option<PathBuf> {
+    flag.map(Path::to_owned).or_else(|| variables.iter().find_map(|name| environment.path(name)))
+}
+
+/// Why it is not clear which ledger a daemon is to have.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("configuration")]
+    Configuration(#[from] config::Error),
+    #[error(
+        "there are two slashing protection ledgers, the packaged service's in {} and one in {}: name the one that has the \
+         keys' history with --state-dir",
+        packaged.display(),
+        own.display()
+    )]
+    TwoLedgers { packaged: PathBuf, own: PathBuf },
+}
+
+const PACKAGE: Package<'static> =
+    Package { state: "/var/lib/bls-signer", config: "/etc/bls-signer/config.toml" };
+const STATE_VARIABLES: [&str; 2] = ["BLS_SIGNER_STATE_DIR", "STATE_DIRECTORY"];
+const CONFIG_VARIABLES: [&str; 1] = ["BLS_SIGNER_CONFIG"];
 const SEAL: &str = "bls-signer.seal";
 const CREDENTIAL_STORES: [&str; 6] = [
     "/etc/credstore.encrypted",
@@ -81,15 +154,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn root_s_command_is_about_the_packaged_daemon_unless_another_one_is_named() {
+    fn a_command_is_about_the_packaged_daemon_unless_another_one_is_named() {
         let directory = tempfile::tempdir().unwrap();
-        let (state, config) = (directory.path().join("state"), directory.path().join("config.toml"));
-        let package = Package { state: &state, config: &config };
+        let [state, config] = ["state", "config.toml"].map(|name| directory.path().join(name));
+        let package = Package { state: state.to_str().unwrap(), config: config.to_str().unwrap() };
         let other = Path::new("/other");
         let shell: Environment = [("HOME", "/root")].into_iter().collect();
-        assert!(!package.is_meant(None, None, &shell), "there is no package here");
-
-        fs::create_dir(&state).unwrap();
         assert!(package.is_meant(None, None, &shell));
         assert!(package.is_meant(Some(&state), Some(&config), &shell));
         assert!(!package.is_meant(Some(other), None, &shell));
@@ -103,15 +173,35 @@ mod tests {
     }
 
     #[test]
-    fn the_packaged_daemon_s_state_and_configuration_are_used() {
+    fn the_packaged_daemon_is_managed_by_root_and_by_its_user_where_it_is_installed() {
+        let directory = tempfile::tempdir().unwrap();
+        let state = directory.path().join("state");
+        let package = Package { state: state.to_str().unwrap(), config: "" };
+        let [root, stranger] = [0, geteuid().as_raw().wrapping_add(1)].map(Uid::from_raw);
+        assert!(!package.is_managed_by(root) && !package.is_managed_by(geteuid()));
+        fs::create_dir(&state).unwrap();
+        assert!(package.is_managed_by(root) && package.is_managed_by(geteuid()));
+        assert!(!package.is_managed_by(stranger));
+    }
+
+    #[test]
+    fn the_packaged_daemon_s_state_is_used_with_any_configuration_and_its_configuration_with_its_state() {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("config.toml");
-        let package = Package { state: directory.path(), config: &config };
+        let package = Package { state: directory.path().to_str().unwrap(), config: config.to_str().unwrap() };
+        let other = Path::new("/other");
         let shell: Environment = [("HOME", "/root")].into_iter().collect();
-        let around = package.around(&shell);
+        let around = package.around(None, None, &shell);
         assert_eq!(around.state_directory().as_deref(), Some(directory.path()));
         assert_eq!(around.path("BLS_SIGNER_CONFIG"), None);
         fs::write(&config, "").unwrap();
-        assert_eq!(package.around(&shell).path("BLS_SIGNER_CONFIG"), Some(config));
+        assert_eq!(package.around(None, None, &shell).path("BLS_SIGNER_CONFIG").as_ref(), Some(&config));
+
+        let around = package.around(None, Some(other), &shell);
+        assert_eq!(around.state_directory().as_deref(), Some(directory.path()));
+        assert_eq!(around.path("BLS_SIGNER_CONFIG"), None);
+        let around = package.around(Some(other), None, &shell);
+        assert_eq!(around.path("STATE_DIRECTORY"), None);
+        assert_eq!(around.path("BLS_SIGNER_CONFIG"), None);
     }
 }

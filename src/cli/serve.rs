@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use tracing::{info, warn};
 
-use super::Error;
 use super::owner::{self, Became};
-use crate::config::{self, Environment, RawSettings};
+use super::{Error, packaged};
+use crate::config::{Environment, RawSettings};
 use crate::daemon;
 use crate::supervisor::{activation, logging, open_files};
 
@@ -24,7 +24,7 @@ pub(super) struct Options {
 /// Serves until the process is told to stop.
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     let inherited = activation::inherit(environment)?;
-    let settings = config::load(options.config.as_deref(), options.settings, environment)?;
+    let settings = packaged::settings(options.config.as_deref(), options.settings, environment)?;
     let became = owner::become_owner_of(&settings.ledger.state_dir)?;
     logging::start(settings.log_level, environment);
     if let Became::Owner(owner) = became {

@@ -65,13 +65,15 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "NETWORK", help_heading = SIGNING)]
     pub(crate) network: Option<String>,
     /// Directory of the slashing-protection ledger and the sealed keys
-    /// [default: $STATE_DIRECTORY, $XDG_STATE_HOME/bls-signer or ~/.local/state/bls-signer]
+    /// [default: $STATE_DIRECTORY; for root and the service's user where the package is installed, the package's; else
+    /// $XDG_STATE_HOME/bls-signer or ~/.local/state/bls-signer]
     #[arg(long, value_name = "DIRECTORY", help_heading = SIGNING)]
     pub(crate) state_dir: Option<PathBuf>,
     /// Refuse what could get a validator slashed [default: on]
     #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
     pub(crate) slashing_protection: Option<Switch>,
-    /// Do not start without an existing ledger, instead of creating one
+    /// Do not start without an existing ledger, instead of creating one. With --keystores-path, --key-config-path or
+    /// --seal-file that is always so: 'slashing-protection init' creates one
     #[arg(long, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_missing_value = "on",
           help_heading = SIGNING)]
     pub(crate) require_ledger: Option<Switch>,
@@ -274,7 +276,8 @@ mod tests {
     fn the_example_file_is_valid_as_shipped_and_sets_what_a_package_must_not_leave_open() {
         assert!(RawSettings::from_toml(EXAMPLE).is_ok());
         let shipped: toml::Table = EXAMPLE.parse().unwrap();
-        let expected: toml::Table = "raw_roots = 'refuse'".parse().unwrap();
+        let expected: toml::Table =
+            "state_dir = '/var/lib/bls-signer'\nrequire_ledger = true\nraw_roots = 'refuse'".parse().unwrap();
         assert_eq!(shipped, expected);
     }
 

@@ -46,7 +46,7 @@ pub(crate) struct LedgerSettings {
     /// The directory of the ledger and the sealed keys; it may not exist yet.
     pub(crate) state_dir: PathBuf,
     pub(crate) slashing_protection: bool,
-    /// Refuse to start without an existing ledger.
+    /// Refuse to start without an existing ledger: somebody said so, or there are keys that may have signed before.
     pub(crate) required: bool,
     /// How long a request may wait for its record.
     pub(crate) longest_wait: Duration,
@@ -64,6 +64,15 @@ pub(crate) struct KeySources {
     pub(crate) fd_store: bool,
     /// What decryption may allocate at one time, in MiB.
     pub(crate) kdf_memory_mib: NonZeroU32,
+}
+
+impl KeySources {
+    /// Whether there may be keys that an earlier process signed with. A ledger that is missing then was lost, or is another
+    /// one than theirs: an empty one must not take its place unasked.
+    fn outlive_the_process(&self) -> bool {
+        let Self { seal_file, keystores, key_config, fd_store: _, kdf_memory_mib: _ } = self;
+        seal_file.is_some() || keystores.is_some() || key_config.is_some()
+    }
 }
 
 /// A directory of EIP-2335 keystores.
@@ -118,6 +127,14 @@ impl Settings {
             warnings.push(format!("the TLS key: {exposed}"));
         }
         let seal = seal_file(raw.seal_file, environment)?;
+        let keys = KeySources {
+            // Sealed keys are on disk: nothing is gained by a second place that knows them.
+            fd_store: raw.fd_store.map_or(seal.is_none(), Switch::is_on),
+            seal_file: seal,
+            keystores: keystores(raw.keystores_path, raw.keystores_passwords_path)?,
+            key_config: raw.key_config_path,
+            kdf_memory_mib: raw.kdf_memory.unwrap_or(KDF_MEMORY_MIB),
+        };
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
@@ -129,20 +146,14 @@ impl Settings {
             ledger: ledger(
                 raw.slashing_protection,
                 raw.require_ledger,
+                &keys,
                 raw.state_dir,
                 raw.ledger_timeout,
                 environment,
             )?,
             refuse_far_future: raw.refuse_far_future.is_none_or(Switch::is_on),
             raw_roots: raw.raw_roots.unwrap_or_default(),
-            keys: KeySources {
-                // Sealed keys are on disk: nothing is gained by a second place that knows them.
-                fd_store: raw.fd_store.map_or(seal.is_none(), Switch::is_on),
-                seal_file: seal,
-                keystores: keystores(raw.keystores_path, raw.keystores_passwords_path)?,
-                key_config: raw.key_config_path,
-                kdf_memory_mib: raw.kdf_memory.unwrap_or(KDF_MEMORY_MIB),
-            },
+            keys,
             limits: Limits {
                 connections: raw.max_connections.unwrap_or(CONNECTIONS),
                 requests: raw.max_requests.unwrap_or(REQUESTS),
@@ -209,15 +220,17 @@ fn allowed_hosts(hosts: Option<Vec<String>>) -> Result<Vec<String>, Error> {
 fn ledger(
     slashing_protection: Option<Switch>,
     require_ledger: Option<Switch>,
+    keys: &KeySources,
     state_dir: Option<PathBuf>,
     timeout: Option<NonZeroU32>,
     environment: &Environment,
 ) -> Result<LedgerSettings, Error> {
     let slashing_protection = slashing_protection.is_none_or(Switch::is_on);
-    let required = require_ledger.is_some_and(Switch::is_on);
-    if required && !slashing_protection {
+    let is_wanted = require_ledger.is_some_and(Switch::is_on);
+    if is_wanted && !slashing_protection {
         return Err(Error::Conflict { first: "--require-ledger", second: "--slashing-protection off" });
     }
+    let required = is_wanted || keys.outlive_the_process();
     let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
     let longest_wait = timeout.map_or(LONGEST_WAIT, seconds);
     Ok(LedgerSettings { state_dir, slashing_protection, required, longest_wait })

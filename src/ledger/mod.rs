@@ -49,7 +49,7 @@ pub(crate) use self::orders::{
 };
 pub(crate) use self::policy::RawRoots;
 pub(crate) use self::refusal::Refusal;
-pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError, is_held, is_older};
+pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older};
 
 use self::book::{Book, Request};
 use self::desk::Desk;

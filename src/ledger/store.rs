@@ -34,7 +34,7 @@ mod rows;
 mod schema;
 mod sealed;
 
-pub(crate) use self::directory::is_held;
+pub(crate) use self::directory::{is_held, is_in};
 pub(super) use self::identity::Identity;
 pub(crate) use self::identity::LedgerId;
 pub(super) use self::place::try_room;
@@ -85,7 +85,8 @@ impl Store {
         vfs: Option<&str>,
     ) -> Result<(Self, Contents), OpenError> {
         if missing == Missing::Refuse && !directory.exists() {
-            return Err(OpenError::Missing { path: directory.to_owned() });
+            let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+            return Err(OpenError::Missing { directory });
         }
         let opened = Directory::open(directory)?;
         let path = opened.path_of(FILE_NAME);
@@ -94,7 +95,9 @@ impl Store {
         let is_new = !place::exists(&opened)?;
         if is_new {
             match missing {
-                Missing::Refuse => return Err(OpenError::Missing { path }),
+                Missing::Refuse => {
+                    return Err(OpenError::Missing { directory: opened.path().to_owned() });
+                }
                 Missing::Create => place::create(&opened, |draft| fill(draft, vfs))?,
             }
         }
@@ -198,11 +201,12 @@ impl Store {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error(
-        "there is no slashing protection ledger at {path}; if this host has never signed with its keys, create one \
-         with `bls-signer slashing-protection init`, else restore it or import its history",
-        path = .path.display()
+        "there is no slashing protection ledger in {directory}. If its keys have signed before, do not start without it: \
+         name the directory where it is (--state-dir), restore it, or import its history. Only keys that have never signed \
+         anywhere begin with an empty one: `bls-signer slashing-protection init --state-dir {directory}`",
+        directory = .directory.display()
     )]
-    Missing { path: PathBuf },
+    Missing { directory: PathBuf },
     #[error("the slashing protection ledger {path} is in use by another process; end that one first", path = .path.display())]
     InUse { path: PathBuf },
     #[error("the slashing protection ledger {path} cannot be written: read-only file or file system", path = .path.display())]

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::support::{Key, Setup, run, text};
+use crate::support::{Key, Setup, init, run, text};
 
 #[test]
 fn sealed_keys_that_a_start_could_not_open_are_told() {
@@ -47,6 +47,11 @@ fn a_socket_where_none_can_be_is_told() {
 fn key_files_that_would_give_no_key_are_told_one_by_one() {
     let directory = tempfile::tempdir().unwrap();
     let home = directory.path();
+    let files = ["--key-config-path", "config"];
+    fs::create_dir(home.join("config")).unwrap();
+    assert_wrong(&checked(home, &files), "slashing-protection init");
+    fs::remove_dir(home.join("config")).unwrap();
+    init(&home.join("state"));
     for name in ["keystores", "passwords", "config"] {
         fs::create_dir(home.join(name)).unwrap();
     }

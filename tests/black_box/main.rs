@@ -34,6 +34,7 @@ mod kill;
 mod lifecycle;
 mod negotiation;
 mod networks;
+mod one_ledger;
 mod raw_roots;
 mod roles;
 mod root_commands;

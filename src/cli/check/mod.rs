@@ -17,16 +17,18 @@ use crate::sys::hardening;
 /// Goes through all checks, also after one has failed, and prints a line for each.
 pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Result<(), Error> {
     let state_dir = options.settings.state_dir.as_deref();
-    let service = packaged::of_service(state_dir, options.config.as_deref(), environment);
-    if service.is_some() {
+    let config = options.config.as_deref();
+    let is_service = packaged::is_meant(state_dir, config, environment);
+    let environment = &packaged::surroundings(state_dir, config, environment);
+    if is_service {
         // As in ExecStart= of the packaged unit.
         options.settings.require_ledger = options.settings.require_ledger.or(Some(Switch::On));
     }
-    let subject = match &service {
-        Some(_) => Subject::Service { sealed: packaged::seal_credential().is_some() },
-        None => Subject::Start,
+    let subject = if is_service {
+        Subject::Service { sealed: packaged::seal_credential().is_some() }
+    } else {
+        Subject::Start
     };
-    let environment = service.as_ref().unwrap_or(environment);
     let settings = config::load(options.config.as_deref(), options.settings, environment)?;
     // The daemon would do so as well: what it cannot read then, is not found now.
     owner::become_owner_of(&settings.ledger.state_dir)?;

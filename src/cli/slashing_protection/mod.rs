@@ -113,7 +113,8 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
             let office = place.open(Missing::Create, environment)?;
             // A daemon has a ledger, unless its slashing protection is off, and then it says so.
             office.carry_out(Order::Status { keys: Vec::new() })?;
-            say(output, &format!("there is a ledger {office}"))
+            let said = if office.is_new() { "created an empty ledger" } else { "there already is a ledger" };
+            say(output, &format!("{said} {office}"))
         }
         Command::Import { place, keys, file } => import(place, &keys, &file, environment, output),
         Command::Export { place, keys, output: path } => export(place, &keys, path, environment, output),
@@ -223,6 +224,13 @@ pub(crate) enum Error {
     Configuration(#[from] config::Error),
     #[error(transparent)]
     Network(#[from] NetworkError),
+    #[error(
+        "the packaged service's ledger in {} is for root: run this with sudo. It is about no other ledger unless you name \
+         one, and there is none in {} (--state-dir)",
+        packaged.display(),
+        own.display()
+    )]
+    OfTheService { packaged: PathBuf, own: PathBuf },
     #[error(transparent)]
     Owner(#[from] owner::Error),
     #[error(transparent)]

@@ -10,8 +10,7 @@ use super::Error;
 use crate::api::slashing_protection::{self, Done, Order, carry_out};
 use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
-use crate::cli::owner;
-use crate::cli::packaged::surroundings;
+use crate::cli::{owner, packaged};
 use crate::config::{self, Environment, RawSettings};
 use crate::ledger::{self, GenesisClock, Ledger, Missing, OpenError};
 use crate::network::Network;
@@ -40,11 +39,16 @@ impl Place {
             // Whatever file there may be on this side is none of that daemon's.
             return Ok(Office::Named(self.connect.daemon(KEYMANAGER_SOCKET, environment)?));
         }
-        let environment = &surroundings(self.state_dir.as_deref(), self.config.as_deref(), environment);
+        let (state_dir, config) = (self.state_dir.as_deref(), self.config.as_deref());
+        let of_others = packaged::of_others(state_dir, config, environment);
+        let environment = &packaged::surroundings(state_dir, config, environment);
         let flags =
             RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
         let settings = config::load(self.config.as_deref(), flags, environment)?;
         let directory = settings.ledger.state_dir;
+        if let (Some(packaged), false) = (of_others, ledger::is_in(&directory)) {
+            return Err(Error::OfTheService { packaged: packaged.to_owned(), own: directory });
+        }
         let network = Box::new(Network::load(&settings.network)?);
         let holder = self.connect.daemon(KEYMANAGER_SOCKET, environment);
         if ledger::is_held(&directory) {
@@ -79,6 +83,14 @@ pub(super) enum Office {
 }
 
 impl Office {
+    /// Whether there was no ledger, and we created one.
+    pub(super) fn is_new(&self) -> bool {
+        match self {
+            Self::File { ledger, .. } => ledger.opened().is_some_and(|opened| opened.is_new),
+            Self::Named(_) | Self::Holder(_) => false,
+        }
+    }
+
     pub(super) fn carry_out(&self, order: Order) -> Result<Done, Error> {
         match self {
             Self::File { ledger, network, .. } => {

@@ -58,7 +58,6 @@ fn the_example_file_shows_the_real_defaults() {
         "http_host_allowlist",
         "network",
         "slashing_protection",
-        "require_ledger",
         "refuse_far_future",
         "kdf_memory",
         "max_connections",

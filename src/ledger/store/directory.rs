@@ -16,6 +16,7 @@ use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{Uid, UnlinkatFlags, geteuid, linkat, unlinkat};
 
 use super::OpenError;
+use super::place::{FILE_NAME, LOG};
 
 /// The state directory, open.
 #[derive(Debug)]
@@ -57,6 +58,10 @@ impl Directory {
             return Err(foreign(self.path.clone(), &metadata));
         }
         Ok(())
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// A file's path, for SQLite, which takes nothing else.
@@ -137,6 +142,12 @@ pub(super) struct Lock {
 pub(crate) fn is_held(directory: &Path) -> bool {
     let Ok(directory) = Directory::at(directory.to_owned()) else { return false };
     matches!(Flock::lock(directory.file, FlockArg::LockExclusiveNonblock), Err((_, Errno::EWOULDBLOCK)))
+}
+
+/// Whether there is a ledger in this directory, or what is left of one.
+pub(crate) fn is_in(directory: &Path) -> bool {
+    let Ok(directory) = Directory::at(directory.to_owned()) else { return false };
+    [FILE_NAME, LOG].into_iter().any(|name| directory.has(name).unwrap_or(true))
 }
 
 /// A file or directory that belongs to somebody else.

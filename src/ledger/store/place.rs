@@ -260,7 +260,7 @@ fn log_path(path: &Path) -> PathBuf {
 
 static PIECE: [u8; 64 << 10] = [0x55; 64 << 10];
 pub(super) const FILE_NAME: &str = "ledger.sqlite";
-const LOG: &str = "ledger.sqlite-wal";
+pub(super) const LOG: &str = "ledger.sqlite-wal";
 /// The log's copy until it takes its place.
 const COPY: &str = "ledger.sqlite-wal.new";
 const TRIAL: &str = "room";

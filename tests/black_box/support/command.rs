@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -20,6 +21,21 @@ pub fn socket(daemon: &Daemon) -> String {
 /// Runs one for a user whose home and working directory this is.
 pub fn run(directory: &Path, arguments: &[&str]) -> Output {
     command(directory, arguments).output().unwrap()
+}
+
+/// What a command said that has to end by itself, as a daemon does that does not start.
+#[track_caller]
+pub fn ended(mut command: Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("it does not end: {:?}", child.wait_with_output());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.wait_with_output().unwrap()
 }
 
 pub fn command(directory: &Path, arguments: &[&str]) -> Command {
@@ -45,3 +61,6 @@ fn text_of(bytes: &[u8]) -> String {
 pub fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output:?}"))
 }
+
+/// Only a test that fails waits so long; what a command says meanwhile fits into a pipe.
+const PATIENCE: Duration = Duration::from_secs(30);

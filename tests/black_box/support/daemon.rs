@@ -1,5 +1,6 @@
 //! The daemon as a process of its own, on sockets in a directory of its own.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io::{BufRead, BufReader, IoSliceMut};
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ use super::keys::Key;
 pub struct Setup {
     directory: TempDir,
     listens: bool,
+    state: State,
     args: Vec<String>,
     environment: Vec<(String, String)>,
     starter: Vec<String>,
@@ -37,6 +39,7 @@ impl Setup {
         Self {
             directory: tempfile::tempdir().unwrap(),
             listens: false,
+            state: State::Made,
             args: Vec::new(),
             environment: Vec::new(),
             starter: Vec::new(),
@@ -66,6 +69,17 @@ impl Setup {
             self.args.drain(place..place + 2);
         }
         self
+    }
+
+    /// What is known of its ledger; without more there is one, where a daemon would not start without.
+    pub fn with_state(mut self, state: State) -> Self {
+        self.state = state;
+        self
+    }
+
+    /// The same directory, with nothing said about the start but its socket and what is known of the ledger.
+    pub fn afresh(self) -> Self {
+        Self { listens: false, args: Vec::new(), environment: Vec::new(), starter: Vec::new(), ..self }
     }
 
     /// Listens there instead of on the one Unix socket; `unix:NAME` is a socket in the daemon's directory.
@@ -99,6 +113,16 @@ impl Setup {
         self.env("LISTEN_FDS", &count).env("LISTEN_FDNAMES", names).under(&["/bin/sh", "-c", script, "sh"])
     }
 
+    /// Whether there may be keys from before: then a daemon creates no ledger by itself.
+    fn has_key_sources(&self) -> bool {
+        let sources = ["--keystores-path", "--key-config-path", "--seal-file"];
+        self.args.iter().any(|arg| sources.contains(&arg.as_str()))
+            || self
+                .environment
+                .iter()
+                .any(|(name, value)| name == "LISTEN_FDNAMES" && value.contains("keys-"))
+    }
+
     /// Starts it and waits until it says that it is ready.
     #[track_caller]
     pub fn start(self) -> Daemon {
@@ -126,11 +150,19 @@ impl Setup {
         fs::set_permissions(&notify_path, PermissionsExt::from_mode(0o666)).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let binary = binary();
+        let state = this.directory().join("state");
+        let names_state: &[&OsStr] = match this.state {
+            State::Made | State::Missing => &["--state-dir".as_ref(), state.as_os_str()],
+            State::Unnamed => &[],
+        };
+        if this.state == State::Made && this.has_key_sources() && !state.exists() {
+            init(&state);
+        }
         let mut words = this.starter.iter().map(String::as_str).chain([binary.as_str(), "serve"]);
         let mut handed = std::mem::take(&mut this.handed).into_iter().map(Stdio::from);
         let mut child = Command::new(words.next().unwrap())
             .args(words)
-            .args(["--state-dir".as_ref(), this.directory().join("state").as_os_str()])
+            .args(names_state)
             .args(&this.args)
             .env_clear()
             .env("NOTIFY_SOCKET", &notify_path)
@@ -163,6 +195,26 @@ impl Setup {
             reader: Some(reader),
         }
     }
+}
+
+/// What a start finds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// A ledger in a directory that is named, as its operator made it before the first start.
+    Made,
+    /// A directory is named, and nothing was put there.
+    Missing,
+    /// No directory is named.
+    Unnamed,
+}
+
+/// Makes a ledger, as an operator does for keys that have never signed.
+#[track_caller]
+pub fn init(state: &Path) {
+    let mut command = Command::new(binary());
+    let made = command.args(["slashing-protection", "init", "--state-dir"]).arg(state).env_clear().output();
+    let made = made.unwrap();
+    assert!(made.status.success(), "{made:?}");
 }
 
 /// The program under test: what cargo built, or another build of it that `BLS_SIGNER` names.

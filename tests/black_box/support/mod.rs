@@ -5,14 +5,15 @@ mod command;
 mod daemon;
 mod keys;
 mod layouts;
+pub mod package;
 mod preload;
 mod samples;
 mod vectors;
 
 pub use client::{Address, Answer, Connection, Request};
-pub use command::{command, json_of, on, run, said, socket, text};
+pub use command::{command, ended, json_of, on, run, said, socket, text};
 pub use daemon::binary;
-pub use daemon::{Daemon, Setup};
+pub use daemon::{Daemon, Setup, State, init};
 pub use keys::Key;
 pub use layouts::LAYOUTS;
 pub use preload::build_preload;
