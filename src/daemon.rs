@@ -16,6 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
+use crate::api::newer_forks::NewerForks;
 use crate::api::public_keys::WrittenList;
 use crate::api::status_line::{keep_telling, status_line};
 use crate::api::{LastDuty, Signer, reload};
@@ -97,6 +98,7 @@ impl Daemon {
             hashes: Arc::new(HashCache::new()),
             workers,
             last_duty: LastDuty::default(),
+            newer_forks: NewerForks::default(),
             public_keys: WrittenList::default(),
         });
 

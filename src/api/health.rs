@@ -114,6 +114,15 @@ fn checks(signer: &Signer) -> Vec<Check> {
         Check { id: "slashing-protection", status, data: Some(Value::Object(protection)) },
         Check { id: "keys-check", status: keys_status, data: Some(keys) },
         Check { id: "access-check", status: Status::Up, data: access(signer) },
+        // A fork that the schedule does not have is signed for, so it is told and turns nothing red.
+        Check {
+            id: "network-check",
+            status: Status::Up,
+            data: Some(json!({
+                "network": signer.network.name(),
+                "newer-fork-versions": signer.newer_forks.seen(),
+            })),
+        },
         // Lines that nobody read in time are lost, and no duty with them.
         Check {
             id: "log-check",

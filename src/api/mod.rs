@@ -3,6 +3,7 @@
 pub(crate) mod health;
 pub(crate) mod high_watermark;
 pub(crate) mod keystores;
+pub(crate) mod newer_forks;
 pub(crate) mod public_keys;
 pub(crate) mod reload;
 pub(crate) mod sign;
@@ -17,6 +18,7 @@ use std::time::SystemTime;
 
 use tokio::task::block_in_place;
 
+use self::newer_forks::NewerForks;
 use self::public_keys::WrittenList;
 use crate::bls::HashCache;
 use crate::custody::Custody;
@@ -38,6 +40,7 @@ pub(crate) struct Signer {
     pub(crate) hashes: Arc<HashCache>,
     pub(crate) workers: Workers,
     pub(crate) last_duty: LastDuty,
+    pub(crate) newer_forks: NewerForks,
     pub(crate) public_keys: WrittenList,
 }
 
@@ -45,6 +48,7 @@ impl Signer {
     /// Notes that a signature was given out, for the log and the status line.
     fn signed(&self, caller: &Caller, public_key: &impl fmt::Display, duty: &Duty) {
         self.last_duty.now();
+        self.newer_forks.note(duty, &self.network);
         let signing_root = duty.signing_root();
         match duty.kind() {
             // What was signed cannot be said for a raw root, so that it was is on record.

@@ -3,10 +3,8 @@
 //! Source: consensus-specs, `compute_domain`, `compute_signing_root`, `get_domain`; the domain types from there and
 //! from ethereum/builder-specs.
 
-use super::Refusal;
-use super::json::At;
 use super::ssz::{Chunk, hash};
-use crate::primitives::{Epoch, ForkVersion, Root, SigningRoot};
+use crate::primitives::{ForkVersion, Root, SigningRoot};
 
 /// The four bytes that tell kinds of messages apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,38 +53,5 @@ impl Domain {
     /// The root to sign for an object under this domain.
     pub(super) fn signing_root(&self, object_root: &Chunk) -> SigningRoot {
         SigningRoot(hash(object_root, &self.0))
-    }
-}
-
-/// `fork_info` of a request: the chain, and its versions around the message.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct ForkInfo {
-    previous_version: ForkVersion,
-    current_version: ForkVersion,
-    epoch: Epoch,
-    pub(super) genesis_validators_root: Root,
-}
-
-impl ForkInfo {
-    /// Reads the member `fork_info` of a request.
-    pub(super) fn read(request: &At<'_>) -> Result<Self, Refusal> {
-        let fork_info = request.member("fork_info")?;
-        let fork = fork_info.member("fork")?;
-        Ok(Self {
-            previous_version: fork.member("previous_version")?.fork_version()?,
-            current_version: fork.member("current_version")?.fork_version()?,
-            epoch: fork.member("epoch")?.epoch()?,
-            genesis_validators_root: fork_info.member("genesis_validators_root")?.root()?,
-        })
-    }
-
-    /// The version that holds at an epoch: the previous one before the fork.
-    pub(super) fn version_at(&self, epoch: Epoch) -> ForkVersion {
-        if epoch < self.epoch { self.previous_version } else { self.current_version }
-    }
-
-    /// The domain of a message of an epoch (`get_domain`).
-    pub(super) fn domain(&self, kind: DomainType, epoch: Epoch) -> Domain {
-        Domain::new(kind, self.version_at(epoch), self.genesis_validators_root)
     }
 }

@@ -3,7 +3,8 @@
 //! One function a kind. The payload is read once: the slot or epoch that picks the fork version and the numbers of
 //! the claim come from the very values that are hashed.
 
-use super::domain::{Domain, DomainType, ForkInfo};
+use super::domain::{Domain, DomainType};
+use super::fork_info::{ChainDomain, ForkInfo};
 use super::json::At;
 use super::ssz::{Chunk, Schema, containers, hash_tree_root};
 use super::{Claim, Kind, Refusal};
@@ -16,6 +17,7 @@ pub(super) struct Message {
     pub(super) domain: Domain,
     pub(super) claim: Claim,
     pub(super) genesis_validators_root: Option<Root>,
+    pub(super) newer_version: Option<ForkVersion>,
 }
 
 /// Reads the payload of a kind from a request.
@@ -68,12 +70,16 @@ impl Reader<'_> {
     fn block_v2(&self) -> Result<Message, Refusal> {
         let versioned = self.request.member("beacon_block")?;
         let version = versioned.member("version")?;
-        let whole_block = match version.text()? {
-            "PHASE0" => Some(&containers::PHASE0_BEACON_BLOCK),
-            "ALTAIR" => Some(&containers::ALTAIR_BEACON_BLOCK),
-            // Nothing else is known of Heze here, but a header is what it always was.
-            "BELLATRIX" | "CAPELLA" | "DENEB" | "ELECTRA" | "FULU" | "GLOAS" | "HEZE" => None,
-            _ => return Err(version.must_be(&format!("one of {}, HEZE", fork_names()))),
+        let whole_block = match fork_of(&version)? {
+            Fork::Phase0 => Some(&containers::PHASE0_BEACON_BLOCK),
+            Fork::Altair => Some(&containers::ALTAIR_BEACON_BLOCK),
+            Fork::Bellatrix
+            | Fork::Capella
+            | Fork::Deneb
+            | Fork::Electra
+            | Fork::Fulu
+            | Fork::Gloas
+            | Fork::Heze => None,
         };
         if let (Some(schema), Some(block)) = (whole_block, versioned.optional("block")?) {
             return self.proposal(schema, &block);
@@ -110,8 +116,7 @@ impl Reader<'_> {
         let aggregate = message.member("aggregate")?;
         let slot = aggregate.member("data")?.member("slot")?.slot()?;
         let fork = match version {
-            Some(version) => Fork::by_name(version.text()?)
-                .ok_or_else(|| version.must_be(&format!("one of {}", fork_names())))?,
+            Some(version) => fork_of(&version)?,
             None => self.aggregate_fork(&aggregate, slot)?,
         };
         let schema = match fork {
@@ -119,20 +124,14 @@ impl Reader<'_> {
                 &containers::AGGREGATE_AND_PROOF
             }
             Fork::Electra | Fork::Fulu => &containers::ELECTRA_AGGREGATE_AND_PROOF,
-            Fork::Gloas => &containers::GLOAS_AGGREGATE_AND_PROOF,
+            Fork::Gloas | Fork::Heze => &containers::GLOAS_AGGREGATE_AND_PROOF,
         };
         self.on_chain(schema, &message, DomainType::AGGREGATE_AND_PROOF, self.network.epoch_at(slot))
     }
 
-    /// The fork of an aggregate that came without a version: the network's schedule says it.
-    ///
-    /// A fork that the network knows without a date (every fork of the built-in `minimal`, and the next one of all
-    /// others) is not in the schedule. That one the message's fork version names.
+    /// The fork of an aggregate that came without a version, as [`Reader::fork_at`] has it.
     fn aggregate_fork(&self, aggregate: &At<'_>, slot: Slot) -> Result<Fork, Refusal> {
-        let forks = self.network.forks();
-        let version = ForkInfo::read(self.request)?.version_at(self.network.epoch_at(slot));
-        let undated = forks.by_version(version).filter(|fork| forks.epoch(*fork).is_none());
-        let fork = undated.unwrap_or_else(|| self.network.fork_at(slot));
+        let fork = self.fork_at(slot)?;
         match aggregate.optional("committee_bits")? {
             Some(committee_bits) if fork < Fork::Electra => Err(committee_bits.invalid(format!(
                 "belongs to ELECTRA and later, but the network {} has {fork} at slot {slot}: give the aggregate's \
@@ -143,23 +142,16 @@ impl Reader<'_> {
         }
     }
 
-    /// From the Deneb fork on, exits are signed under Capella's version for ever (EIP-7044).
+    /// The fork of a message that came without a version: its fork version's, which the schedule has confirmed.
+    fn fork_at(&self, slot: Slot) -> Result<Fork, Refusal> {
+        Ok(self.fork_info()?.version_at(self.network.epoch_at(slot))?.fork)
+    }
+
     fn voluntary_exit(&self) -> Result<Message, Refusal> {
         let exit = self.request.member("voluntary_exit")?;
-        let epoch = exit.member("epoch")?.epoch()?;
-        let fork_info = ForkInfo::read(self.request)?;
-        let forks = self.network.forks();
-        let version = match (forks.epoch(Fork::Deneb), forks.version(Fork::Capella)) {
-            (Some(deneb), Some(capella)) if deneb <= epoch => capella,
-            (Some(_) | None, Some(_) | None) => fork_info.version_at(epoch),
-        };
-        let genesis_validators_root = fork_info.genesis_validators_root;
-        Ok(Message {
-            object_root: self.object_root(&containers::VOLUNTARY_EXIT, &exit)?,
-            domain: Domain::new(DomainType::VOLUNTARY_EXIT, version, genesis_validators_root),
-            claim: Claim::Unslashable,
-            genesis_validators_root: Some(genesis_validators_root),
-        })
+        let fork_info = self.fork_info()?;
+        let version = fork_info.version_of_exit(exit.member("epoch")?.epoch()?)?;
+        self.under(&containers::VOLUNTARY_EXIT, &exit, fork_info.domain(DomainType::VOLUNTARY_EXIT, version))
     }
 
     /// Deposits are signed for every chain with the genesis fork version that the request names.
@@ -205,8 +197,20 @@ impl Reader<'_> {
 
     fn execution_payload_bid(&self) -> Result<Message, Refusal> {
         let payload = self.request.member("execution_payload_bid")?;
-        let bid = gloas_message(&payload)?;
-        let epoch = self.epoch_of(&bid, "slot")?;
+        let (version, bid) = unwrapped(&payload)?;
+        let slot = bid.member("slot")?.slot()?;
+        let fork = match version {
+            Some(version) => fork_from_gloas(&version)?,
+            None => self.fork_at(slot)?,
+        };
+        // Heze's bid has a field more, so its root is another one than that of these twelve.
+        if let Some(bits) = bid.optional("inclusion_list_bits")? {
+            return Err(bits.invalid("belongs to HEZE, whose bids are not signed yet".to_owned()));
+        }
+        if fork >= Fork::Heze {
+            return Err(bid.invalid("is of HEZE, whose bids are not signed yet".to_owned()));
+        }
+        let epoch = self.network.epoch_at(slot);
         self.on_chain(&containers::EXECUTION_PAYLOAD_BID, &bid, DomainType::BEACON_BUILDER, epoch)
     }
 
@@ -243,10 +247,6 @@ impl Reader<'_> {
         // The message itself has a member `data`, too, but that one is a text.
         let wrapped = payload.optional("data")?.is_some_and(|data| data.is_object());
         let auth = if wrapped { gloas_message(&payload)? } else { payload };
-        let data = auth.member("data")?;
-        if data.byte_list()?.is_empty() {
-            return Err(data.invalid("must not be empty".to_owned()));
-        }
         let version = self.network.genesis_fork_version();
         let schema = &containers::BUILDER_REQUEST_AUTH;
         self.on_no_chain(schema, &auth, DomainType::BUILDER_REQUEST_AUTH, version)
@@ -260,13 +260,23 @@ impl Reader<'_> {
         domain: DomainType,
         epoch: Epoch,
     ) -> Result<Message, Refusal> {
-        let fork_info = ForkInfo::read(self.request)?;
+        let fork_info = self.fork_info()?;
+        self.under(schema, value, fork_info.domain(domain, fork_info.version_at(epoch)?))
+    }
+
+    /// A message that no chain slashes for, under a domain of the request's chain.
+    fn under(&self, schema: &Schema, value: &At<'_>, domain: ChainDomain) -> Result<Message, Refusal> {
         Ok(Message {
             object_root: self.object_root(schema, value)?,
-            domain: fork_info.domain(domain, epoch),
+            domain: domain.domain,
             claim: Claim::Unslashable,
-            genesis_validators_root: Some(fork_info.genesis_validators_root),
+            genesis_validators_root: Some(domain.genesis_validators_root),
+            newer_version: domain.newer_version,
         })
+    }
+
+    fn fork_info(&self) -> Result<ForkInfo<'_>, Refusal> {
+        ForkInfo::read(self.request, self.network)
     }
 
     /// A message that no chain slashes for, under a domain without a chain.
@@ -282,6 +292,7 @@ impl Reader<'_> {
             domain: Domain::of_no_chain(domain, genesis_version),
             claim: Claim::Unslashable,
             genesis_validators_root: None,
+            newer_version: None,
         })
     }
 
@@ -299,13 +310,24 @@ fn unwrapped<'s>(payload: &'s At<'s>) -> Result<(Option<At<'s>>, At<'s>), Refusa
     Ok((payload.optional("version")?, payload.optional("data")?.unwrap_or(*payload)))
 }
 
-/// The message of a type that exists in Gloas only.
+/// The message of a type that came with Gloas and is the same in Heze.
 fn gloas_message<'s>(payload: &'s At<'s>) -> Result<At<'s>, Refusal> {
     let (version, message) = unwrapped(payload)?;
-    match version {
-        Some(version) if version.text()? != Fork::Gloas.name() => Err(version.must_be("GLOAS")),
-        Some(_) | None => Ok(message),
+    if let Some(version) = version {
+        fork_from_gloas(&version)?;
     }
+    Ok(message)
+}
+
+/// The fork that a wrapper names.
+fn fork_of(version: &At<'_>) -> Result<Fork, Refusal> {
+    Fork::by_name(version.text()?).ok_or_else(|| version.must_be(&format!("one of {}", fork_names())))
+}
+
+/// The fork that a wrapper names whose message came with Gloas.
+fn fork_from_gloas(version: &At<'_>) -> Result<Fork, Refusal> {
+    let fork = Fork::by_name(version.text()?).filter(|fork| *fork >= Fork::Gloas);
+    fork.ok_or_else(|| version.must_be("GLOAS or HEZE"))
 }
 
 fn fork_names() -> String {

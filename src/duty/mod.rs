@@ -8,6 +8,7 @@
 //! messages and domains, ethereum/builder-specs for registrations and request authentication.
 
 mod domain;
+mod fork_info;
 mod json;
 mod kind;
 mod message;
@@ -17,7 +18,7 @@ mod request;
 mod ssz;
 
 use crate::network::Network;
-use crate::primitives::{Epoch, Root, SigningRoot, Slot};
+use crate::primitives::{Epoch, ForkVersion, Root, SigningRoot, Slot};
 
 pub use kind::{Kind, UnknownKind};
 pub use refusal::Refusal;
@@ -30,13 +31,14 @@ pub struct Duty {
     signing_root: SigningRoot,
     claim: Claim,
     genesis_validators_root: Option<Root>,
+    newer_version: Option<ForkVersion>,
 }
 
 impl Duty {
     /// Reads the body of `POST /api/v1/eth2/sign/{identifier}`.
     ///
     /// A `signingRoot` in the body is only compared with the root computed here. Every refusal is the caller's fault
-    /// (400) and names the field at fault. The body must be bounded by the caller; the time taken is linear in it.
+    /// (400; 412 for a message of another chain than the network's) and names the field at fault. The body must be bounded by the caller; the time taken is linear in it.
     pub fn parse(body: &[u8], network: &Network) -> Result<Self, Refusal> {
         request::parse(body, network)
     }
@@ -59,6 +61,12 @@ impl Duty {
     /// The chain that the request names in `fork_info`; none for duties that are signed without one.
     pub fn genesis_validators_root(&self) -> Option<Root> {
         self.genesis_validators_root
+    }
+
+    /// The fork version of the request if no fork of the network has it: one that got its date after this program was
+    /// made. The request alone vouches for it.
+    pub fn newer_version(&self) -> Option<ForkVersion> {
+        self.newer_version
     }
 }
 

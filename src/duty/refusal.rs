@@ -1,5 +1,6 @@
-//! Why a body is not understood. Always the caller's matter: status 400.
+//! Why a body is not understood. Always the caller's matter.
 
+use crate::network::NamedRoot;
 use crate::primitives::{Root, SigningRoot};
 use crate::text::Bounded;
 
@@ -22,6 +23,19 @@ pub enum Refusal {
         field: String,
         /// What is wrong, with the value.
         problem: String,
+    },
+    /// The message is of another chain than this signer's.
+    #[error(
+        "the request is for the chain with genesis validators root {}, but this signer protects the chain with {}: set \
+         its option `network` to the validators' network (without it, that is mainnet), and use one signer and one \
+         state directory for each",
+        NamedRoot(*.requested), NamedRoot(*.configured)
+    )]
+    OtherChain {
+        /// The root in the request.
+        requested: Root,
+        /// The configured network's root.
+        configured: Root,
     },
     /// The root that the caller computed is not the root of the message in the body.
     #[error("the signing root of this message is {computed}, but the request gives {given}")]

@@ -212,7 +212,15 @@ impl From<FramingRefusal> for Problem {
 
 impl From<duty::Refusal> for Problem {
     fn from(refusal: duty::Refusal) -> Self {
-        Self::bad_request(refusal.to_string())
+        let status = match refusal {
+            duty::Refusal::Json(_)
+            | duty::Refusal::Missing { .. }
+            | duty::Refusal::Invalid { .. }
+            | duty::Refusal::RootMismatch { .. } => StatusCode::BAD_REQUEST,
+            // As the ledger has it for a chain that only it knows.
+            duty::Refusal::OtherChain { .. } => StatusCode::PRECONDITION_FAILED,
+        };
+        Self::refusal(status, refusal.to_string())
     }
 }
 

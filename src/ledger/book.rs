@@ -72,7 +72,7 @@ pub(super) enum Change {
 #[derive(Debug)]
 pub(super) struct Book {
     /// The pinned chain.
-    chain: OnceLock<Root>,
+    chain: Arc<OnceLock<Root>>,
     /// The configured one, which the first history pins: a ledger without one can still serve another.
     configured: Option<Root>,
     high_watermark: HighWatermark,
@@ -118,7 +118,7 @@ impl Book {
         }
         let (changes, changed) = mpsc::channel();
         let book = Self {
-            chain: head.chain.map(OnceLock::from).unwrap_or_default(),
+            chain: Arc::new(head.chain.map(OnceLock::from).unwrap_or_default()),
             configured,
             high_watermark: head.high_watermark,
             pages: Arc::default(),
@@ -175,6 +175,11 @@ impl Book {
     /// The one chain whose messages pass, once it is known.
     pub(super) fn chain(&self) -> Option<Root> {
         self.chain.get().copied().or(self.configured)
+    }
+
+    /// The pinned chain, for those who only look.
+    pub(super) fn pinned_chain(&self) -> &Arc<OnceLock<Root>> {
+        &self.chain
     }
 
     /// Pins the chain, or confirms that it is the pinned one.

@@ -2,7 +2,7 @@
 //! that hangs.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -17,6 +17,7 @@ use super::line::{Deadline, Line, Task};
 use super::pages::Pages;
 use super::policy::{Policy, RawRoots};
 use super::refusal::Refusal;
+use crate::primitives::Root;
 
 /// Judges, and keeps the writer's thread.
 #[derive(Debug)]
@@ -25,6 +26,8 @@ pub(super) struct Desk {
     book: Arc<RwLock<Book>>,
     /// The book's, for those who only look and must not wait for an order.
     pages: Arc<Pages>,
+    /// The chain that is pinned in the book, likewise.
+    chain: Arc<OnceLock<Root>>,
     line: Arc<Line>,
     raw_roots: RawRoots,
     clock: Option<GenesisClock>,
@@ -43,12 +46,14 @@ impl Desk {
         settings: &Settings,
         book: Arc<RwLock<Book>>,
         pages: Arc<Pages>,
+        chain: Arc<OnceLock<Root>>,
         line: Arc<Line>,
         thread: JoinHandle<()>,
     ) -> Self {
         Self {
             book,
             pages,
+            chain,
             line,
             raw_roots: settings.raw_roots,
             clock: settings.clock,
@@ -57,6 +62,16 @@ impl Desk {
             directory: settings.directory.clone(),
             places: Arc::new(Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS))),
             thread: Some(thread),
+        }
+    }
+
+    /// Lets a message pass that needs no record, unless it is of another chain than the pinned one.
+    pub(super) fn unrecorded(&self, request: &Request) -> Verdict {
+        match (request.chain, self.chain.get().copied()) {
+            (Some(requested), Some(pinned)) if requested != pinned => {
+                Verdict::Refused(Refusal::OtherChain { requested, pinned })
+            }
+            (Some(_) | None, Some(_) | None) => Verdict::Allowed(Judged::unrecorded(request)),
         }
     }
 

@@ -203,15 +203,19 @@ impl Ledger {
 
     async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
         match &self.desk {
-            Some(desk) if !needs_no_record(request) => desk.judge(request).await,
-            Some(_) | None => Ok(allowed(request)),
+            Some(desk) if needs_no_record(request) => Ok(desk.unrecorded(request)),
+            Some(desk) => desk.judge(request).await,
+            None => Ok(allowed(request)),
         }
     }
 
     async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
         match &self.desk {
-            Some(desk) if !requests.iter().all(needs_no_record) => desk.judge_all(requests).await,
-            Some(_) | None => Ok(requests.iter().map(allowed).collect()),
+            Some(desk) if requests.iter().all(needs_no_record) => {
+                Ok(requests.iter().map(|request| desk.unrecorded(request)).collect())
+            }
+            Some(desk) => desk.judge_all(requests).await,
+            None => Ok(requests.iter().map(allowed).collect()),
         }
     }
 
@@ -225,7 +229,7 @@ impl Ledger {
                 OpenError::OtherChain { path, pinned, configured }
             },
         )?;
-        let pages = Arc::clone(book.pages());
+        let (pages, chain) = (Arc::clone(book.pages()), Arc::clone(book.pinned_chain()));
         let book = Arc::new(RwLock::new(book));
         let (line, far_end) = Line::new();
         let writer = Writer {
@@ -242,7 +246,7 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Self { desk: Some(Desk::new(&settings, book, pages, line, thread)), opened: Some(opened) })
+        Ok(Self { desk: Some(Desk::new(&settings, book, pages, chain, line, thread)), opened: Some(opened) })
     }
 }
 

@@ -20,6 +20,7 @@ use super::office::Office;
 use super::rules::Watermark;
 use super::store::{SealedChange, SealedKeystore, StoreError};
 use crate::bls::PublicKey;
+use crate::network::NamedRoot;
 use crate::primitives::{Epoch, Root, Slot};
 
 /// The keys that an order is about.
@@ -125,9 +126,10 @@ pub(crate) struct Imported {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ImportRefusal {
     #[error(
-        "the slashing protection data is of the chain with genesis validators root {theirs}, but this signer protects \
-         the chain with {pinned}, so nothing was imported: set its option `network` to the validators' network (without \
-         it, that is mainnet), and use one state directory for each"
+        "the slashing protection data is of the chain with genesis validators root {}, but this signer protects \
+         the chain with {}, so nothing was imported: set its option `network` to the validators' network (without \
+         it, that is mainnet), and use one state directory for each",
+        NamedRoot(*.theirs), NamedRoot(*.pinned)
     )]
     OtherChain { theirs: Root, pinned: Root },
 }

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::bls::PublicKey;
+use crate::network::NamedRoot;
 use crate::primitives::{Epoch, Root, Slot};
 
 /// Why slashing protection does not let a message be signed: the caller's matter (412).
@@ -54,9 +55,10 @@ pub(crate) enum Refusal {
     )]
     FarAhead { slot: Slot, latest: Slot },
     #[error(
-        "slashing protection: the request is for the chain with genesis validators root {requested}, but this signer \
-         protects the chain with {pinned}: set its option `network` to the validators' network (without it, that is \
-         mainnet), and use one signer and one state directory for each"
+        "slashing protection: the request is for the chain with genesis validators root {}, but this signer \
+         protects the chain with {}: set its option `network` to the validators' network (without it, that is \
+         mainnet), and use one signer and one state directory for each",
+        NamedRoot(*.requested), NamedRoot(*.pinned)
     )]
     OtherChain { requested: Root, pinned: Root },
     #[error("slashing protection: the request does not say which chain it is for (genesis_validators_root)")]

@@ -25,6 +25,7 @@ use self::directory::{Directory, Lock};
 use self::place::{FILE_NAME, Files};
 use super::book::Head;
 use super::page::Entry;
+use crate::network::NamedRoot;
 
 mod directory;
 mod identity;
@@ -241,9 +242,10 @@ pub(crate) enum OpenError {
     )]
     Damaged { path: PathBuf, what: String },
     #[error(
-        "the slashing protection ledger {path} protects the chain with genesis validators root {pinned}, but the \
-         configured network has {configured}: set the option `network` to the network of its validators (without it, \
+        "the slashing protection ledger {path} protects the chain with genesis validators root {}, but the \
+         configured network has {}: set the option `network` to the network of its validators (without it, \
          that is mainnet), or use another state directory",
+        NamedRoot(*.pinned), NamedRoot(*.configured),
         path = .path.display()
     )]
     OtherChain { path: PathBuf, pinned: crate::primitives::Root, configured: crate::primitives::Root },

@@ -1,4 +1,4 @@
-//! The networks known by name: facts that are public and do not change, and the fork schedules of August 2026.
+//! The networks known by name: facts that are public and do not change, and the fork schedules of November 2026.
 
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ pub(super) struct Builtin {
     genesis: Option<Genesis>,
     genesis_version: u32,
     later: &'static [(Fork, u32, Option<u64>)],
+    /// The fork whose date lay ahead when this was written: the request says whether it has come.
+    announced: Option<Fork>,
 }
 
 /// What only the chain itself decides.
@@ -34,11 +36,19 @@ impl Builtin {
         Network {
             name: self.name.to_owned(),
             preset: self.preset,
-            forks: Forks::in_order(ForkVersion(self.genesis_version.to_be_bytes()), later.collect()),
+            forks: Forks::in_order(
+                ForkVersion(self.genesis_version.to_be_bytes()),
+                later.collect(),
+                self.announced,
+            ),
             slot_duration: Some(Duration::from_millis(self.slot_ms)),
             genesis_time: self.genesis.as_ref().map(|genesis| genesis.time),
-            genesis_validators_root: self.genesis.as_ref().map(Genesis::root),
+            genesis_validators_root: self.genesis_validators_root(),
         }
+    }
+
+    pub(super) fn genesis_validators_root(&self) -> Option<Root> {
+        self.genesis.as_ref().map(Genesis::root)
     }
 }
 
@@ -72,7 +82,9 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Electra, 0x05000000, Some(364_032)),
             (Fork::Fulu, 0x06000000, Some(411_392)),
             (Fork::Gloas, 0x07000000, None),
+            (Fork::Heze, 0x08000000, None),
         ],
+        announced: None,
     },
     Builtin {
         name: "sepolia",
@@ -90,8 +102,9 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Deneb, 0x90000073, Some(132_608)),
             (Fork::Electra, 0x90000074, Some(222_464)),
             (Fork::Fulu, 0x90000075, Some(272_640)),
-            (Fork::Gloas, 0x90000076, None),
+            (Fork::Gloas, 0x90000076, Some(353_024)),
         ],
+        announced: Some(Fork::Gloas),
     },
     Builtin {
         name: "hoodi",
@@ -111,6 +124,7 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Fulu, 0x70000910, Some(50_688)),
             (Fork::Gloas, 0x80000910, None),
         ],
+        announced: None,
     },
     Builtin {
         name: "holesky",
@@ -129,6 +143,7 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Electra, 0x06017000, Some(115_968)),
             (Fork::Fulu, 0x07017000, Some(165_120)),
         ],
+        announced: None,
     },
     Builtin {
         name: "gnosis",
@@ -148,6 +163,7 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Fulu, 0x06000064, Some(1_714_688)),
             (Fork::Gloas, 0x07000064, None),
         ],
+        announced: None,
     },
     Builtin {
         name: "chiado",
@@ -167,6 +183,7 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Fulu, 0x0600006f, Some(1_353_216)),
             (Fork::Gloas, 0x0700006f, None),
         ],
+        announced: None,
     },
     Builtin {
         name: "lukso",
@@ -180,7 +197,47 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Capella, 0x42000004, Some(8_100)),
             (Fork::Deneb, 0x42000005, Some(123_075)),
             (Fork::Electra, 0x42000006, Some(190_800)),
+            (Fork::Fulu, 0x42000007, None),
         ],
+        announced: None,
+    },
+    Builtin {
+        name: "plataberget",
+        preset: Preset::Mainnet,
+        slot_ms: 12_000,
+        genesis: Some(Genesis {
+            time: 1_786_622_400,
+            validators_root: [0xbb4a1a9e3f7f4e10edcd734e4acc3b5f, 0xfd4f830efe0af2748fa458cfee5d2658],
+        }),
+        genesis_version: 0x10733183,
+        later: &[
+            (Fork::Altair, 0x20733183, Some(0)),
+            (Fork::Bellatrix, 0x30733183, Some(0)),
+            (Fork::Capella, 0x40733183, Some(0)),
+            (Fork::Deneb, 0x50733183, Some(0)),
+            (Fork::Electra, 0x60733183, Some(0)),
+            (Fork::Fulu, 0x70733183, Some(0)),
+            (Fork::Gloas, 0x80733183, Some(1_536)),
+            (Fork::Heze, 0x90000000, None),
+        ],
+        announced: None,
+    },
+    // It begins anew every few weeks, with another genesis; the dates of its newest forks move.
+    Builtin {
+        name: "ephemery",
+        preset: Preset::Mainnet,
+        slot_ms: 12_000,
+        genesis: None,
+        genesis_version: 0x1000101b,
+        later: &[
+            (Fork::Altair, 0x2000101b, Some(0)),
+            (Fork::Bellatrix, 0x3000101b, Some(0)),
+            (Fork::Capella, 0x4000101b, Some(0)),
+            (Fork::Deneb, 0x5000101b, Some(0)),
+            (Fork::Electra, 0x6000101b, None),
+            (Fork::Fulu, 0x7000101b, None),
+        ],
+        announced: None,
     },
     Builtin {
         name: "minimal",
@@ -196,7 +253,9 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Electra, 0x05000001, None),
             (Fork::Fulu, 0x06000001, None),
             (Fork::Gloas, 0x07000001, None),
+            (Fork::Heze, 0x08000001, None),
         ],
+        announced: None,
     },
 ];
 
@@ -225,6 +284,8 @@ mod tests {
         assert_eq!(mainnet.forks().version(Fork::Capella), Some(ForkVersion([3, 0, 0, 0])));
         assert_eq!(mainnet.forks().epoch(Fork::Deneb), Some(Epoch(269_568)));
         assert_eq!(mainnet.forks().epoch(Fork::Gloas), None);
+        let sepolia = Network::by_name("sepolia").unwrap();
+        assert_eq!(sepolia.forks().epoch(Fork::Gloas), Some(Epoch(353_024)));
     }
 
     #[test]

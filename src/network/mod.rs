@@ -7,6 +7,7 @@
 mod builtin;
 mod config_yaml;
 mod forks;
+mod named_root;
 mod preset;
 
 use std::fs::File;
@@ -17,7 +18,9 @@ use std::time::Duration;
 use crate::primitives::{Epoch, ForkVersion, Root, Slot};
 use crate::yaml::YamlError;
 
+pub(crate) use forks::VersionStanding;
 pub use forks::{Fork, Forks};
+pub(crate) use named_root::NamedRoot;
 pub(crate) use preset::MAX_VALIDATORS_PER_COMMITTEE;
 pub use preset::Preset;
 
@@ -56,6 +59,12 @@ impl Network {
     /// A built-in network by its name (lower case); [`Network::names`] lists them.
     pub fn by_name(name: &str) -> Option<Self> {
         builtin::NETWORKS.iter().find(|network| network.name == name).map(builtin::Builtin::to_network)
+    }
+
+    /// The name of the built-in network that has this genesis validators root.
+    pub fn name_of_root(root: Root) -> Option<&'static str> {
+        let has_root = |network: &&builtin::Builtin| network.genesis_validators_root() == Some(root);
+        builtin::NETWORKS.iter().find(has_root).map(|network| network.name)
     }
 
     /// The names that [`Network::by_name`] knows.

@@ -252,10 +252,10 @@ function duties(chain) {
   }
 }
 
-/** EIP-7044: once the network has a Deneb fork, exits of it and later are under Capella's version, whatever fork_info says. */
+/** EIP-7044: once the chain has reached Deneb, exits are under Capella's version, whatever fork_info says. */
 function voluntaryExit(chain, fork) {
   const at = chain.at(fork);
-  const late = chain.dated("deneb") && at.epoch >= chain.start("deneb");
+  const late = FORKS.indexOf(fork) >= FORKS.indexOf("deneb");
   if (late) at.version = chain.version("capella");
   const exit = {...value(ssz.phase0.VoluntaryExit), epoch: at.epoch};
   const fields = {type: "VOLUNTARY_EXIT", voluntary_exit: ssz.phase0.VoluntaryExit.toJson(exit)};

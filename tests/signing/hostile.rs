@@ -3,6 +3,7 @@
 use std::sync::LazyLock;
 
 use bls_signer::duty::Duty;
+use bls_signer::network::Network;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -60,7 +61,8 @@ proptest! {
             },
             "aggregation_slot": {"slot": slot},
         });
-        let mainnet = network("mainnet");
+        let text = "PRESET_BASE: mainnet\nGENESIS_FORK_VERSION: 0x00000000\n";
+        let mainnet = Network::from_config_yaml(text).unwrap();
         let as_text = parse(&request(json!(slot.to_string())), &mainnet).unwrap();
         let as_number = parse(&request(json!(slot)), &mainnet).unwrap();
         prop_assert_eq!(as_text.signing_root(), as_number.signing_root());

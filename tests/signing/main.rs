@@ -9,6 +9,7 @@
     missing_docs
 )]
 
+mod chains;
 mod clients;
 mod forms;
 mod hostile;

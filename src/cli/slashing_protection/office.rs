@@ -62,7 +62,7 @@ impl Place {
             ..ledger::Settings::new(directory.clone())
         });
         match opened {
-            Ok(ledger) => Ok(Office::File { ledger, network, directory }),
+            Ok(ledger) => Ok(Office::File { ledger: Box::new(ledger), network, directory }),
             Err(OpenError::InUse { .. }) => Ok(Office::Holder(holder?)),
             Err(error) => Err(error.into()),
         }
@@ -72,7 +72,7 @@ impl Place {
 /// Who carries orders out: we ourselves on the file, or a daemon.
 pub(super) enum Office {
     File {
-        ledger: Ledger,
+        ledger: Box<Ledger>,
         network: Box<Network>,
         directory: PathBuf,
     },
