@@ -102,7 +102,11 @@ impl Daemon {
             public_keys: WrittenList::default(),
         });
 
-        let guard = Guard::new(AllowedHosts::new(&settings.allowed_hosts), Arc::clone(&access));
+        let guard = Guard::new(
+            AllowedHosts::new(&settings.allowed_hosts),
+            settings.allowed_origins.clone(),
+            Arc::clone(&access),
+        );
         let guesses = Guesses::new(settings.limits.connections.get());
         let requests = settings.limits.requests.get();
         let service = Arc::new(Service::new(Arc::clone(&signer), guard, guesses, requests));

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use super::Signer;
 use crate::custody::{Endurance, KeyFiles};
 use crate::http::answer::Answer;
+use crate::http::caller::Caller;
 use crate::http::negotiation::accepts_text;
 use crate::ledger::{self, Attention};
 use crate::supervisor::logging;
@@ -18,8 +19,8 @@ pub(crate) fn upcheck(headers: &HeaderMap) -> Answer {
 }
 
 /// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`.
-pub(crate) fn healthcheck(signer: &Signer) -> Answer {
-    let checks = checks(signer);
+pub(crate) fn healthcheck(signer: &Signer, caller: &Caller) -> Answer {
+    let checks = checks(signer, caller.peer.is_operator());
     let status =
         if checks.iter().all(|check| check.status == Status::Up) { Status::Up } else { Status::Down };
     Answer::json(&Healthcheck { status, checks, outcome: status }).with_status(status.code())
@@ -27,7 +28,7 @@ pub(crate) fn healthcheck(signer: &Signer) -> Answer {
 
 /// `GET /health`: `{"status": "healthy", "keys_loaded": N}`; 503 and `"unhealthy"` when a check fails.
 pub(crate) fn health(signer: &Signer) -> Answer {
-    let healthy = checks(signer).iter().all(|check| check.status == Status::Up);
+    let healthy = checks(signer, false).iter().all(|check| check.status == Status::Up);
     let (status, code) =
         if healthy { ("healthy", StatusCode::OK) } else { ("unhealthy", StatusCode::SERVICE_UNAVAILABLE) };
     Answer::json(&Health { status, keys_loaded: signer.custody.ring().len() }).with_status(code)
@@ -70,8 +71,9 @@ impl Status {
     }
 }
 
-/// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault.
-fn checks(signer: &Signer) -> Vec<Check> {
+/// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault. Everybody
+/// may ask, so the names of key files are for the operator alone.
+fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
     let (status, protection) = match signer.ledger.health() {
         ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
         ledger::Health::Off => (Status::Up, vec![("slashing-protection", json!("off"))]),
@@ -97,11 +99,9 @@ fn checks(signer: &Signer) -> Vec<Check> {
     // no key at all does: its directory is not mounted, or not readable, and validators that belong here do not sign.
     let KeyFiles { problems, passed_over, barren_sources } = &*signer.custody.key_files();
     let keys_status = if barren_sources.is_empty() { Status::Up } else { Status::Down };
-    let keys = json!({
+    let mut keys = json!({
         "keys-loaded": signer.custody.ring().len(),
         "error-count": problems.len(),
-        "files-not-loaded": problems,
-        "files-passed-over": passed_over,
         "sources-without-keys": barren_sources.len(),
         "imported-keys": match signer.custody.endurance() {
             Endurance::Sealed => "sealed on disk",
@@ -109,6 +109,10 @@ fn checks(signer: &Signer) -> Vec<Check> {
             Endurance::MemoryOnly => "in memory only",
         },
     });
+    if let (true, Value::Object(keys)) = (shows_files, &mut keys) {
+        keys.insert("files-not-loaded".to_owned(), json!(problems));
+        keys.insert("files-passed-over".to_owned(), json!(passed_over));
+    }
     vec![
         Check { id: "default-check", status: Status::Up, data: None },
         Check { id: "slashing-protection", status, data: Some(Value::Object(protection)) },

@@ -23,6 +23,7 @@ impl RawSettings {
             tls_known_clients_file: self.tls_known_clients_file.or(weaker.tls_known_clients_file),
             auth_token,
             auth_token_file,
+            http_origin_allowlist: self.http_origin_allowlist.or(weaker.http_origin_allowlist),
             http_host_allowlist: self.http_host_allowlist.or(weaker.http_host_allowlist),
             network: self.network.or(weaker.network),
             state_dir: self.state_dir.or(weaker.state_dir),

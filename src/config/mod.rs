@@ -82,6 +82,11 @@ pub(crate) enum Error {
         "the host allow-list has an entry '{entry}' that is no host name: leave the port and the scheme out"
     )]
     AllowedHost { entry: String },
+    #[error(
+        "the origin allow-list has an entry '{entry}' that is no origin: write it as the Origin header has it, such as \
+         http://tool.example or https://tool.example:8443, without a path"
+    )]
+    AllowedOrigin { entry: String },
     #[error(transparent)]
     OpenKeymanager(#[from] OpenKeymanager),
     #[error(

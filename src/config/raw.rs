@@ -60,6 +60,10 @@ pub(crate) struct RawSettings {
     /// Host names that TCP requests may name; * for any [default: localhost,127.0.0.1,[::1]]
     #[arg(long, value_name = "HOSTS", value_delimiter = ',', help_heading = ACCESS)]
     pub(crate) http_host_allowlist: Option<Vec<String>>,
+    /// Origins that requests may name, such as http://tool.example:8000, for tools that name one although they are no browsers
+    /// [default: none]
+    #[arg(long, value_name = "ORIGINS", value_delimiter = ',', help_heading = ACCESS)]
+    pub(crate) http_origin_allowlist: Option<Vec<String>>,
 
     /// Network of the validators: a name or the path of a consensus config.yaml [default: mainnet]
     #[arg(long, value_name = "NETWORK", help_heading = SIGNING)]

@@ -27,6 +27,8 @@ pub(crate) struct Settings {
     pub(crate) token_sources: TokenSources,
     /// Host names without port that TCP requests may name; `*` for any.
     pub(crate) allowed_hosts: Vec<String>,
+    /// Origins that requests may name, as they name them.
+    pub(crate) allowed_origins: Vec<String>,
     /// A network's name or the path of a consensus `config.yaml`, as given.
     pub(crate) network: String,
     pub(crate) ledger: LedgerSettings,
@@ -142,6 +144,7 @@ impl Settings {
             tokens,
             token_sources,
             allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
+            allowed_origins: allowed_origins(raw.http_origin_allowlist.unwrap_or_default())?,
             network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
             ledger: ledger(
                 raw.slashing_protection,
@@ -215,6 +218,21 @@ fn allowed_hosts(hosts: Option<Vec<String>>) -> Result<Vec<String>, Error> {
         }
     }
     Ok(hosts)
+}
+
+/// Exact origins (RFC 6454, 6.2): scheme, host and perhaps a port. No pattern, and not `null`, which any sandboxed page is.
+fn allowed_origins(origins: Vec<String>) -> Result<Vec<String>, Error> {
+    for entry in &origins {
+        let authority = entry.strip_prefix("http://").or_else(|| entry.strip_prefix("https://"));
+        let is_plain = |host: &str| {
+            let fits = |byte: u8| byte.is_ascii_graphic() && !b"/?#@*,\\\"'".contains(&byte);
+            !host.is_empty() && host.bytes().all(fits)
+        };
+        if !authority.is_some_and(is_plain) {
+            return Err(Error::AllowedOrigin { entry: entry.clone() });
+        }
+    }
+    Ok(origins)
 }
 
 fn ledger(

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{Environment, Error, Role};
 use crate::regular_file::RegularFile;
+use crate::text;
 
 /// One `--auth-token-file`: the token of one role, or of every role that has none of its own.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,10 +168,11 @@ impl AuthToken {
         let text = RegularFile::open_secret(path)
             .and_then(|file| file.read_text(LARGEST_TOKEN_FILE_BYTES))
             .map_err(|source| Error::File { what: TOKEN_FILE, path: path.to_owned(), source })?;
-        if text.trim().is_empty() {
+        let token = text::unmarked(&text).trim();
+        if token.is_empty() {
             return Err(Error::EmptyFile { what: TOKEN_FILE, path: path.to_owned() });
         }
-        Self(Zeroizing::new(text.trim().to_owned())).check()
+        Self(Zeroizing::new(token.to_owned())).check()
     }
 
     /// Refuses an empty token and one that no client could send (RFC 9110, 5.5: visible ASCII).
@@ -227,8 +229,10 @@ mod tests {
 
     #[test]
     fn reads_a_token_without_the_line_end() {
-        let (_directory, path) = token_file("0123456789abcdef\n", 0o640);
-        assert_eq!(AuthToken::from_file(&path).ok().unwrap().reveal(), "0123456789abcdef");
+        for text in ["0123456789abcdef\n", "\u{feff}0123456789abcdef\r\n"] {
+            let (_directory, path) = token_file(text, 0o640);
+            assert_eq!(AuthToken::from_file(&path).ok().unwrap().reveal(), "0123456789abcdef");
+        }
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::net::SocketAddr;
 
+use nix::unistd::geteuid;
+
 use crate::config::Role;
 
 /// The other end of a connection.
@@ -20,6 +22,16 @@ pub(crate) enum Peer {
     Unix { uid: u32, gid: u32, pid: Option<i32> },
     /// A TCP address.
     Tcp(SocketAddr),
+}
+
+impl Peer {
+    /// Whether it is root or the daemon's own user, as the kernel says: one who can read the daemon's files and its log.
+    pub(crate) fn is_operator(self) -> bool {
+        match self {
+            Self::Unix { uid, .. } => uid == 0 || uid == geteuid().as_raw(),
+            Self::Tcp(_) => false,
+        }
+    }
 }
 
 impl fmt::Display for Caller {

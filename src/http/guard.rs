@@ -1,4 +1,4 @@
-//! Who may talk to us at all: the `Host` allow-list, no browsers, the bearer token.
+//! Who may talk to us at all: the allow-lists of `Host` and `Origin`, no browsers, the bearer token.
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -17,22 +17,37 @@ use crate::config::{AuthToken, Tokens};
 /// The checks that come before a handler.
 pub(crate) struct Guard {
     hosts: AllowedHosts,
+    /// The exact values of `Origin` that pass.
+    origins: Vec<String>,
     access: Arc<Access>,
 }
 
 impl Guard {
-    pub(crate) fn new(hosts: AllowedHosts, access: Arc<Access>) -> Self {
-        Self { hosts, access }
+    pub(crate) fn new(hosts: AllowedHosts, origins: Vec<String>, access: Arc<Access>) -> Self {
+        Self { hosts, origins, access }
     }
 
     /// Refuses requests that a web page may have caused: a foreign `Host` (DNS rebinding), an `Origin`.
     pub(crate) fn admit(&self, request: &Parts, caller: &Caller) -> Result<(), GuardRefusal> {
-        if request.headers.contains_key(ORIGIN) || request.headers.contains_key(SEC_FETCH_SITE) {
+        if request.headers.contains_key(SEC_FETCH_SITE) || !self.allows_origin(request) {
             return Err(GuardRefusal::Browser);
         }
         match caller.peer {
             Peer::Unix { .. } => Ok(()),
             Peer::Tcp(_) => self.hosts.admit(request),
+        }
+    }
+
+    /// Some tools name an origin though they are no browsers. No answer says that one is allowed (CORS), so no page of it can
+    /// read one.
+    fn allows_origin(&self, request: &Parts) -> bool {
+        let mut origins = request.headers.get_all(ORIGIN).iter();
+        match (origins.next(), origins.next()) {
+            (None, _) => true,
+            (Some(origin), None) => {
+                self.origins.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes())
+            }
+            (Some(_), Some(_)) => false,
         }
     }
 
@@ -158,7 +173,10 @@ pub(crate) enum GuardRefusal {
     NoHost,
     #[error("the request names more than one Host")]
     RepeatedHost,
-    #[error("requests with Origin or Sec-Fetch-Site are refused: this is no service for browsers")]
+    #[error(
+        "requests with Sec-Fetch-Site, or with an Origin that --http-origin-allowlist does not name, are refused: this is no \
+         service for browsers"
+    )]
     Browser,
     /// It was taken when the connection began, but has been taken away since, or has expired.
     #[error("the client certificate of this connection is not accepted any more: see the signer's log")]

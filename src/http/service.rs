@@ -203,7 +203,7 @@ impl Service {
         let signer = &self.signer;
         let answer = match matched.route.endpoint {
             Endpoint::Upcheck => Ok(api::health::upcheck(&head.headers)),
-            Endpoint::Healthcheck => Ok(api::health::healthcheck(signer)),
+            Endpoint::Healthcheck => Ok(api::health::healthcheck(signer, caller)),
             Endpoint::Health => Ok(api::health::health(signer)),
             Endpoint::PublicKeys => Ok(api::public_keys::list(signer)),
             Endpoint::Sign => api::sign::sign(signer, caller, matched.identifier, &head.headers, &body).await,

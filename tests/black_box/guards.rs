@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use crate::support::{Address, Connection, Daemon, Key, Request, Setup, randao_reveal};
+use crate::support::{Address, Answer, Connection, Daemon, Key, Request, Setup, randao_reveal};
 
 const TOKEN: &str = "c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00c0ffee00";
 
@@ -84,6 +84,61 @@ fn browsers_are_refused_everywhere() {
             }
         }
     }
+}
+
+#[test]
+fn an_origin_that_is_listed_passes_and_no_answer_lets_a_page_read_it() {
+    let origin = "http://brain.web3signer.dappnode";
+    let (_daemon, address) = on_tcp(&[
+        "--http-host-allowlist",
+        "*",
+        "--http-origin-allowlist",
+        &format!("{origin},https://b.example:1"),
+    ]);
+    let with = |request: &Request, origin: &str| request.clone().header("Origin", origin);
+    // As DappNode's StakingBrain asks.
+    let upcheck = Request::bare("GET", "/upcheck")
+        .header("Host", "brain.web3signer.dappnode")
+        .header("Accept", "text/plain")
+        .header("Content-Type", "text/plain; charset=utf-8")
+        .header("Authorization", "Bearer undefined");
+    let delete = Request::new("DELETE", "/eth/v1/keystores")
+        .header("Content-Type", "application/json")
+        .body(r#"{"pubkeys":[]}"#);
+    for request in [&upcheck, &delete] {
+        for origin in [origin, "https://b.example:1"] {
+            let answer = address.send(&with(request, origin));
+            assert_eq!(answer.status, 200, "{answer:?}");
+            assert_no_cors(&answer);
+        }
+        for other in [
+            "http://brain.web3signer.dappnode:80",
+            "https://brain.web3signer.dappnode",
+            "http://brain.web3signer.dappnode.evil.example",
+            "HTTP://BRAIN.WEB3SIGNER.DAPPNODE",
+            "http://brain.web3signer.dappnode, https://b.example:1",
+            "null",
+            "",
+        ] {
+            let answer = address.send(&with(request, other));
+            answer.assert_problem(403);
+            assert_no_cors(&answer);
+        }
+        address.send(&with(&with(request, origin), origin)).assert_problem(403);
+        // A page of that origin in a browser.
+        address.send(&with(request, origin).header("Sec-Fetch-Site", "same-site")).assert_problem(403);
+    }
+    let preflight =
+        Request::new("OPTIONS", "/eth/v1/keystores").header("Access-Control-Request-Method", "DELETE");
+    let answer = address.send(&with(&preflight, origin));
+    answer.assert_problem(405);
+    assert_no_cors(&answer);
+}
+
+#[track_caller]
+fn assert_no_cors(answer: &Answer) {
+    let headers = format!("{answer:?}").to_lowercase();
+    assert!(!headers.contains("access-control"), "{headers}");
 }
 
 #[test]
@@ -291,6 +346,24 @@ fn a_stop_does_not_wait_for_refusals_that_are_held_back() {
         connection.answer().assert_problem(401);
     }
     assert!(!daemon.log().contains("cut off"), "{}", daemon.log());
+}
+
+#[test]
+fn health_names_key_files_to_the_operator_alone() {
+    let setup = Setup::new();
+    let keys = setup.directory().join("key-config");
+    std::fs::create_dir(&keys).unwrap();
+    std::fs::write(keys.join("hotel-validator-7.yaml"), "type: nonsense").unwrap();
+    let daemon = setup
+        .args(&["--network", "minimal", "--key-config-path", keys.to_str().unwrap()])
+        .listen("signing", "unix:signer.sock")
+        .listen("all", "127.0.0.1:0")
+        .start();
+    let health = |address: &Address| address.send(&Request::get("/healthcheck")).text().to_owned();
+    // This test is the daemon's own user.
+    assert!(health(&daemon.socket()).contains("hotel-validator-7.yaml"));
+    let to_others = health(&daemon.tcp("all"));
+    assert!(to_others.contains(r#""error-count":1"#) && !to_others.contains("hotel"), "{to_others}");
 }
 
 #[test]

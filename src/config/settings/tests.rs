@@ -227,6 +227,30 @@ fn allowed_hosts_are_names_or_addresses_without_port() {
 }
 
 #[test]
+fn allowed_origins_are_exact() {
+    assert_eq!(validate("").ok().unwrap().allowed_origins, Vec::<String>::new());
+    for fine in ["http://brain.web3signer.dappnode", "https://a.example:8443", "http://[::1]:80"] {
+        let settings = validate(&format!("http_origin_allowlist = ['{fine}']")).ok().unwrap();
+        assert_eq!(settings.allowed_origins, [fine]);
+    }
+    for wrong in [
+        "",
+        "*",
+        "null",
+        "a.example",
+        "http://",
+        "http://a/",
+        "http://*.a",
+        "ftp://a",
+        "http://a b",
+        "http://u@a",
+    ] {
+        let error = error(&format!("http_origin_allowlist = ['{wrong}']"));
+        assert!(matches!(error, Error::AllowedOrigin { .. }), "{wrong}");
+    }
+}
+
+#[test]
 fn a_required_ledger_contradicts_protection_that_is_off() {
     assert!(matches!(error("slashing_protection = 'off'\nrequire_ledger = true"), Error::Conflict { .. }));
     assert!(!validate("slashing_protection = 'off'").ok().unwrap().ledger.slashing_protection);
