@@ -1,7 +1,8 @@
-//! Reading files that an operator names and that hold a secret or decide who may call: tokens, the seal secret, certificates.
+//! Reading files that hold a secret or decide who may call: tokens, the seal secret, certificates, keys and passwords.
 //!
 //! Only a regular file is read, at most so many bytes of it, and a FIFO or a device that was named by mistake is not waited
-//! for. Symbolic links are followed: credentials and mounted secrets are often links.
+//! for. Symbolic links are followed where the operator names the file, as credentials and mounted secrets are often links; not
+//! where a directory does.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -10,6 +11,8 @@ use std::path::Path;
 
 use nix::libc;
 use zeroize::{Zeroize, Zeroizing};
+
+use crate::text;
 
 /// An open regular file.
 pub(crate) struct RegularFile {
@@ -20,9 +23,19 @@ pub(crate) struct RegularFile {
 impl RegularFile {
     /// Opens without blocking.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
-        let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+        Self::open_with(path, 0)
+    }
+
+    /// The same, and the last component of the path is no link.
+    pub(crate) fn open_unlinked(path: &Path) -> Result<Self, FileError> {
+        Self::open_with(path, libc::O_NOFOLLOW)
+    }
+
+    fn open_with(path: &Path, flags: libc::c_int) -> Result<Self, FileError> {
+        let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
         let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
         let file = opened.map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) if flags & libc::O_NOFOLLOW != 0 => FileError::Link,
             // A socket, or a device without a driver.
             Some(libc::ENXIO | libc::ENODEV) => FileError::NotRegular,
             Some(_) | None => FileError::Read(error),
@@ -54,7 +67,8 @@ impl RegularFile {
         // Large enough from the start, as a buffer that grows leaves copies behind. One byte more than it had: a file that
         // is growing now is refused rather than cut.
         let most = size.saturating_add(1);
-        let room = usize::try_from(most).map_err(|_| too_large())?;
+        // Room to spare, or `read_to_end` would read a small file by way of the stack.
+        let room = usize::try_from(size.saturating_add(SPARE_BYTES)).map_err(|_| too_large())?;
         let mut bytes = Zeroizing::new(Vec::with_capacity(room));
         self.file.take(most).read_to_end(&mut bytes).map_err(FileError::Read)?;
         if bytes.len() as u64 > size {
@@ -67,8 +81,10 @@ impl RegularFile {
     pub(crate) fn read_text(self, limit: u64) -> Result<Zeroizing<String>, FileError> {
         let mut bytes = self.read(limit)?;
         String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
-            error.into_bytes().zeroize();
-            FileError::NotText
+            let mut bytes = error.into_bytes();
+            let reason = if text::is_utf16(&bytes) { FileError::Utf16 } else { FileError::NotText };
+            bytes.zeroize();
+            reason
         })
     }
 }
@@ -101,11 +117,18 @@ pub(crate) enum FileError {
     TooLarge { bytes: u64, limit: u64 },
     #[error("it is being written: try again when that is done")]
     Growing,
+    #[error("it is a symbolic link, which is not followed")]
+    Link,
+    #[error("it is UTF-16 text (it begins with the byte order mark of that): save it as UTF-8")]
+    Utf16,
     #[error("it is not UTF-8 text")]
     NotText,
     #[error(transparent)]
     Read(io::Error),
 }
+
+/// How much larger than its file a buffer is.
+const SPARE_BYTES: u64 = 64;
 
 #[cfg(test)]
 mod tests {

@@ -16,11 +16,10 @@ use std::sync::Arc;
 use nix::errno::Errno;
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
-use pbkdf2::hmac::{Hmac, Mac};
-use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::key::{Key, Origin};
+use super::mac::mac;
 use super::secret::SecretKey;
 use crate::bls::PublicKey;
 use crate::sys::locked_memory::{AdoptError, LockedMemory, LockedMemoryError, Slot};
@@ -140,20 +139,8 @@ impl Handover {
     }
 
     fn tag(&self, record: &Record, slot: &Slot) -> [u8; 32] {
-        // An HMAC takes keys of any length; if it did not take this one, all tags would be zero, and `Record::read`
-        // takes no such record.
-        Hmac::<Sha256>::new_from_slice(self.authority.expose())
-            .map(|mac| {
-                mac.chain_update(PURPOSE)
-                    .chain_update(slot.index().to_le_bytes())
-                    .chain_update(record.public_key.0)
-                    .chain_update(slot.expose())
-                    .chain_update(&record.path)
-                    .finalize()
-                    .into_bytes()
-                    .into()
-            })
-            .unwrap_or_default()
+        let (index, path) = (slot.index().to_le_bytes(), record.path.as_bytes());
+        mac(&self.authority, &[PURPOSE, &index, &record.public_key.0, slot.expose(), path])
     }
 
     fn write(&self, slot: u32, record: &[u8; RECORD]) -> Result<(), HandoverError> {

@@ -14,6 +14,7 @@ mod import;
 mod kdf;
 mod key;
 pub(crate) mod loader;
+mod mac;
 mod ring;
 mod seal;
 mod secret;

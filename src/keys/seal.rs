@@ -10,16 +10,16 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pbkdf2::hmac::{Hmac, Mac};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 use super::eth2_keystore::{Keystore, KeystoreError, encrypt_light};
+use super::mac::mac;
 use super::secret::SecretKey;
 use crate::bls::PublicKey;
 use crate::regular_file::{FileError, RegularFile};
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, Slot};
+use crate::text;
 
 /// The seal secret, in locked memory.
 pub(crate) struct Seal {
@@ -38,6 +38,7 @@ impl Seal {
     /// Reads the secret's text: 64 hexadecimal digits in lower case, as `openssl rand -hex 32` prints them, with or without
     /// a line end. Just so, and in no other spelling, it is the password of the sealed keystores.
     pub(crate) fn parse(text: &str, memory: &Arc<LockedMemory>) -> Result<Self, SealError> {
+        let text = text::unmarked(text);
         let digits = text.strip_suffix('\n').unwrap_or(text);
         let mut bytes = Zeroizing::new([0; 32]);
         let lower_case =
@@ -89,14 +90,15 @@ impl Seal {
     }
 
     fn password(&self) -> Zeroizing<String> {
-        Zeroizing::new(const_hex::encode(self.secret.expose()))
+        let mut digits = Zeroizing::new(String::with_capacity(64));
+        // Digit by digit: what encodes many bytes at once holds them in wide registers, which end up on the stack.
+        let halves = self.secret.expose().iter().flat_map(|byte| [byte >> 4, byte & 0x0F]);
+        digits.extend(halves.filter_map(|half| char::from_digit(u32::from(half), 16)));
+        digits
     }
 
     fn salt(&self, public_key: &PublicKey) -> [u8; 32] {
-        // An HMAC takes keys of any length; if it did not take this one, no salt would match.
-        Hmac::<Sha256>::new_from_slice(self.secret.expose())
-            .map(|mac| mac.chain_update(PURPOSE).chain_update(public_key.0).finalize().into_bytes().into())
-            .unwrap_or_default()
+        mac(&self.secret, &[PURPOSE, &public_key.0])
     }
 }
 

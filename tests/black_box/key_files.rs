@@ -144,8 +144,14 @@ fn a_byte_order_mark_in_a_keystore_or_a_password_file_is_skipped_and_utf_16_is_n
     let utf16: Vec<u8> = "\u{feff}p2\r\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
     fs::write(setup.directory().join("passwords/two.txt"), utf16).unwrap();
     let config = setup.file("config.toml", "\u{feff}network = 'minimal'\n").display().to_string();
-    let daemon = on_directories(setup).without("--network").args(&["--config", &config]).start();
-    assert_eq!(daemon.public_keys(), names(&[1]));
+    let seal =
+        private(&setup.directory().join("seal"), &format!("\u{feff}{}\n", "0123456789abcdef".repeat(4)));
+    let token = private(&setup.directory().join("token"), &format!("\u{feff}{TOKEN}\n"));
+    let secrets = ["--seal-file", &seal, "--auth-token-file", &token];
+    let daemon =
+        on_directories(setup).without("--network").args(&["--config", &config]).args(&secrets).start();
+    let listed = Request::get("/api/v1/eth2/publicKeys").header("Authorization", &format!("Bearer {TOKEN}"));
+    assert_eq!(daemon.send(&listed).json(), json!(names(&[1])));
     daemon.wait_for_log(|line| line.contains("two.txt") && line.contains("UTF-16"));
 }
 
@@ -450,3 +456,5 @@ fn reload_status(daemon: &Daemon) -> String {
 
 /// Only a test that fails waits for it.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+const TOKEN: &str = "0a1b2c3d4e5f60718293a4b5c6d7e8f9";

@@ -63,13 +63,141 @@ fn no_core_is_dumped() {
 
 #[test]
 fn keys_are_in_memory_only_where_it_is_locked() {
-    if !geteuid().is_root() {
-        eprintln!("NOT TESTED: only root can look into the daemon's memory");
-        assert!(std::env::var_os("CI").is_none(), "in CI this has to be tested");
+    if !may_look_into_memory() {
         return;
     }
     let (daemon, keys, _) = used(Setup::new(), &[]);
-    let forms: Vec<_> = keys.iter().flat_map(forms_of_key).collect();
+    assert_memory_free_of(&daemon, &forms_of_keys(&keys));
+    let daemon = daemon.kill_and_restart();
+    let sealed: Vec<_> = keys[..7].iter().map(Key::name).collect();
+    let listed = Request::get("/api/v1/eth2/publicKeys").header("Authorization", &format!("Bearer {TOKEN}"));
+    let answer = daemon.send(&listed);
+    assert!(sealed.iter().all(|name| answer.text().contains(name)), "{answer:?}");
+    assert_memory_free_of(&daemon, &forms_of_keys(&keys));
+    // In digits it is the password of the sealed keys, and as bytes what their salts are made with.
+    let seal = const_hex::decode(SEAL).unwrap();
+    assert_memory_free_of(&daemon, &[("the seal", SEAL.as_bytes().to_vec()), ("the seal", seal)]);
+}
+
+#[test]
+fn keys_and_passwords_of_files_are_in_no_ordinary_memory_after_reloads_and_when_they_are_gone() {
+    if !may_look_into_memory() {
+        return;
+    }
+    let setup = Setup::new();
+    let root = setup.directory().to_owned();
+    for name in ["keystores", "passwords", "config"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    let mut passwords = Vec::new();
+    let in_keystores: Vec<_> = (1..=8).map(Key::number).collect();
+    for (number, key) in in_keystores.iter().enumerate() {
+        let password = format!("{number}-battery-staple-of-a-file");
+        fs::write(root.join(format!("keystores/{number}.json")), key.keystore(&password)).unwrap();
+        fs::write(root.join(format!("passwords/{number}.txt")), format!("{password}\n")).unwrap();
+        passwords.push(password);
+    }
+    // One that is shorter than what a reader may look ahead.
+    fs::write(root.join("keystores/short.json"), Key::number(9).keystore("~Zebra#9")).unwrap();
+    fs::write(root.join("passwords/short.txt"), "~Zebra#9").unwrap();
+    passwords.push("~Zebra#9".to_owned());
+    let raw: Vec<_> = (100..200).map(Key::number).collect();
+    let mut several = String::new();
+    for (number, key) in raw.iter().enumerate() {
+        let digits = key.secret_hex();
+        let written = match number % 5 {
+            0 => digits,
+            1 => format!("'{}'", digits[2..].to_uppercase()),
+            2 => format!("\"{digits}\""),
+            3 => format!("\"\\x30x{}\"", &digits[2..]),
+            _ => format!(">-\n  {digits}"),
+        };
+        let document = format!("type: file-raw\nkeyType: BLS\nprivateKey: {written}\n");
+        several.push_str(&format!("---\n{document}"));
+        if number < 50 {
+            fs::write(root.join(format!("config/{number}.yaml")), document).unwrap();
+        }
+    }
+    fs::write(root.join("config/several.yaml"), several).unwrap();
+    let paths = ["keystores", "passwords", "config"].map(|name| root.join(name).display().to_string());
+    let sources = [
+        "--keystores-path",
+        &paths[0],
+        "--keystores-passwords-path",
+        &paths[1],
+        "--key-config-path",
+        &paths[2],
+    ];
+    let daemon = setup.args(&["--network", "minimal"]).args(&sources).start();
+
+    let keys = || in_keystores.iter().chain(&raw);
+    let mut forms = forms_of_keys(keys());
+    forms.extend(passwords.iter().map(|password| ("a password", password.clone().into_bytes())));
+    assert_eq!(daemon.public_keys().len(), 109);
+    assert_memory_free_of(&daemon, &forms);
+    for round in 0..3 {
+        // All are read anew, and some are opened anew.
+        fs::write(
+            root.join(format!("keystores/{round}.json")),
+            format!("{}\n", in_keystores[round].keystore(&passwords[round])),
+        )
+        .unwrap();
+        reload(&daemon);
+        assert_eq!(daemon.public_keys().len(), 109);
+        for key in keys() {
+            assert_eq!(daemon.sign(key, &randao_reveal(round as u64)).status, 200);
+        }
+        assert_memory_free_of(&daemon, &forms);
+    }
+    for name in ["keystores", "config"] {
+        fs::remove_dir_all(root.join(name)).unwrap();
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    reload(&daemon);
+    assert_eq!(daemon.public_keys(), Vec::<String>::new());
+    assert_memory_free_of(&daemon, &forms);
+}
+
+#[test]
+fn keys_that_a_process_takes_over_are_in_no_ordinary_memory() {
+    if !may_look_into_memory() {
+        return;
+    }
+    let mut daemon = Daemon::start(&["--network", "minimal", "--fd-store", "on"]);
+    let keys: Vec<_> = (1..=8).map(Key::number).collect();
+    daemon.import(&keys.iter().collect::<Vec<_>>());
+    let stored = daemon.stored();
+    if stored.is_empty() {
+        eprintln!("NOT TESTED: this kernel has no memory that can be handed over");
+        return;
+    }
+    let names: Vec<_> = stored.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>();
+    let names = names.join(":");
+    let fds = stored.into_iter().map(|(_, fd)| fd).collect();
+    let daemon = daemon.kill().hand_over(&names, fds).start();
+    assert_eq!(daemon.public_keys().len(), keys.len());
+    for key in &keys {
+        assert_eq!(daemon.sign(key, &randao_reveal(1)).status, 200);
+    }
+    assert_memory_free_of(&daemon, &forms_of_keys(&keys));
+}
+
+/// Only root may; in CI it has to be.
+fn may_look_into_memory() -> bool {
+    if geteuid().is_root() {
+        return true;
+    }
+    eprintln!("NOT TESTED: only root can look into the daemon's memory");
+    assert!(std::env::var_os("CI").is_none(), "in CI this has to be tested");
+    false
+}
+
+/// Demands that none of these lies in memory that could be swapped or dumped.
+#[track_caller]
+fn assert_memory_free_of(daemon: &Daemon, forms: &[(&'static str, Vec<u8>)]) {
+    let starts: Vec<_> = (0..=u8::MAX)
+        .map(|byte| forms.iter().filter(|(_, form)| form[0] == byte).collect::<Vec<_>>())
+        .collect();
     let mut memory = fs::File::open(format!("/proc/{}/mem", daemon.pid())).unwrap();
     let mut seen = 0;
     for (start, end) in ordinary_memory(daemon.pid()) {
@@ -80,11 +208,20 @@ fn keys_are_in_memory_only_where_it_is_locked() {
         }
         seen += bytes.len();
         for part in used_parts(&bytes) {
-            let found = forms.iter().position(|form| find(part, form).is_some());
-            assert_eq!(found, None, "a secret key lies in ordinary memory, in the mapping at {start:#x}");
+            for (place, byte) in part.iter().enumerate() {
+                let found =
+                    starts[usize::from(*byte)].iter().find(|(_, form)| part[place..].starts_with(form));
+                let found = found.map(|(what, form)| format!("{what} as {} bytes", form.len()));
+                assert_eq!(found, None, "it lies in ordinary memory, in the mapping at {start:#x}");
+            }
         }
     }
     assert!(seen > 1 << 20, "only {seen} bytes could be read");
+}
+
+fn reload(daemon: &Daemon) {
+    assert_eq!(daemon.send(&Request::post("/reload", "")).status, 202);
+    daemon.wait_until(|daemon| daemon.send(&Request::get("/reload")).json()["status"] != "running");
 }
 
 /// A daemon that has had everything: keys imported and deleted, wrong passwords, wrong tokens, signatures; and all that
@@ -133,6 +270,11 @@ fn assert_free_of_secrets(what: &str, bytes: &[u8], keys: &[Key]) {
             assert!(find(bytes, &form).is_none(), "{what} holds the secret of {}", key.name());
         }
     }
+}
+
+fn forms_of_keys<'k>(keys: impl IntoIterator<Item = &'k Key>) -> Vec<(&'static str, Vec<u8>)> {
+    let forms = keys.into_iter().flat_map(forms_of_key);
+    forms.map(|form| ("a secret key", form)).collect()
 }
 
 /// As bytes in either order, and as digits in either case.

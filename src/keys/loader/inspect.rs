@@ -7,7 +7,6 @@ use std::slice;
 use super::listing::{Entry, Listing, Material};
 use super::{Problem, Reason, Source, file, parse_keystore};
 use crate::keys::import::{ImportError, Importer};
-use crate::keys::secret::SecretKey;
 
 /// What a source has to offer.
 pub(crate) struct Inspection {
@@ -22,7 +21,8 @@ pub(crate) struct Inspection {
 impl Source {
     /// Looks at all that the source names; what `importer` could never open is a problem.
     pub(crate) fn inspect(&self, importer: &Importer) -> Inspection {
-        let Listing { entries, mut problems, mut passed_over } = Listing::read(slice::from_ref(self));
+        let Listing { entries, mut problems, mut passed_over } =
+            Listing::read(slice::from_ref(self), importer.memory());
         let mut keys = 0_usize;
         for Entry { place, material } in entries {
             match examine(&material, importer) {
@@ -37,9 +37,8 @@ impl Source {
 
 fn examine(material: &Material, importer: &Importer) -> Result<(), Reason> {
     match material {
-        Material::Raw(bytes) => {
-            SecretKey::new(bytes, importer.memory())?;
-        }
+        // Its digits were read and judged with the list.
+        Material::Raw(_) => {}
         Material::Keystore { path, password } => {
             let keystore = parse_keystore(path, &file::read_text(path, file::KEYSTORE_LIMIT)?)?;
             importer.pool().with_memory(keystore.memory(), || ()).map_err(ImportError::from)?;

@@ -4,20 +4,26 @@
 //! types name vaults, which a signer that keeps its keys itself does not speak to.
 
 use std::path::{Component, Path, PathBuf};
-
-use zeroize::Zeroizing;
+use std::sync::Arc;
 
 use super::listing::{Material, Password};
+use crate::keys::secret::{Scalar, SecretKeyError};
+use crate::sys::locked_memory::LockedMemory;
 use crate::yaml::{self, Mapping, Shown, YamlError};
 
 /// Reads the documents of one file. Relative paths in it start at `directory`.
 ///
-/// The text holds secrets and is the caller's to wipe; nothing of it is copied but into memory that is wiped.
-pub(super) fn read(text: &str, directory: &Path) -> Vec<Result<Material, ConfigError>> {
+/// The text holds secrets and is the caller's to wipe; nothing of it is copied but into memory that is wiped, and keys only
+/// into `memory`.
+pub(super) fn read(
+    text: &str,
+    directory: &Path,
+    memory: &Arc<LockedMemory>,
+) -> Vec<Result<Material, ConfigError>> {
     let mut documents = Vec::new();
     for document in yaml::documents(text) {
         let material =
-            document.map_err(ConfigError::from).and_then(|document| material(&document, directory));
+            document.map_err(ConfigError::from).and_then(|document| material(&document, directory, memory));
         let ends = material.as_ref().is_err_and(ConfigError::ends_the_file);
         documents.push(material);
         if ends {
@@ -45,6 +51,9 @@ pub(crate) enum ConfigError {
     /// The key in the clear is not one.
     #[error("privateKey is not 64 hexadecimal digits")]
     PrivateKey,
+    /// The key in the clear is out of range, or there is no memory for it.
+    #[error(transparent)]
+    Secret(SecretKeyError),
     /// `..` in a relative path.
     #[error("{0} leads out of the directory of the key configuration: write the whole path")]
     Outside(&'static str),
@@ -58,7 +67,11 @@ impl ConfigError {
 }
 
 /// What a document says of its key. Members that the type does not need are ignored, as Web3Signer does.
-fn material(document: &Mapping<'_>, directory: &Path) -> Result<Material, ConfigError> {
+fn material(
+    document: &Mapping<'_>,
+    directory: &Path,
+    memory: &Arc<LockedMemory>,
+) -> Result<Material, ConfigError> {
     let key_type = document.text("keyType")?;
     if key_type.is_some_and(|key_type| !key_type.eq_ignore_ascii_case("BLS")) {
         return Err(ConfigError::KeyType);
@@ -72,9 +85,11 @@ fn material(document: &Mapping<'_>, directory: &Path) -> Result<Material, Config
         }
         "file-raw" => {
             let digits = document.text("privateKey")?.ok_or(ConfigError::Missing("privateKey"))?;
-            let mut bytes = Zeroizing::new([0; 32]);
-            const_hex::decode_to_slice(digits.trim(), &mut *bytes).map_err(|_| ConfigError::PrivateKey)?;
-            Ok(Material::Raw(bytes))
+            let scalar = Scalar::from_hex(digits.trim(), memory).map_err(|error| match error {
+                SecretKeyError::Digits => ConfigError::PrivateKey,
+                SecretKeyError::OutOfRange | SecretKeyError::Memory(_) => ConfigError::Secret(error),
+            })?;
+            Ok(Material::Raw(scalar))
         }
         other => Err(ConfigError::Type(Shown(other).to_string())),
     }

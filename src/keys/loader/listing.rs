@@ -4,11 +4,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::directory::{Directory, PasswordError};
 use super::file::{self, FileError};
+use super::key_config::ConfigError;
 use super::{Place, Problem, Reason, Source, key_config};
+use crate::keys::secret::Scalar;
+use crate::sys::locked_memory::LockedMemory;
 
 pub(super) use super::password::Password;
 
@@ -31,19 +32,19 @@ pub(super) struct Entry {
 pub(super) enum Material {
     /// An EIP-2335 keystore, not read yet.
     Keystore { path: PathBuf, password: Password },
-    /// A secret key in the clear.
-    Raw(Zeroizing<[u8; 32]>),
+    /// A secret key that stood in the clear.
+    Raw(Scalar),
 }
 
 impl Listing {
-    pub(super) fn read(sources: &[Source]) -> Self {
+    pub(super) fn read(sources: &[Source], memory: &Arc<LockedMemory>) -> Self {
         let mut listing = Self::default();
         for (number, source) in sources.iter().enumerate() {
             match source {
                 Source::Keystores { directory, passwords } => {
                     listing.add_keystores(number, directory, passwords);
                 }
-                Source::KeyConfigs { directory } => listing.add_key_configs(number, directory),
+                Source::KeyConfigs { directory } => listing.add_key_configs(number, directory, memory),
             }
         }
         listing
@@ -79,7 +80,7 @@ impl Listing {
         }
     }
 
-    fn add_key_configs(&mut self, source: usize, directory: &Path) {
+    fn add_key_configs(&mut self, source: usize, directory: &Path, memory: &Arc<LockedMemory>) {
         let entries = fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
         let mut paths: Vec<_> = match entries {
             Ok(entries) => entries.iter().map(fs::DirEntry::path).collect(),
@@ -89,7 +90,10 @@ impl Listing {
         for path in paths {
             match ConfigKind::of(&path) {
                 ConfigKind::KeyConfig => match file::read_text(&path, file::CONFIG_LIMIT) {
-                    Ok(text) => self.add_documents(source, &path, directory, &text),
+                    Ok(text) => {
+                        let documents = key_config::read(&text, directory, memory);
+                        self.add_documents(source, &path, documents);
+                    }
                     Err(error) => {
                         let place = Place::file(source, path);
                         self.problems.push(Problem { place, reason: error.into() });
@@ -106,8 +110,8 @@ impl Listing {
         self.problems.push(Problem { place: Place::file(source, directory), reason });
     }
 
-    fn add_documents(&mut self, source: usize, path: &Path, directory: &Path, text: &str) {
-        for (document, material) in (1..).zip(key_config::read(text, directory)) {
+    fn add_documents(&mut self, source: usize, path: &Path, documents: Vec<Result<Material, ConfigError>>) {
+        for (document, material) in (1..).zip(documents) {
             let place = Place { document, ..Place::file(source, path.to_owned()) };
             match material {
                 Ok(material) => self.entries.push(Entry { place, material }),

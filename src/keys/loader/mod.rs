@@ -173,7 +173,7 @@ impl Loader {
         sealed: SealedKey<'_>,
         progress: &(dyn Fn(Progress) + Sync),
     ) -> Loaded {
-        let listing = Listing::read(&self.sources);
+        let listing = Listing::read(&self.sources, self.importer.memory());
         let snapshot = ring.snapshot();
         let known = self.known(&snapshot);
         let (done, total) = (AtomicUsize::new(0), listing.entries.len());
@@ -203,12 +203,12 @@ impl Loader {
         sealed: SealedKey<'_>,
     ) -> Result<Finding, Reason> {
         match &entry.material {
-            Material::Raw(bytes) => {
-                let content = ContentHash::of(&[b"file-raw", &**bytes]);
+            Material::Raw(scalar) => {
+                let content = ContentHash(scalar.digest());
                 if let Some(public_key) = known.get(&content).copied() {
                     return Ok(Finding::Unchanged { content, public_key });
                 }
-                let secret = SecretKey::new(bytes, self.importer.memory())?;
+                let secret = SecretKey::of(scalar, self.importer.memory())?;
                 let key = Key::new(secret, Origin::File, None);
                 Ok(Finding::Opened(FileKey { key, content, derived: false }))
             }

@@ -62,9 +62,10 @@ impl LockedMemory {
             None => self.unused_slot(&mut slots)?,
         };
         let pointer = self.address(index);
+        // From place to place: passed by value, the secret could leave a copy on the stack.
         // SAFETY: `index` lies in the mapped part and nobody else has it: it was just taken from `slots`, whose lock is
-        // held. The slot is 32 bytes with alignment 1.
-        unsafe { pointer.write(*secret) };
+        // held. Both are 32 bytes with alignment 1, and a slot without an owner overlaps nothing that is borrowed.
+        unsafe { std::ptr::copy_nonoverlapping(secret, pointer, 1) };
         Ok(Slot { memory: Arc::clone(self), index })
     }
 
