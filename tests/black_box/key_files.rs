@@ -317,6 +317,66 @@ fn a_reload_takes_new_and_changed_files_in_vanished_ones_out_and_keeps_what_fail
 }
 
 #[test]
+fn many_reloads_under_signing_fail_no_request_and_cost_no_memory() {
+    let reloads: usize = std::env::var("BLS_SIGNER_TEST_RELOADS").map_or(300, |count| count.parse().unwrap());
+    let setup = Setup::new();
+    for number in 1..=3 {
+        put(setup.directory(), &format!("keystore-{number}"), &Key::number(number), "p");
+    }
+    let raw = |number: u64| format!("type: file-raw\nprivateKey: '{}'\n", Key::number(number).secret_hex());
+    let config = directory(setup.directory(), "config");
+    for number in 10..40 {
+        private(&setup.directory().join(format!("config/{number}.yaml")), &raw(number));
+    }
+    let daemon = on_directories(setup).args(&["--key-config-path", &config]).start();
+    let come_and_go = daemon.directory().join("config/50.yaml");
+    let round = |round: usize| {
+        if round % 2 == 0 {
+            private(&come_and_go, &raw(50)).clear()
+        } else {
+            fs::remove_file(&come_and_go).unwrap()
+        }
+        reload(&daemon);
+        let expected = if round % 2 == 0 { 200 } else { 404 };
+        assert_eq!(daemon.sign(&Key::number(50), &randao_reveal(1)).status, expected);
+    };
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let signing = scope.spawn(|| {
+            let mut signed = 0_usize;
+            while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                assert_eq!(daemon.sign(&Key::number(1), &randao_reveal(signed as u64)).status, 200);
+                signed += 1;
+            }
+            signed
+        });
+        // Ends the other thread also when a round fails.
+        struct End<'a>(&'a std::sync::atomic::AtomicBool);
+        impl Drop for End<'_> {
+            fn drop(&mut self) {
+                self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let end = End(&done);
+        (0..100).for_each(round);
+        let before = resident_kib(&daemon);
+        (0..reloads).for_each(round);
+        let after = resident_kib(&daemon);
+        drop(end);
+        assert!(signing.join().unwrap() > 0);
+        println!("{reloads} reloads: {before} KiB before, {after} KiB after");
+        assert!(after < before + 4096, "{before} KiB before {reloads} reloads, {after} KiB after");
+    });
+}
+
+/// Memory of the process that is in use.
+fn resident_kib(daemon: &Daemon) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{}/status", daemon.pid())).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
 fn sighup_reloads_and_tells_the_service_manager() {
     let setup = Setup::new();
     put(setup.directory(), "keystore-1", &Key::number(1), "p");
