@@ -66,6 +66,10 @@ fn a_message_of_another_chain_is_refused_whatever_its_kind_and_both_are_named() 
             assert!(message.contains(&format!("{HOODI} (hoodi)")), "{message}");
             assert!(message.contains(&format!("{MAINNET} (mainnet)")), "{message}");
         }
+        let mut request = reveal(450_000);
+        request["fork_info"]["genesis_validators_root"] = json!(HOODI);
+        let batch = json!({"identifiers": [key.name()], "signing_request": request}).to_string();
+        daemon.send(&Request::post("/api/v1/eth2/sign", batch)).assert_problem(412);
         assert_eq!(daemon.sign(&key, &vote_of(450_000, 1)).status, 200);
     }
 }
@@ -81,6 +85,9 @@ fn on_a_network_without_a_known_root_the_first_record_decides_for_every_kind() {
     assert_eq!(daemon.sign(&key, &attestation(8, 0, 1, 1)).status, 200);
     let message = daemon.sign(&key, &foreign).assert_problem(412);
     assert!(message.contains("(hoodi)"), "{message}");
+    let batch = json!({"identifiers": [key.name()], "signing_request": foreign}).to_string();
+    let answer = daemon.send(&Request::post("/api/v1/eth2/sign", batch)).json();
+    assert_eq!(answer[0]["error"]["code"], 412, "{answer}");
     assert_eq!(daemon.sign(&key, &randao_reveal(1)).status, 200);
 }
 
