@@ -1,6 +1,7 @@
 //! `POST /reload` and `GET /reload`: read tokens, certificates and key files again; the answers are Web3Signer's.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use hyper::StatusCode;
 use serde::Serialize;
@@ -75,6 +76,29 @@ pub(crate) fn status(signer: &Signer) -> Answer {
         Operation::CompletedWithErrors => "completed_with_errors",
         Operation::Failed => "failed",
     };
-    let last_operation_time = last_operation.map(|time| humantime::format_rfc3339_seconds(time).to_string());
+    let last_operation_time = last_operation.and_then(rfc3339);
     Answer::json(&Status { status, last_operation_time, last_error })
+}
+
+/// The time in seconds, if it has a form: a clock before 1970 or beyond 9999 shows none.
+fn rfc3339(time: SystemTime) -> Option<String> {
+    let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since_1970 < YEAR_10000).then(|| humantime::format_rfc3339_seconds(time).to_string())
+}
+
+/// Its first second, since 1970.
+const YEAR_10000: Duration = Duration::from_secs(253_402_300_800);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_without_a_form_is_not_shown() {
+        let at = |seconds| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(at(253_402_300_799).as_deref(), Some("9999-12-31T23:59:59Z"));
+        assert_eq!(at(253_402_300_800), None);
+        assert_eq!(rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
 }

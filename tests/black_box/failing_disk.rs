@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::thread;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use serde_json::{Value, json};
 
 use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, build_preload, randao_reveal};
@@ -154,6 +155,52 @@ fn on_a_full_disk_a_deletion_holds_and_what_needs_no_record_goes_on_until_there_
     let daemon = daemon.kill_and_restart();
     assert_eq!(daemon.public_keys(), [stays.name()]);
     assert_eq!(daemon.sign(&stays, &attestation(16, 1, 2, 1)).status, 200);
+}
+
+/// A quota that is used up, a file system that the kernel has made read-only, a device that is gone.
+#[test]
+fn every_error_of_a_write_is_final_and_loses_nothing() {
+    for error in [Errno::EDQUOT, Errno::EROFS, Errno::ENODEV, Errno::EFBIG] {
+        let (mut daemon, flag) = on_a_bad_disk("full_disk", "FULL_DISK");
+        let key = Key::number(1);
+        daemon.import(&[&key]);
+        assert_eq!(daemon.sign(&key, &attestation(8, 0, 1, 1)).status, 200);
+        fs::write(&flag, (error as i32).to_string()).unwrap();
+        for root in [1, 2] {
+            daemon.sign(&key, &attestation(16, 1, 2, root)).assert_problem(500);
+        }
+        assert_eq!(daemon.sign(&key, &randao_reveal(1)).status, 200, "{error}");
+        let health = daemon.send(&Request::get("/healthcheck"));
+        assert_eq!((health.status, &health.json()["outcome"]), (503, &json!("DOWN")), "{error}");
+        daemon.wait_for_log(|line| line.contains("a restart would not help"));
+
+        fs::remove_file(&flag).unwrap();
+        assert_eq!(daemon.wait().code(), Some(1), "{error}: {}", daemon.log());
+        let daemon = daemon.kill_and_restart();
+        daemon.sign(&key, &attestation(8, 0, 1, 2)).assert_problem(412);
+        assert_eq!(daemon.sign(&key, &attestation(16, 1, 2, 1)).status, 200, "{error}");
+    }
+}
+
+#[test]
+fn without_a_descriptor_to_spare_the_ledger_goes_on_and_a_start_says_what_it_cannot_open() {
+    let (daemon, flag) = on_a_bad_disk("no_descriptors", "NO_DESCRIPTORS");
+    let key = Key::number(1);
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &attestation(8, 0, 1, 1)).status, 200);
+    fs::write(&flag, "").unwrap();
+    for target in 2..80 {
+        assert_eq!(daemon.sign(&key, &attestation(8 * target, target - 1, target, 1)).status, 200);
+        daemon.sign(&key, &attestation(8 * target, target - 1, target, 2)).assert_problem(412);
+    }
+    assert_eq!(daemon.send(&Request::get("/healthcheck")).status, 200);
+    fs::remove_file(&flag).unwrap();
+    let daemon = daemon.kill_and_restart();
+    daemon.sign(&key, &attestation(8 * 79, 78, 79, 2)).assert_problem(412);
+    assert_eq!(daemon.sign(&key, &attestation(8 * 80, 79, 80, 1)).status, 200);
+    fs::write(&flag, "").unwrap();
+    let (status, log) = daemon.kill().fails();
+    assert!(!status.success() && log.to_lowercase().contains("too many open files"), "{status}: {log}");
 }
 
 #[test]

@@ -52,3 +52,4 @@ mod stalled_readers;
 mod supervision;
 mod support;
 mod tls;
+mod wrong_clock;

@@ -11,7 +11,9 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, SupportedProtocolVersion};
 
-use crate::support::{Address, Connection, Daemon, Key, Request, Setup, binary, randao_reveal};
+use crate::support::{
+    Address, Connection, Daemon, Key, Request, Setup, binary, build_preload, randao_reveal,
+};
 
 pub const FILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vectors/tls");
 
@@ -114,8 +116,37 @@ fn a_certificate_in_another_form_ends_the_start_and_the_way_to_pem_is_shown() {
     assert!(log.contains("keytool -importkeystore"), "{log}");
 }
 
+/// With a client certificate, which has dates to be judged.
+#[test]
+fn a_clock_before_1970_or_beyond_9999_ends_no_handshake_but_those_of_certificates() {
+    for seconds in ["-86400", "-1099511627776", "253402300800"] {
+        let setup = Setup::new();
+        let library = build_preload(setup.directory(), "set_clock");
+        let clock = setup.file("clock", seconds);
+        let setup = setup.env("LD_PRELOAD", &library).env("SET_CLOCK", clock.to_str().unwrap());
+        let daemon = start(setup, &["--tls-client-ca", &format!("{FILES}/ca.pem")]);
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let mut connection = connect(&daemon, client(version, true, Some("client")));
+            let upcheck = Request::get("/upcheck").bytes();
+            let answered = connection.try_send(&upcheck).and_then(|()| connection.try_answer());
+            assert!(answered.is_err(), "no certificate is valid at {seconds}: {answered:?}");
+        }
+        let upcheck = Connection::open(&daemon.unix("signer.sock")).exchange(&Request::get("/upcheck"));
+        assert_eq!(upcheck.text(), "OK", "{seconds}");
+
+        let daemon = daemon.kill().without("--tls-client-ca").start();
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let mut connection = connect(&daemon, client(version, true, None));
+            assert_eq!(connection.exchange(&Request::get("/upcheck")).text(), "OK", "{seconds}");
+        }
+    }
+}
+
 fn signer(args: &[&str]) -> Daemon {
-    let setup = Setup::new();
+    start(Setup::new(), args)
+}
+
+fn start(setup: Setup, args: &[&str]) -> Daemon {
     let (certificate, key) = (format!("{FILES}/server.pem"), private_copy("server.key", setup.directory()));
     setup
         .args(&["--network", "minimal", "--tls-cert", &certificate, "--tls-key", &key])

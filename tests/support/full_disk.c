@@ -1,18 +1,33 @@
 // Preloaded into a daemon under test: a disk without room while the file named by FULL_DISK exists. What is there can be written over.
+// If the file has the number of an error in it, every write to a file fails with that one instead.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static int has_room(int fd, off_t end)
+// 0 if there is no such file.
+static int error_wanted(void)
 {
     const char *flag = getenv("FULL_DISK");
+    int file = flag ? open(flag, O_RDONLY | O_CLOEXEC) : -1;
+    if (file < 0)
+        return 0;
+    char text[16] = "";
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    return length > 0 ? atoi(text) : ENOSPC;
+}
+
+static int has_room(int fd, off_t end)
+{
     struct stat file;
-    if (!flag || access(flag, F_OK) != 0 || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || end <= file.st_size)
+    int error = error_wanted();
+    if (!error || fstat(fd, &file) != 0 || !S_ISREG(file.st_mode) || (error == ENOSPC && end <= file.st_size))
         return 1;
-    errno = ENOSPC;
+    errno = error;
     return 0;
 }
 

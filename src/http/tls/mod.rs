@@ -4,6 +4,7 @@ mod admission;
 mod clients;
 mod der;
 mod files;
+mod host_clock;
 mod known_clients;
 
 use std::io;
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::pki_types::{CertificateDer, UnixTime, pem};
+use rustls::pki_types::{CertificateDer, pem};
 use rustls::server::{NoServerSessionStorage, VerifierBuilderError};
 use rustls::{AlertDescription, CertificateError, ServerConfig};
 use tokio::net::TcpStream;
@@ -23,6 +24,7 @@ pub(crate) use self::admission::Admission;
 
 use self::clients::{Clients, Refused};
 use self::files::Form;
+use self::host_clock::HostClock;
 use crate::config;
 use crate::regular_file::FileError;
 
@@ -91,7 +93,7 @@ impl Tls {
         let Some((certificate, intermediates)) = chain.split_first() else {
             return Err("no client certificate".to_owned());
         };
-        match clients.judge(certificate, intermediates, UnixTime::now()) {
+        match clients.judge(certificate, intermediates, HostClock.now()) {
             Ok(()) => Ok(reading.number),
             Err(refused) => Err(refused.to_string()),
         }
@@ -104,7 +106,7 @@ impl Reading {
         let key = files::private_key(&files.key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let clients = Clients::load(files, &provider)?.map(Arc::new);
-        let builder = ServerConfig::builder_with_provider(provider)
+        let builder = ServerConfig::builder_with_details(provider, Arc::new(HostClock))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
             .map_err(TlsError::Config)?;
         let builder = match &clients {
