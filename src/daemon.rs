@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::runtime::{self, Runtime};
@@ -19,6 +19,7 @@ use tokio::time::sleep;
 use crate::api::newer_forks::NewerForks;
 use crate::api::public_keys::WrittenList;
 use crate::api::status_line::{keep_telling, status_line};
+use crate::api::watch::keep_watch;
 use crate::api::{LastDuty, Signer, reload};
 use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
@@ -26,6 +27,7 @@ use crate::custody::{self, StartError};
 use crate::http::access::Access;
 use crate::http::guard::{AllowedHosts, Guard};
 use crate::http::guesses::Guesses;
+use crate::http::repeats::Repeats;
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
@@ -99,6 +101,8 @@ impl Daemon {
             workers,
             last_duty: LastDuty::default(),
             newer_forks: NewerForks::default(),
+            repeats: Repeats::default(),
+            started: Instant::now(),
             public_keys: WrittenList::default(),
         });
 
@@ -149,6 +153,7 @@ impl Daemon {
         tell(self.notifier.ready(&status));
         let _companions = AbortOnDrop::all([
             tokio::spawn(keep_telling(Arc::clone(&self.signer), Arc::clone(&self.notifier))),
+            tokio::spawn(keep_watch(Arc::clone(&self.signer))),
             tokio::spawn(reload_on(hangups, Arc::clone(&self.signer), Arc::clone(&self.notifier))),
         ]);
 

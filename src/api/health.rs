@@ -1,5 +1,7 @@
 //! Whether the signer can do its work: `/upcheck`, `/healthcheck` (as Web3Signer answers it) and `/health`.
 
+use std::time::SystemTime;
+
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
@@ -9,6 +11,7 @@ use crate::custody::{Endurance, KeyFiles};
 use crate::http::answer::Answer;
 use crate::http::caller::Caller;
 use crate::http::negotiation::accepts_text;
+use crate::http::tls::{Expiry, Validity};
 use crate::ledger::{self, Attention};
 use crate::supervisor::logging;
 
@@ -71,6 +74,26 @@ impl Status {
     }
 }
 
+/// What is asked first when something is wrong.
+fn process(signer: &Signer) -> Value {
+    json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "network": signer.network.name(),
+        "uptime-seconds": signer.started.elapsed().as_secs(),
+        "last-duty-seconds-ago": signer.last_duty.seconds_ago(),
+    })
+}
+
+/// That a certificate has ended is told and turns nothing red: Unix sockets go on, and so do clients that pin it.
+fn certificate(expiry: Expiry) -> Value {
+    let state = match expiry.at(SystemTime::now()) {
+        Validity::Long => "valid",
+        Validity::Ending { days: _ } => "ends soon: renew it",
+        Validity::Over => "HAS ENDED: clients refuse it",
+    };
+    json!({ "certificate": state, "not-after": expiry.to_string() })
+}
+
 /// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault. Everybody
 /// may ask, so the names of key files are for the operator alone.
 fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
@@ -113,8 +136,8 @@ fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
         keys.insert("files-not-loaded".to_owned(), json!(problems));
         keys.insert("files-passed-over".to_owned(), json!(passed_over));
     }
-    vec![
-        Check { id: "default-check", status: Status::Up, data: None },
+    let mut checks = vec![
+        Check { id: "default-check", status: Status::Up, data: Some(process(signer)) },
         Check { id: "slashing-protection", status, data: Some(Value::Object(protection)) },
         Check { id: "keys-check", status: keys_status, data: Some(keys) },
         Check { id: "access-check", status: Status::Up, data: access(signer) },
@@ -133,7 +156,13 @@ fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
             status: Status::Up,
             data: Some(json!({ "lines-dropped": logging::dropped() })),
         },
-    ]
+    ];
+    checks.extend(signer.access.certificate_expiry().map(|expiry| Check {
+        id: "tls-check",
+        status: Status::Up,
+        data: Some(certificate(expiry)),
+    }));
+    checks
 }
 
 /// What an operator should know of who may call; `None` where there is nothing to say. Names no file.

@@ -10,11 +10,12 @@ pub(crate) mod sign;
 pub(crate) mod sign_batch;
 pub(crate) mod slashing_protection;
 pub(crate) mod status_line;
+pub(crate) mod watch;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Instant, SystemTime};
 
 use tokio::task::block_in_place;
 
@@ -25,6 +26,7 @@ use crate::custody::Custody;
 use crate::duty::{Duty, Kind};
 use crate::http::access::Access;
 use crate::http::caller::Caller;
+use crate::http::repeats::Repeats;
 use crate::ledger::{Haste, Ledger};
 use crate::network::Network;
 use crate::permit::Permits;
@@ -41,6 +43,8 @@ pub(crate) struct Signer {
     pub(crate) workers: Workers,
     pub(crate) last_duty: LastDuty,
     pub(crate) newer_forks: NewerForks,
+    pub(crate) repeats: Repeats,
+    pub(crate) started: Instant,
     pub(crate) public_keys: WrittenList,
 }
 

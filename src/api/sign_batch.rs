@@ -69,7 +69,7 @@ pub(crate) async fn sign_batch(signer: &Signer, caller: &Caller, body: &[u8]) ->
         .map(|(member, (_, result))| {
             match result {
                 Ok(_) => signer.signed(caller, &member.identifier, &duty),
-                Err(problem) => problem.log_of_one(caller, &member.identifier),
+                Err(problem) => problem.log_of_one(caller, &member.identifier, &signer.repeats),
             }
             ResultJson::new(&member.identifier, result)
         })

@@ -1,12 +1,13 @@
 //! The line that `systemctl status` shows: keys, slashing protection, last duty.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, interval};
 
 use super::Signer;
 use crate::custody::KeyFiles;
+use crate::http::tls::Validity;
 use crate::ledger::{Attention, Health, KeyNames};
 use crate::supervisor::logging::{self, chain};
 use crate::supervisor::notify::{Notifier, tell};
@@ -40,7 +41,12 @@ fn state(signer: &Signer) -> String {
     let (raw_roots, far_ahead) =
         (concern(raw_roots, "UNPROTECTED (raw roots)"), concern(far_ahead, "with a record YEARS AHEAD"));
     let files = key_files(&signer.custody.key_files());
-    format!("{keys} keys on {network}{files}, {ledger}{raw_roots}{far_ahead}{dropped}")
+    let certificate = match signer.access.certificate_expiry().map(|expiry| expiry.at(SystemTime::now())) {
+        None | Some(Validity::Long) => String::new(),
+        Some(Validity::Ending { days }) => format!(", TLS certificate ends in {days} days"),
+        Some(Validity::Over) => ", TLS CERTIFICATE HAS ENDED".to_owned(),
+    };
+    format!("{keys} keys on {network}{files}, {ledger}{raw_roots}{far_ahead}{certificate}{dropped}")
 }
 
 /// What is wrong with the operator's key files; empty where nothing is.

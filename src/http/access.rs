@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::ArcSwap;
 
 use super::guard::TokenDigests;
-use super::tls::{Tls, TlsError};
+use super::tls::{Expiry, Tls, TlsError};
 use crate::config::{self, Exposure, Settings, TokenSources};
 
 /// The tokens and certificates that are taken now. Each request and each connection goes by the newest reading.
@@ -57,6 +57,11 @@ impl Access {
 
     pub(crate) fn tls(&self) -> Option<&Tls> {
         self.tls.as_ref()
+    }
+
+    /// When the certificate ends that TLS listeners show now; `None` without TLS.
+    pub(crate) fn certificate_expiry(&self) -> Option<Expiry> {
+        self.tls.as_ref().and_then(Tls::expiry)
     }
 
     pub(crate) fn exposures(&self) -> &[Exposure] {

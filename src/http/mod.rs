@@ -9,7 +9,7 @@
 //! 4. `routes` finds the endpoint in one table: method, path, listener role, body limit.
 //! 5. `body` reads at most that much, into memory that `room` counts, and only while it keeps coming.
 //! 6. `capacity` gives the request its turn among those of its role.
-//! 7. [`crate::api`] answers; a refusal becomes a status code in `problem` and nowhere else.
+//! 7. [`crate::api`] answers; a refusal becomes a status code in `problem` and nowhere else, and `repeats` counts those that repeat.
 //! 8. `answer` holds its room until the client has read it.
 
 pub(crate) mod access;
@@ -23,6 +23,7 @@ pub(crate) mod guesses;
 pub(crate) mod negotiation;
 pub(crate) mod places;
 pub(crate) mod problem;
+pub(crate) mod repeats;
 pub(crate) mod room;
 pub(crate) mod routes;
 pub(crate) mod server;

@@ -5,6 +5,8 @@
 //! 415 and 500 is ever sent: Prysm parses any status that it does not know as a signature.
 
 use std::error::Error as _;
+use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use hyper::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
@@ -18,6 +20,7 @@ use super::caller::Caller;
 use super::framing::FramingRefusal;
 use super::guard::GuardRefusal;
 use super::negotiation::Produces;
+use super::repeats::{Repeats, Rule, Told};
 use super::room::Full;
 use super::routes::RouteRefusal;
 use crate::api::sign_batch;
@@ -36,6 +39,8 @@ pub(crate) struct Problem {
     header: Option<(HeaderName, HeaderValue)>,
     /// For the log alone: what a fault's message to the caller leaves out.
     cause: Option<String>,
+    /// For the log alone: which rule of slashing protection refused.
+    rule: Option<Rule>,
 }
 
 impl Problem {
@@ -96,37 +101,47 @@ impl Problem {
     pub(crate) fn fault(message: impl Into<String>, cause: impl ToString) -> Self {
         let cause = Some(OneLine(cause.to_string()).to_string());
         let message = OneLine(message.into()).to_string();
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, header: None, cause }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, header: None, cause, rule: None }
     }
 
     fn refusal(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: OneLine(message.into()).to_string(), header: None, cause: None }
+        Self { status, message: OneLine(message.into()).to_string(), header: None, cause: None, rule: None }
     }
 
     fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some((name, value)), ..self }
     }
 
-    pub(crate) fn log(&self, caller: &Caller, method: &Method, path: &str) {
+    pub(crate) fn log(&self, caller: &Caller, method: &Method, path: &str, repeats: &Repeats) {
         let status = self.status.as_u16();
         let message = &self.message;
-        match &self.cause {
-            Some(cause) => tracing::error!(%caller, %method, path, status, cause, "{message}"),
-            None if self.status == StatusCode::PRECONDITION_FAILED => {
-                tracing::warn!(%caller, %method, path, status, "refused: {message}");
+        if let Some(cause) = &self.cause {
+            tracing::error!(%caller, %method, path, status, cause, "{message}");
+            return;
+        }
+        // A sign request names the key there, as a batch does in its body.
+        let key = path.rsplit('/').next().unwrap_or(path);
+        match self.rule.map(|rule| repeats.note(key, rule)) {
+            Some(Told::Line { counted }) => {
+                tracing::warn!(%caller, %method, path, status, "refused: {message}{}", MoreLikeThis(counted));
             }
-            None => tracing::debug!(%caller, %method, path, status, "refused: {message}"),
+            Some(Told::Counted) | None => {
+                tracing::debug!(%caller, %method, path, status, "refused: {message}");
+            }
         }
     }
 
     /// One key's problem in a request for several.
-    pub(crate) fn log_of_one(&self, caller: &Caller, identifier: &str) {
+    pub(crate) fn log_of_one(&self, caller: &Caller, identifier: &str, repeats: &Repeats) {
         let status = self.status.as_u16();
         let message = &self.message;
-        if self.status == StatusCode::PRECONDITION_FAILED {
-            tracing::warn!(%caller, identifier, status, "refused: {message}");
-        } else {
-            tracing::debug!(%caller, identifier, status, "refused: {message}");
+        match self.rule.map(|rule| repeats.note(identifier, rule)) {
+            Some(Told::Line { counted }) => {
+                tracing::warn!(%caller, identifier, status, "refused: {message}{}", MoreLikeThis(counted));
+            }
+            Some(Told::Counted) | None => {
+                tracing::debug!(%caller, identifier, status, "refused: {message}");
+            }
         }
     }
 
@@ -135,6 +150,18 @@ impl Problem {
         match self.header {
             Some((name, value)) => answer.with_header(name, value),
             None => answer,
+        }
+    }
+}
+
+/// How many refusals like one in the log were not in it.
+struct MoreLikeThis(u64);
+
+impl fmt::Display for MoreLikeThis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            0 => Ok(()),
+            more => write!(f, " ({more} more like this since the last such line)"),
         }
     }
 }
@@ -244,7 +271,8 @@ impl From<permit::Refusal> for Problem {
 
 impl From<ledger::Refusal> for Problem {
     fn from(refusal: ledger::Refusal) -> Self {
-        Self::refusal(StatusCode::PRECONDITION_FAILED, refusal.to_string())
+        let rule = Some(mem::discriminant(&refusal));
+        Self { rule, ..Self::refusal(StatusCode::PRECONDITION_FAILED, refusal.to_string()) }
     }
 }
 

@@ -82,7 +82,7 @@ impl Service {
             (Ok(matched), Ok(share)) => self.carry_out(origin, &head, &matched, body, capacity, share).await,
         };
         let answer = outcome.unwrap_or_else(|problem| {
-            problem.log(origin.caller, &head.method, head.uri.path());
+            problem.log(origin.caller, &head.method, head.uri.path(), &self.signer.repeats);
             problem.into_answer()
         });
         if head.method == Method::HEAD {
@@ -117,7 +117,7 @@ impl Service {
         refusal: FramingRefusal,
     ) -> Response<AnswerBody> {
         let problem = Problem::from(refusal);
-        problem.log(origin.caller, &head.method, head.uri.path());
+        problem.log(origin.caller, &head.method, head.uri.path(), &self.signer.repeats);
         let mut response = problem.into_answer().into_response(None);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response

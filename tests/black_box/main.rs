@@ -36,6 +36,7 @@ mod negotiation;
 mod networks;
 mod one_ledger;
 mod raw_roots;
+mod repeated_refusals;
 mod roles;
 mod root_commands;
 mod sealed_keys;

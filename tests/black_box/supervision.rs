@@ -46,6 +46,14 @@ fn a_disk_that_hangs_starves_the_watchdog_and_says_so_while_other_duties_are_sig
     wait_for(&mut daemon, |daemon| watchdogs(daemon) > starved);
 }
 
+#[test]
+fn the_status_follows_what_is_news() {
+    let mut daemon = Daemon::start(&["--network", "minimal"]);
+    daemon.wait_for_status(|status| status.starts_with("0 keys"));
+    daemon.import(&[&Key::number(1)]);
+    daemon.wait_for_status(|status| status.starts_with("1 keys on minimal, slashing protection on"));
+}
+
 /// How often the watchdog was fed so far.
 fn watchdogs(daemon: &mut Daemon) -> usize {
     daemon.notified().lines().filter(|line| *line == "WATCHDOG=1").count()

@@ -1,4 +1,4 @@
-//! The public key of an X.509 certificate, of any version and with any extensions.
+//! DER, as far as X.509 certificates need it; and the public key of one, of any version and with any extensions.
 //!
 //! Who is known by the fingerprint of his certificate has to prove no more than that he holds its key (RFC 5280, 4.1 for the
 //! form, X.690 for the encoding). The TLS library's own reader refuses certificates of version 1.
@@ -8,7 +8,7 @@
 pub(super) struct Element<'a> {
     tag: u8,
     /// Without tag and length.
-    content: &'a [u8],
+    pub(super) content: &'a [u8],
     /// With them.
     whole: &'a [u8],
 }
@@ -60,7 +60,7 @@ fn only(bytes: &[u8], tag: u8) -> Option<Element<'_>> {
 }
 
 /// The first element, if it has this tag, and what follows it.
-fn next(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
+pub(super) fn next(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     let (&length, rest) = rest.split_first()?;
     let (length, rest) = match length.checked_sub(LONG_FORM) {
@@ -85,11 +85,11 @@ fn long_length(bytes: &[u8], octets: u8) -> Option<(usize, &[u8])> {
     shortest.then_some((length, rest))
 }
 
-const INTEGER: u8 = 0x02;
+pub(super) const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
-const SEQUENCE: u8 = 0x30;
+pub(super) const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT`.
-const VERSION: u8 = 0xa0;
+pub(super) const VERSION: u8 = 0xa0;
 /// From here on the octet says how many octets of length follow.
 const LONG_FORM: u8 = 0x80;
 /// Up to 4 GiB.

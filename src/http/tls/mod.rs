@@ -6,6 +6,7 @@ mod der;
 mod files;
 mod host_clock;
 mod known_clients;
+mod validity;
 
 use std::io;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub(crate) use self::admission::Admission;
+pub(crate) use self::validity::{Expiry, Validity};
 
 use self::clients::{Clients, Refused};
 use self::files::Form;
@@ -44,6 +46,7 @@ struct Reading {
     number: u64,
     acceptor: TlsAcceptor,
     clients: Option<Arc<Clients>>,
+    expiry: Option<Expiry>,
 }
 
 impl Tls {
@@ -78,6 +81,11 @@ impl Tls {
         Ok((stream, admission))
     }
 
+    /// When the certificate ends that listeners show now; `None` if it does not tell.
+    pub(crate) fn expiry(&self) -> Option<Expiry> {
+        self.0.current.load().expiry
+    }
+
     fn reading(&self) -> u64 {
         self.0.current.load().number
     }
@@ -103,6 +111,7 @@ impl Tls {
 impl Reading {
     fn take(files: &config::Tls, number: u64) -> Result<Self, TlsError> {
         let certificates = files::certificates(&files.certificate)?;
+        let expiry = certificates.first().and_then(Expiry::of);
         let key = files::private_key(&files.key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let clients = Clients::load(files, &provider)?.map(Arc::new);
@@ -122,7 +131,7 @@ impl Reading {
             config.session_storage = Arc::new(NoServerSessionStorage {});
             config.send_tls13_tickets = 0;
         }
-        Ok(Self { number, acceptor: TlsAcceptor::from(Arc::new(config)), clients })
+        Ok(Self { number, acceptor: TlsAcceptor::from(Arc::new(config)), clients, expiry })
     }
 }
 

@@ -1,0 +1,45 @@
+//! What the log is told by the clock and by no request: refusals that were only counted, a certificate that ends.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::{Instant, interval};
+
+use super::Signer;
+use crate::http::tls::{Expiry, Validity};
+
+/// Tells the log until it is dropped.
+pub(crate) async fn keep_watch(signer: Arc<Signer>) {
+    let mut looks = interval(BETWEEN_LOOKS);
+    let mut warned: Option<Instant> = None;
+    loop {
+        looks.tick().await;
+        for (key, counted) in signer.repeats.settle() {
+            tracing::warn!(
+                key,
+                "refused: {counted} more like the last line for this key, within a minute of it"
+            );
+        }
+        if warned.is_none_or(|warned| warned.elapsed() >= BETWEEN_WARNINGS) {
+            signer.access.certificate_expiry().inspect(|expiry| warn(*expiry));
+            warned = Some(Instant::now());
+        }
+    }
+}
+
+fn warn(expiry: Expiry) {
+    match expiry.at(SystemTime::now()) {
+        Validity::Long => {}
+        Validity::Ending { days } => {
+            tracing::warn!("the TLS certificate ends in {days} days, at {expiry}: renew it and reload");
+        }
+        Validity::Over => {
+            tracing::error!(
+                "the TLS certificate has ended, at {expiry}: clients refuse it; renew it and reload"
+            );
+        }
+    }
+}
+
+const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
+const BETWEEN_WARNINGS: Duration = Duration::from_secs(24 * 60 * 60);
