@@ -28,24 +28,43 @@ pub(super) fn become_owner_of(directory: &Path) -> Result<Became, Error> {
         return Ok(Became::Unchanged);
     }
     let failed = |source: nix::Error| Error::Become { path: directory.to_owned(), owner, source };
-    match User::from_uid(owner).map_err(failed)? {
-        Some(user) => {
-            let name = CString::new(user.name).map_err(|_| failed(nix::Error::EINVAL))?;
-            initgroups(&name, user.gid).map_err(failed)?;
-            setresgid(user.gid, user.gid, user.gid).map_err(failed)?;
-        }
-        None => {
-            // The directory's own group may be anybody's: in some directories what is new takes their group.
-            setgroups(&[NOBODY]).map_err(failed)?;
-            setresgid(NOBODY, NOBODY, NOBODY).map_err(failed)?;
-        }
-    }
-    setresuid(owner, owner, owner).map_err(failed)?;
-    let ResUid { real, effective, saved } = getresuid().map_err(failed)?;
-    if [real, effective, saved] != [owner; 3] || setuid(Uid::from_raw(0)).is_ok() {
+    let user = User::from_uid(owner).map_err(failed)?;
+    if !become_for_good(owner, user).map_err(failed)? {
         return Err(Error::NotForGood { path: directory.to_owned(), owner });
     }
     Ok(Became::Owner(owner))
+}
+
+/// Makes this process of root's one of that user's, for good.
+///
+/// # Errors
+/// Root's rights could not be given up, or not for good.
+pub(super) fn become_user(user: User) -> Result<(), Error> {
+    let (name, uid) = (user.name.clone(), user.uid);
+    match become_for_good(uid, Some(user)) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Error::KeptRights { name }),
+        Err(source) => Err(Error::BecomeUser { name, source }),
+    }
+}
+
+/// Gives up all rights but those of this user. Says whether nothing brings them back.
+fn become_for_good(uid: Uid, user: Option<User>) -> nix::Result<bool> {
+    match user {
+        Some(user) => {
+            let name = CString::new(user.name).map_err(|_| nix::Error::EINVAL)?;
+            initgroups(&name, user.gid)?;
+            setresgid(user.gid, user.gid, user.gid)?;
+        }
+        None => {
+            // The directory's own group may be anybody's: in some directories what is new takes their group.
+            setgroups(&[NOBODY])?;
+            setresgid(NOBODY, NOBODY, NOBODY)?;
+        }
+    }
+    setresuid(uid, uid, uid)?;
+    let ResUid { real, effective, saved } = getresuid()?;
+    Ok([real, effective, saved] == [uid; 3] && (uid.is_root() || setuid(Uid::from_raw(0)).is_err()))
 }
 
 /// Whether this process is another user's now.
@@ -84,6 +103,10 @@ pub(crate) enum Error {
         path.display()
     )]
     NotForGood { path: PathBuf, owner: Uid },
+    #[error("this process cannot become the user {name}")]
+    BecomeUser { name: String, source: nix::Error },
+    #[error("this process cannot give up root's rights for those of the user {name} for good")]
+    KeptRights { name: String },
 }
 
 /// The group that owns nothing.

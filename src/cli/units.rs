@@ -27,8 +27,14 @@ impl Systemd {
     pub(super) fn properties(&self, unit: &str, names: &[&str]) -> BTreeMap<String, String> {
         let wanted = format!("--property={}", names.join(","));
         let shown = self.output("systemctl", &["show", &wanted, "--", unit]).unwrap_or_default();
-        let pairs = shown.lines().filter_map(|line| line.split_once('='));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+        let mut properties = BTreeMap::<String, String>::new();
+        for (name, value) in shown.lines().filter_map(|line| line.split_once('=')) {
+            // One that has several values has a line for each.
+            let values = properties.entry(name.to_owned()).or_default();
+            values.push_str(if values.is_empty() { "" } else { ", " });
+            values.push_str(value);
+        }
+        properties
     }
 
     /// How a service is, and its last line where it does not run: for a sentence.
@@ -66,7 +72,7 @@ impl Systemd {
     }
 
     /// The last line with an error's priority that says why, from the service or from systemd about it.
-    fn last_error(&self, unit: &str) -> Option<String> {
+    pub(super) fn last_error(&self, unit: &str) -> Option<String> {
         let arguments =
             ["--no-pager", "--quiet", "--output=cat", "--priority=err", "--lines=8", "--unit", unit];
         let lines = self.output("journalctl", &arguments)?;
@@ -74,30 +80,84 @@ impl Systemd {
         lines.lines().rev().filter(|line| !line.trim().is_empty()).find(says_why).map(str::to_owned)
     }
 
+    /// Whether this host decrypts a credential. What it decrypts to goes nowhere.
+    pub(super) fn credential(&self, name: &str, path: &Path) -> Credential {
+        let (name, path) = (format!("--name={name}"), path.display().to_string());
+        match self.run("systemd-creds", &["decrypt", &name, "--", &path, "-"], Heard::Stderr) {
+            None => Credential::Untried,
+            Some(Ran { well: true, .. }) => Credential::Opens,
+            Some(Ran { well: false, text }) => {
+                let reason =
+                    text.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("no reason given");
+                Credential::Closed { reason: OneLine(reason).to_string() }
+            }
+        }
+    }
+
     /// What one of systemd's programs prints, if it ends in time and well.
     fn output(&self, program: &str, arguments: &[&str]) -> Option<String> {
+        self.run(program, arguments, Heard::Stdout).filter(|ran| ran.well).map(|ran| ran.text)
+    }
+
+    /// `None` if there is no such program, or it did not end in time.
+    fn run(&self, program: &str, arguments: &[&str], heard: Heard) -> Option<Ran> {
+        let (stdout, stderr) = match heard {
+            Heard::Stdout => (Stdio::piped(), Stdio::null()),
+            Heard::Stderr => (Stdio::null(), Stdio::piped()),
+        };
         let mut child = Command::new(self.programs.join(program))
             .args(arguments)
             .env("LC_ALL", "C")
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stdout(stdout)
+            .stderr(stderr)
             .spawn()
             .ok()?;
-        let stdout = child.stdout.take()?;
+        let stream: Box<dyn Read + Send> = match heard {
+            Heard::Stdout => Box::new(child.stdout.take()?),
+            Heard::Stderr => Box::new(child.stderr.take()?),
+        };
         let (send, receive) = channel();
         thread::spawn(move || {
-            let mut text = String::new();
-            let read = stdout.take(MOST_OUTPUT).read_to_string(&mut text);
-            let _ = send.send(read.map(|_| text));
+            let mut text = Vec::new();
+            let read = stream.take(MOST_OUTPUT).read_to_end(&mut text);
+            let _ = send.send(read.map(|_| String::from_utf8_lossy(&text).into_owned()));
         });
         let text = receive.recv_timeout(PATIENCE);
         if text.is_err() {
             let _ = child.kill();
         }
         let ended = child.wait().ok()?;
-        text.ok()?.ok().filter(|_| ended.success())
+        Some(Ran { well: ended.success(), text: text.ok()?.ok()? })
     }
+
+    /// One that answers nothing.
+    #[cfg(test)]
+    pub(super) fn nowhere() -> Self {
+        Self { programs: PathBuf::from("/nonexistent") }
+    }
+}
+
+/// What becomes of a credential on this host.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Credential {
+    Opens,
+    Closed {
+        reason: String,
+    },
+    /// systemd-creds is not there, or did not end in time.
+    Untried,
+}
+
+#[derive(Clone, Copy)]
+enum Heard {
+    Stdout,
+    Stderr,
+}
+
+struct Ran {
+    well: bool,
+    text: String,
 }
 
 /// The packaged service.
@@ -105,8 +165,8 @@ pub(super) const SERVICE: &str = "bls-signer.service";
 
 /// How systemd's own lines begin that only say that the start failed.
 const NO_REASONS: [&str; 3] = ["Failed to start ", "Failed to listen on ", "Dependency failed for "];
-/// systemd's manager answers within milliseconds, or is stuck.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// systemd's programs answer within milliseconds, with a TPM within a second, or are stuck.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// In bytes.
 const MOST_OUTPUT: u64 = 64 * 1024;
 
@@ -161,7 +221,24 @@ mod tests {
             let (_directory, systemd) = systemd(script, script);
             assert_eq!(systemd.service("a.service"), None, "{script}");
         }
-        let nowhere = Systemd { programs: PathBuf::from("/nonexistent") };
-        assert_eq!(nowhere.socket("a.socket"), None);
+        assert_eq!(Systemd::nowhere().socket("a.socket"), None);
+        assert_eq!(Systemd::nowhere().credential("seal", Path::new("/x")), Credential::Untried);
+    }
+
+    #[test]
+    fn a_credential_opens_or_the_reason_is_said_and_never_what_is_in_it() {
+        let (directory, systemd) = systemd("", "");
+        let creds = |script: &str| {
+            let path = directory.path().join("systemd-creds");
+            fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            systemd.credential("seal", Path::new("/x"))
+        };
+        assert_eq!(creds("echo SECRET"), Credential::Opens);
+        let reason = "Failed to decrypt: wrong key".to_owned();
+        assert_eq!(
+            creds("echo SECRET; echo 'Failed to decrypt: wrong key' >&2; exit 1"),
+            Credential::Closed { reason }
+        );
     }
 }

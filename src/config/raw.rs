@@ -163,7 +163,10 @@ impl RawSettings {
         let text = text::unmarked(text);
         toml::from_str(text).map_err(|error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            (before.matches('\n').count().saturating_add(1), OneLine(error.message()).to_string())
+            (
+                before.matches('\n').count().saturating_add(1),
+                OneLine(with_what_was_meant(error.message())).to_string(),
+            )
         })
     }
 
@@ -235,6 +238,39 @@ fn variable(long: &str) -> String {
     format!("{PREFIX}{}", long.to_ascii_uppercase().replace('-', "_"))
 }
 
+/// What the parser says of a key that there is not, with the one that is most like it instead of all.
+fn with_what_was_meant(message: &str) -> String {
+    let unknown =
+        message.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, expected one of "));
+    let Some((unknown, known)) = unknown else { return message.to_owned() };
+    let known = known.split(", ").map(|name| name.trim_matches('`'));
+    let furthest = unknown.len().div_ceil(3);
+    match known.map(|name| (changes(unknown, name), name)).min() {
+        Some((changes, name)) if changes <= furthest => {
+            format!("unknown field `{unknown}`: did you mean `{name}`?")
+        }
+        Some(_) | None => {
+            format!("unknown field `{unknown}`: bls-signer.toml(5) and 'serve --help' list the options")
+        }
+    }
+}
+
+/// How many characters have to be put in, taken out or replaced to make one text of the other.
+fn changes(one: &str, other: &str) -> usize {
+    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    for (at, left) in one.chars().enumerate() {
+        let mut diagonal = std::mem::replace(row.first_mut().unwrap_or(&mut 0), at.saturating_add(1));
+        let mut before = at.saturating_add(1);
+        for (cell, right) in row.iter_mut().skip(1).zip(other.chars()) {
+            let replaced = diagonal.saturating_add(usize::from(left != right));
+            diagonal = *cell;
+            *cell = replaced.min(before.saturating_add(1)).min(cell.saturating_add(1));
+            before = *cell;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
 /// Never fails, because clap shows a value that its parser refuses.
 fn token(text: &str) -> Result<AuthToken, std::convert::Infallible> {
     Ok(AuthToken::unchecked(text.to_owned()))
@@ -273,7 +309,25 @@ mod tests {
     fn the_file_refuses_unknown_keys_with_the_line() {
         let (line, reason) = RawSettings::from_toml("port = 1\n\nprot = 2\n").err().unwrap();
         assert_eq!(line, 3);
-        assert!(reason.contains("unknown field `prot`"), "{reason}");
+        assert_eq!(reason, "unknown field `prot`: did you mean `port`?");
+        for (key, meant) in
+            [("log-level", "log_level"), ("netwerk", "network"), ("keystore_path", "keystores_path")]
+        {
+            let (_, reason) = RawSettings::from_toml(&format!("{key} = 1")).err().unwrap();
+            assert!(reason.ends_with(&format!("did you mean `{meant}`?")), "{reason}");
+        }
+        let (_, reason) = RawSettings::from_toml("zebra = 1").err().unwrap();
+        assert!(reason.contains("bls-signer.toml(5)"), "{reason}");
+    }
+
+    #[test]
+    fn changes_between_words_are_counted() {
+        for (one, other, expected) in
+            [("", "", 0), ("", "ab", 2), ("kitten", "sitting", 3), ("flaw", "lawn", 2)]
+        {
+            assert_eq!(changes(one, other), expected, "{one} {other}");
+            assert_eq!(changes(other, one), expected, "{other} {one}");
+        }
     }
 
     #[test]

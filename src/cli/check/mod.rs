@@ -1,15 +1,19 @@
 //! `bls-signer check`: reads everything that a start would read, changes nothing, and says what would be served to whom.
 
+mod disk;
 mod finding;
 mod key_files;
+mod service;
 mod state;
 
 use std::io;
+use std::time::SystemTime;
 
 use self::finding::{Finding, Verdict};
+use super::units::Systemd;
 use super::{Error, output, owner, packaged, serve};
 use crate::config::{self, Address, Environment, ListenSpec, Role, Settings, Switch};
-use crate::http::tls::Tls;
+use crate::http::tls::{Expiry, Tls, Validity};
 use crate::network::Network;
 use crate::supervisor::listeners;
 use crate::sys::hardening;
@@ -29,19 +33,38 @@ pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Res
     } else {
         Subject::Start
     };
-    let settings = config::load(options.config.as_deref(), options.settings, environment)?;
+    let mut found = Vec::new();
+    if is_service {
+        let systemd = Systemd::running();
+        found = service::findings(systemd.as_ref());
+        match service::enter(systemd.as_ref()) {
+            Ok(finding) => found.push(finding),
+            Err(error) => found.push(Finding::wrong("eyes", &error)),
+        }
+    }
+    let settings = match config::load(options.config.as_deref(), options.settings, environment) {
+        Ok(settings) => settings,
+        Err(error) => {
+            show(&found)?;
+            return Err(error.into());
+        }
+    };
     // The daemon would do so as well: what it cannot read then, is not found now.
     owner::become_owner_of(&settings.ledger.state_dir)?;
-    let findings = match hardening::harden_process() {
-        Ok(()) => findings(&settings, subject),
-        Err(error) => vec![Finding::wrong("process", &error)],
-    };
-    let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
-    output::show(&mut io::stdout(), &report).map_err(Error::Output)?;
-    match findings.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
+    match hardening::harden_process() {
+        Ok(()) => found.extend(findings(&settings, subject)),
+        Err(error) => found.push(Finding::wrong("process", &error)),
+    }
+    show(&found)?;
+    match found.iter().filter(|finding| finding.verdict == Verdict::Wrong).count() {
         0 => Ok(()),
         problems => Err(Error::Check { problems }),
     }
+}
+
+fn show(findings: &[Finding]) -> Result<(), Error> {
+    let report: String = findings.iter().map(|finding| format!("{finding}\n")).collect();
+    output::show(&mut io::stdout(), &report).map_err(Error::Output)
 }
 
 /// What is checked.
@@ -70,6 +93,7 @@ fn findings(settings: &Settings, subject: Subject) -> Vec<Finding> {
     }
     findings.extend(settings.tls.as_ref().map(tls));
     findings.extend(state::findings(settings, subject));
+    findings.extend(disk::finding(&settings.ledger.state_dir));
     findings.extend(key_files::findings(&settings.keys));
     findings
 }
@@ -79,7 +103,8 @@ fn sockets(settings: &Settings, subject: Subject) -> Vec<Finding> {
     let listeners = settings.listen.iter().map(|spec| listener(settings, spec));
     match (settings.listen_chosen, subject) {
         (true, _) => listeners.collect(),
-        (false, Subject::Service { .. }) => vec![Finding::fine(WHAT, "systemd's, as the socket units say")],
+        // What the socket units say was looked at with root's eyes.
+        (false, Subject::Service { .. }) => Vec::new(),
         (false, Subject::Start) => {
             let systemd = Finding::fine(WHAT, "systemd's, if it hands any over; else as follows");
             std::iter::once(systemd).chain(listeners).collect()
@@ -156,10 +181,35 @@ fn token_asked_for(settings: &Settings, role: Role) -> &'static str {
 }
 
 fn tls(files: &config::Tls) -> Finding {
-    match Tls::load(files) {
-        Ok(_) => Finding::fine("tls", format!("with {}", files.certificate.display())),
-        Err(error) => Finding::wrong("tls", &error),
+    const WHAT: &str = "tls";
+    let tls = match Tls::load(files) {
+        Ok(tls) => tls,
+        Err(error) => return Finding::wrong(WHAT, &error),
+    };
+    let shown = files.certificate.display().to_string();
+    match tls.expiry() {
+        Some(expiry) => certificate(shown, expiry, SystemTime::now()),
+        None => Finding::notable(WHAT, format!("with {shown}; when it ends cannot be told")),
     }
+}
+
+fn certificate(path: String, expiry: Expiry, now: SystemTime) -> Finding {
+    const WHAT: &str = "tls";
+    match expiry.at(now) {
+        Validity::Long => Finding::fine(WHAT, format!("with {path}, valid until {expiry}")),
+        Validity::Ending { days } => {
+            Finding::notable(WHAT, format!("with {path}, which ends in {days} days, at {expiry}: renew it"))
+        }
+        Validity::Over => Finding::wrong(WHAT, &CertificateOver { path, expiry }),
+    }
+}
+
+/// Clients refuse what the daemon would show them.
+#[derive(Debug, thiserror::Error)]
+#[error("the certificate {path} ended at {expiry}, and clients refuse it: renew it")]
+struct CertificateOver {
+    path: String,
+    expiry: Expiry,
 }
 
 #[cfg(test)]
