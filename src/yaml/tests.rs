@@ -204,8 +204,6 @@ const SEEDS: [&str; 4] = [
 ];
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(cases()))]
-
     #[test]
     fn any_text_is_answered(text in any::<String>()) {
         answered(&text);
@@ -241,11 +239,6 @@ proptest! {
         let double = format!("{{\"k\": {}}}", serde_json::to_string(&text).unwrap());
         prop_assert_eq!(k(&double), Ok(Some(text)));
     }
-}
-
-/// How many inputs each property gets; more by hand, for a longer run.
-fn cases() -> u32 {
-    std::env::var("PROPTEST_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(256)
 }
 
 fn answered(text: &str) {
