@@ -13,8 +13,8 @@ use crate::bls::{BlsError, PublicKey};
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
 use crate::ledger::{
-    self, Exported, Fault, GenesisClock, HighWatermark, ImportRefusal, Interchange, InterchangeError,
-    KeyNames, KeyStatus, Ledger, Raised, Selection,
+    self, DirectoryId, Exported, Fault, GenesisClock, HighWatermark, ImportRefusal, Interchange,
+    InterchangeError, KeyNames, KeyStatus, Ledger, Raised, Selection,
 };
 use crate::network::Network;
 use crate::primitives::{Epoch, Slot};
@@ -47,6 +47,16 @@ pub(crate) enum Order {
     },
     /// Stop at a slot or an epoch; neither removes the stop.
     HighWatermark { slot: Option<u64>, epoch: Option<u64> },
+}
+
+/// What the route takes: an order, and the ledger that it is for, if whoever gives it knows which that is.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Request {
+    /// The directory of the ledger. Without it, the order is for whichever ledger the daemon has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) ledger: Option<DirectoryId>,
+    #[serde(flatten)]
+    pub(crate) order: Order,
 }
 
 /// What came of an [`Order`].
@@ -130,10 +140,16 @@ pub(crate) struct ShownKey {
     pub(crate) target_epoch: Option<String>,
 }
 
-/// Answers the [`Done`] of the [`Order`] in `body`.
+/// Answers the [`Done`] of the [`Request`] in `body`.
 pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
-    let order = beside_others(body.len(), || text::json(body))
+    let Request { ledger, order } = beside_others(body.len(), || text::json(body))
         .map_err(|error| Problem::bad_request(format!("the body is no order for the ledger: {error}")))?;
+    let own = signer.ledger.opened().map(|opened| opened.directory);
+    if let (Some(meant), Some(own)) = (ledger, own) {
+        if meant != own {
+            return Err(OrderError::OtherLedger.into());
+        }
+    }
     Ok(Answer::json(&carry_out(&signer.ledger, &signer.network, order).await?))
 }
 
@@ -228,6 +244,8 @@ pub(crate) enum OrderError {
          and nothing lowers a watermark again; if that is meant, say --yes"
     )]
     FarAhead { what: &'static str, number: u64, network: String, slot: Slot, epoch: Epoch },
+    #[error("this daemon's ledger is another one than the order is for, so nothing was done")]
+    OtherLedger,
     #[error("the ledger knows no key yet, so nothing was raised: name the keys, or import their history")]
     NoKeys,
     #[error(transparent)]

@@ -109,6 +109,13 @@ pub(crate) enum Error {
     Runtime(#[source] std::io::Error),
 }
 
+impl Error {
+    /// Whether what was asked does not go with what the daemon has.
+    pub(super) fn is_conflict(&self) -> bool {
+        matches!(self, Self::Refused { status: StatusCode::CONFLICT, .. })
+    }
+}
+
 /// What the one at the command line can do about an answer.
 fn advice(status: StatusCode) -> &'static str {
     match status {

@@ -100,7 +100,7 @@ enum Command {
     /// Bring slashing protection history in and out, see and lift watermarks
     ///
     /// With --connect the commands go to that daemon and to no file. Without, they go to the ledger's file, or, while a
-    /// process has it open, to the packaged daemon's keymanager socket.
+    /// process has it open, to the packaged daemon's keymanager socket if that daemon holds this very directory.
     #[command(subcommand)]
     SlashingProtection(slashing_protection::Command),
     /// List, import and delete the keys of a running daemon, and change the secret that seals them
@@ -263,6 +263,9 @@ fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus 
         Error::Order(_)
         | Error::Daemon(_)
         | Error::NoDaemon(_)
+        | Error::OtherHolder { .. }
+        | Error::OtherLedger { .. }
+        | Error::NoDirectory { .. }
         | Error::Wire(_)
         | Error::OtherAnswer
         | Error::History(_)

@@ -299,6 +299,7 @@ impl From<OrderError> for Problem {
             OrderError::Key { .. } | OrderError::FarAhead { .. } | OrderError::NoKeys => {
                 Self::bad_request(error.to_string())
             }
+            OrderError::OtherLedger => Self::refusal(StatusCode::CONFLICT, error.to_string()),
             // Not 404: that is what listeners answer that do not serve the route.
             OrderError::Fault(ledger::Fault::Off) => {
                 Self::bad_request("slashing protection is off, so the signer has no ledger")

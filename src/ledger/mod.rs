@@ -49,7 +49,9 @@ pub(crate) use self::orders::{
 };
 pub(crate) use self::policy::RawRoots;
 pub(crate) use self::refusal::Refusal;
-pub(crate) use self::store::{Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older};
+pub(crate) use self::store::{
+    DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
+};
 
 use self::book::{Book, Request};
 use self::desk::Desk;
@@ -221,8 +223,8 @@ impl Ledger {
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
         let (store, contents) = Store::open(&settings.directory, settings.missing, vfs)?;
-        let Contents { head, entries, identity, is_new, path } = contents;
-        let opened = Opened::new(path, identity, is_new, entries.len(), SystemTime::now());
+        let Contents { head, entries, identity, is_new, directory, path } = contents;
+        let opened = Opened::new(path, directory, identity, is_new, entries.len(), SystemTime::now());
         let (book, changes) = Book::saved(head, entries, settings.genesis_validators_root).map_err(
             |book::OtherChain { pinned, configured }| {
                 let path = settings.directory.clone();

@@ -4,13 +4,15 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::store::{Identity, LedgerId};
+use super::store::{DirectoryId, Identity, LedgerId};
 
 /// A ledger as it was opened, for the log of a start and for those who must not take one ledger for another.
 #[derive(Clone, Debug)]
 pub(crate) struct Opened {
     /// The file, without links.
     pub(crate) path: PathBuf,
+    /// The directory that the file is in.
+    pub(crate) directory: DirectoryId,
     /// Its number, which no other ledger has but a copy of it.
     pub(crate) id: LedgerId,
     /// Seconds since 1970 by the clock of the host that created it. None: an older version did, which kept no time.
@@ -23,9 +25,16 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(super) fn new(path: PathBuf, identity: Identity, is_new: bool, keys: usize, now: SystemTime) -> Self {
+    pub(super) fn new(
+        path: PathBuf,
+        directory: DirectoryId,
+        identity: Identity,
+        is_new: bool,
+        keys: usize,
+        now: SystemTime,
+    ) -> Self {
         let Identity { id, created } = identity;
-        Self { path, id, created, is_new, keys, now }
+        Self { path, directory, id, created, is_new, keys, now }
     }
 
     fn age(&self) -> Option<Duration> {
@@ -36,7 +45,7 @@ impl Opened {
 
 impl fmt::Display for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, id, created, is_new, keys, now: _ } = self;
+        let Self { path, directory: _, id, created, is_new, keys, now: _ } = self;
         write!(f, "{} (id {id}, ", path.display())?;
         match (is_new, created, self.age()) {
             (true, _, _) => f.write_str("created now")?,

@@ -35,7 +35,7 @@ mod rows;
 mod schema;
 mod sealed;
 
-pub(crate) use self::directory::{is_held, is_in};
+pub(crate) use self::directory::{DirectoryId, is_held, is_in};
 pub(super) use self::identity::Identity;
 pub(crate) use self::identity::LedgerId;
 pub(super) use self::place::try_room;
@@ -61,6 +61,8 @@ pub(super) struct Contents {
     pub(super) identity: Identity,
     /// Whether the opening created the file.
     pub(super) is_new: bool,
+    /// The directory that the file is in.
+    pub(super) directory: DirectoryId,
     /// The file, without links.
     pub(super) path: PathBuf,
 }
@@ -116,6 +118,7 @@ impl Store {
             entries: rows::read_entries(&connection, &path)?,
             identity: identity::read(&connection, &path)?,
             is_new,
+            directory: opened.id()?,
             path: path.clone(),
         };
         let files = Files::watch(&path, directory)?;

@@ -1,11 +1,13 @@
 //! One ledger for one set of keys: keys that may have signed before meet the ledger that knows what, or none.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use crate::support::package::{CONFIG, Package, SERVICE, STATE};
-use crate::support::{Daemon, Key, Setup, State, attestation, command, ended, init, run, said, text};
+use crate::support::package::{CONFIG, PACKAGED_KEYMANAGER, Package, SERVICE, STATE};
+use crate::support::{
+    Daemon, Key, Request, Setup, State, attestation, block_header, command, ended, init, on, run, said, text,
+};
 
 #[test]
 fn where_keys_are_configured_a_daemon_makes_no_ledger_by_itself() {
@@ -171,6 +173,105 @@ fn between_the_package_s_ledger_and_one_of_root_s_own_nothing_is_guessed() {
         assert_eq!(output.status.code(), Some(78), "{output:?}");
         let said = said(&output);
         assert!(said.contains(STATE) && said.contains(own.to_str().unwrap()), "{said}");
+    }
+}
+
+#[test]
+fn a_command_about_a_directory_in_use_goes_to_no_other_daemon_than_the_one_that_holds_it() {
+    let Some(package) = Package::installed() else { return };
+    package.give(package.keymanager().parent().unwrap());
+    let keymanager = format!("keymanager=unix:{PACKAGED_KEYMANAGER}");
+    let setup = Setup::new().with_state(State::Unnamed).listen("all", "unix:signer.sock");
+    let packaged = package.service(setup.args(&["--listen", &keymanager])).start();
+    let other = Daemon::start(&["--network", "minimal"]);
+    let key = Key::number(1);
+    for daemon in [&packaged, &other] {
+        daemon.import(&[&key]);
+        assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
+    }
+    let state = other.directory().join("state").display().to_string();
+    let file = package.home().join("history.json");
+    for order in [
+        &["status"][..],
+        &["init"],
+        &["raise", "--slot", "100"],
+        &["high-watermark", "--slot", "5"],
+        &["export", "--output", file.to_str().unwrap()],
+    ] {
+        let order = [&["slashing-protection"], order].concat();
+        let refused = package.run(&[&order[..], &["--network", "minimal", "--state-dir", &state]].concat());
+        assert_eq!(refused.status.code(), Some(1), "{order:?}: {refused:?}");
+        let said = said(&refused);
+        assert!(
+            said.contains("--connect") && said.contains(&state) && refused.stdout.is_empty(),
+            "{refused:?}"
+        );
+    }
+    assert!(!file.exists());
+    for daemon in [&packaged, &other] {
+        assert_eq!(daemon.sign(&key, &block_header(11, 1)).status, 200);
+    }
+
+    // The packaged one's own, by whatever name.
+    let link = package.home().join("link");
+    symlink(STATE, &link).unwrap();
+    for name in [&[][..], &["--state-dir", STATE], &["--state-dir", link.to_str().unwrap()]] {
+        let raise = ["slashing-protection", "raise", "--network", "minimal", "--slot", "20"];
+        let raised = package.run(&[&raise[..], name].concat());
+        assert!(raised.status.success(), "{name:?}: {raised:?}");
+    }
+    assert_eq!(packaged.sign(&key, &block_header(20, 1)).status, 412);
+    assert_eq!(other.sign(&key, &block_header(20, 1)).status, 200);
+}
+
+#[test]
+fn a_daemon_and_a_directory_that_do_not_go_together_are_refused() {
+    let [daemon, other] = [(); 2].map(|()| Daemon::start(&["--network", "minimal"]));
+    let key = Key::number(1);
+    for daemon in [&daemon, &other] {
+        daemon.import(&[&key]);
+    }
+    let path = |name: &str| daemon.directory().join(name).display().to_string();
+    let others = other.directory().join("state").display().to_string();
+    fs::write(path("others.toml"), format!("state_dir = '{others}'\n")).unwrap();
+    fs::write(path("own.toml"), format!("state_dir = '{}'\n", path("state"))).unwrap();
+    fs::write(path("none.toml"), "network = 'minimal'\n").unwrap();
+    symlink(path("state"), path("link")).unwrap();
+
+    let raise = ["slashing-protection", "raise", "--slot", "20"];
+    for named in [["--state-dir", &others], ["--config", "others.toml"], ["--state-dir", "nowhere"]] {
+        let refused = on(&daemon, &[&raise[..], &named].concat());
+        assert_eq!(refused.status.code(), Some(1), "{named:?}: {refused:?}");
+        assert!(said(&refused).contains("nothing was done"), "{refused:?}");
+    }
+    for daemon in [&daemon, &other] {
+        assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
+    }
+    for named in [
+        ["--state-dir", "state"],
+        ["--state-dir", "link"],
+        ["--config", "own.toml"],
+        ["--config", "none.toml"],
+    ] {
+        let raised = on(&daemon, &[&raise[..], &named].concat());
+        assert!(raised.status.success(), "{named:?}: {raised:?}");
+    }
+    assert_eq!(daemon.sign(&key, &block_header(20, 1)).status, 412);
+    assert_eq!(other.sign(&key, &block_header(20, 1)).status, 200);
+}
+
+#[test]
+fn an_order_names_its_ledger_in_one_way_only() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let state = fs::metadata(daemon.directory().join("state")).unwrap();
+    let ordered = |ledger: &str| {
+        let body = format!(r#"{{"order": "status", "keys": []{ledger}}}"#);
+        daemon.send(&Request::post("/bls-signer/v1/slashing-protection", body)).status
+    };
+    let named = |inode: u64| format!(r#", "ledger": {{"device": {}, "inode": {inode}}}"#, state.dev());
+    assert_eq!((ordered(""), ordered(&named(state.ino())), ordered(&named(1))), (200, 200, 409));
+    for wrong in [r#", "ledger": 5"#, r#", "ledger": {"inode": 1}"#, r#", "leger": {}"#] {
+        assert_eq!(ordered(wrong), 400, "{wrong}");
     }
 }
 

@@ -240,6 +240,20 @@ pub(crate) enum Error {
     #[error(transparent)]
     Daemon(#[from] connect::Error),
     #[error(
+        "the ledger in {} is in use by another process than the daemon at {daemon}, which has another ledger, so nothing \
+         was done: name the keymanager listener of the daemon that holds it with --connect, or end that one",
+        directory.display()
+    )]
+    OtherHolder { daemon: String, directory: PathBuf },
+    #[error(
+        "the daemon at {daemon} has another ledger than the one in {}, so nothing was done: leave --connect or --state-dir \
+         (with a --config that names one) out",
+        directory.display()
+    )]
+    OtherLedger { daemon: String, directory: PathBuf },
+    #[error("cannot look at the state directory {}, so nothing was done", directory.display())]
+    NoDirectory { directory: PathBuf, source: io::Error },
+    #[error(
         "a process holds the ledger and no daemon could be asked: name its keymanager listener with --connect"
     )]
     NoDaemon(#[source] connect::Error),

@@ -7,12 +7,12 @@ use clap::Args;
 use hyper::Method;
 
 use super::Error;
-use crate::api::slashing_protection::{self, Done, Order, carry_out};
+use crate::api::slashing_protection::{self, Done, Order, Request, carry_out};
 use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::{owner, packaged};
 use crate::config::{self, Environment, RawSettings};
-use crate::ledger::{self, GenesisClock, Ledger, Missing, OpenError};
+use crate::ledger::{self, DirectoryId, GenesisClock, Ledger, Missing, OpenError};
 use crate::network::Network;
 
 /// Where the ledger is, which chain it is for, and whom to ask while it is in use.
@@ -36,8 +36,12 @@ impl Place {
     /// use.
     pub(super) fn open(self, missing: Missing, environment: &Environment) -> Result<Office, Error> {
         if self.connect.is_named() {
-            // Whatever file there may be on this side is none of that daemon's.
-            return Ok(Office::Named(self.connect.daemon(KEYMANAGER_SOCKET, environment)?));
+            let directory = self.named_directory()?;
+            let ledger = directory.map(known).transpose()?;
+            return Ok(Office::Named {
+                daemon: self.connect.daemon(KEYMANAGER_SOCKET, environment)?,
+                ledger,
+            });
         }
         let (state_dir, config) = (self.state_dir.as_deref(), self.config.as_deref());
         let of_others = packaged::of_others(state_dir, config, environment);
@@ -52,7 +56,7 @@ impl Place {
         let network = Box::new(Network::load(&settings.network)?);
         let holder = self.connect.daemon(KEYMANAGER_SOCKET, environment);
         if ledger::is_held(&directory) {
-            return Ok(Office::Holder(holder?));
+            return Ok(Office::Holder { daemon: holder?, ledger: known(directory)? });
         }
         owner::become_owner_of(&directory)?;
         let opened = Ledger::open(ledger::Settings {
@@ -63,9 +67,33 @@ impl Place {
         });
         match opened {
             Ok(ledger) => Ok(Office::File { ledger: Box::new(ledger), network, directory }),
-            Err(OpenError::InUse { .. }) => Ok(Office::Holder(holder?)),
+            Err(OpenError::InUse { .. }) => Ok(Office::Holder { daemon: holder?, ledger: known(directory)? }),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The state directory that an option names, or the file of one.
+    fn named_directory(&self) -> Result<Option<PathBuf>, config::Error> {
+        let (Some(config), None) = (&self.config, &self.state_dir) else { return Ok(self.state_dir.clone()) };
+        match config::load(Some(config), RawSettings::default(), &Environment::default()) {
+            Ok(settings) => Ok(Some(settings.ledger.state_dir)),
+            // Without the user's environment there is no default: the file names none.
+            Err(config::Error::NoStateDirectory) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// A ledger's directory that was named, and which one that is.
+pub(super) struct Known {
+    directory: PathBuf,
+    id: DirectoryId,
+}
+
+fn known(directory: PathBuf) -> Result<Known, Error> {
+    match DirectoryId::of(&directory) {
+        Ok(id) => Ok(Known { directory, id }),
+        Err(source) => Err(Error::NoDirectory { directory, source }),
     }
 }
 
@@ -76,10 +104,16 @@ pub(super) enum Office {
         network: Box<Network>,
         directory: PathBuf,
     },
-    /// The one that was named.
-    Named(Daemon),
-    /// The one that probably holds the file.
-    Holder(Daemon),
+    /// The one that was named, and the ledger that it has to have, if one was named as well.
+    Named {
+        daemon: Daemon,
+        ledger: Option<Known>,
+    },
+    /// The one that may hold the ledger which is in use.
+    Holder {
+        daemon: Daemon,
+        ledger: Known,
+    },
 }
 
 impl Office {
@@ -87,7 +121,7 @@ impl Office {
     pub(super) fn is_new(&self) -> bool {
         match self {
             Self::File { ledger, .. } => ledger.opened().is_some_and(|opened| opened.is_new),
-            Self::Named(_) | Self::Holder(_) => false,
+            Self::Named { .. } | Self::Holder { .. } => false,
         }
     }
 
@@ -97,20 +131,36 @@ impl Office {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
                 Ok(runtime.map_err(Error::Runtime)?.block_on(carry_out(ledger, network, order))?)
             }
-            Self::Named(daemon) => ask(daemon, &order),
-            Self::Holder(daemon) => ask(daemon, &order).map_err(|error| match error {
-                Error::Daemon(error @ connect::Error::Client(ClientError::Connect { .. })) => {
-                    Error::NoDaemon(error)
-                }
-                error => error,
-            }),
+            Self::Named { daemon, ledger } => {
+                ask(daemon, ledger.as_ref(), order).map_err(|error| match (error, ledger) {
+                    (Error::Daemon(error), Some(ledger)) if error.is_conflict() => {
+                        let (daemon, directory) = (daemon.to_string(), ledger.directory.clone());
+                        Error::OtherLedger { daemon, directory }
+                    }
+                    (error, Some(_) | None) => error,
+                })
+            }
+            Self::Holder { daemon, ledger } => {
+                ask(daemon, Some(ledger), order).map_err(|error| match error {
+                    Error::Daemon(error @ connect::Error::Client(ClientError::Connect { .. })) => {
+                        Error::NoDaemon(error)
+                    }
+                    Error::Daemon(error) if error.is_conflict() => {
+                        let (daemon, directory) = (daemon.to_string(), ledger.directory.clone());
+                        Error::OtherHolder { daemon, directory }
+                    }
+                    error => error,
+                })
+            }
         }
     }
 }
 
-fn ask(daemon: &Daemon, order: &Order) -> Result<Done, Error> {
-    let order = serde_json::to_value(order).map_err(Error::Wire)?;
-    let answer = daemon.ask_for(Method::POST, slashing_protection::PATH, Some(&order))?;
+/// Asks the daemon, which refuses if it has another ledger.
+fn ask(daemon: &Daemon, ledger: Option<&Known>, order: Order) -> Result<Done, Error> {
+    let request = Request { ledger: ledger.map(|ledger| ledger.id), order };
+    let request = serde_json::to_value(request).map_err(Error::Wire)?;
+    let answer = daemon.ask_for(Method::POST, slashing_protection::PATH, Some(&request))?;
     serde_json::from_value(answer).map_err(Error::Wire)
 }
 
@@ -118,7 +168,9 @@ impl fmt::Display for Office {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { directory, .. } => write!(f, "in {}", directory.display()),
-            Self::Named(daemon) | Self::Holder(daemon) => write!(f, "of the daemon at {daemon}"),
+            Self::Named { daemon, .. } | Self::Holder { daemon, .. } => {
+                write!(f, "of the daemon at {daemon}")
+            }
         }
     }
 }
@@ -136,9 +188,10 @@ mod tests {
             options.daemon(nobody.to_str().unwrap(), &Environment::default()).ok().unwrap()
         };
         let order = Order::Status { keys: Vec::new() };
-        let error = Office::Holder(daemon()).carry_out(order.clone()).unwrap_err();
+        let ledger = known(directory.path().to_owned()).unwrap();
+        let error = Office::Holder { daemon: daemon(), ledger }.carry_out(order.clone()).unwrap_err();
         assert!(matches!(error, Error::NoDaemon(connect::Error::Client(ClientError::Connect { .. }))));
-        let error = Office::Named(daemon()).carry_out(order).unwrap_err();
+        let error = Office::Named { daemon: daemon(), ledger: None }.carry_out(order).unwrap_err();
         assert!(matches!(error, Error::Daemon(connect::Error::Client(ClientError::Connect { .. }))));
     }
 }

@@ -14,6 +14,7 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, fstatat};
 use nix::unistd::{Uid, UnlinkatFlags, geteuid, linkat, unlinkat};
+use serde::{Deserialize, Serialize};
 
 use super::OpenError;
 use super::place::{FILE_NAME, LOG};
@@ -23,6 +24,27 @@ use super::place::{FILE_NAME, LOG};
 pub(super) struct Directory {
     file: File,
     path: PathBuf,
+}
+
+/// Which directory it is, whatever name it was reached by and in whichever container: what a lock on it goes by, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct DirectoryId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+impl DirectoryId {
+    /// That of the directory which has this name now.
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
+        fs::metadata(path).map(|metadata| Self::from(&metadata))
+    }
+}
+
+impl From<&Metadata> for DirectoryId {
+    fn from(metadata: &Metadata) -> Self {
+        Self { device: metadata.dev(), inode: metadata.ino() }
+    }
 }
 
 impl Directory {
@@ -58,6 +80,11 @@ impl Directory {
             return Err(foreign(self.path.clone(), &metadata));
         }
         Ok(())
+    }
+
+    pub(super) fn id(&self) -> Result<DirectoryId, OpenError> {
+        let failed = |source| OpenError::Io { path: self.path.clone(), action: "examined", source };
+        self.file.metadata().map(|metadata| DirectoryId::from(&metadata)).map_err(failed)
     }
 
     pub(super) fn path(&self) -> &Path {

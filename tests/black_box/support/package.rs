@@ -61,6 +61,11 @@ impl Package {
         self.directory.path().join("home")
     }
 
+    /// The keymanager socket, seen from outside.
+    pub fn keymanager(&self) -> PathBuf {
+        self.directory.path().join("run/bls-signer/keymanager.sock")
+    }
+
     /// Makes the service's user the owner of all that is there.
     pub fn give(&self, path: &Path) {
         chown(path, Some(SERVICE), Some(SERVICE)).unwrap();
@@ -107,6 +112,7 @@ impl Package {
 
 /// Names of the package, inside.
 pub const STATE: &str = "/var/lib/bls-signer";
+pub const PACKAGED_KEYMANAGER: &str = "/run/bls-signer/keymanager.sock";
 pub const CONFIG: &str = "/etc/bls-signer/config.toml";
 
 /// The service's user.
