@@ -57,6 +57,15 @@ impl RegularFile {
         Ok(opened)
     }
 
+    /// Refuses a file that every user can write.
+    pub(crate) fn refuse_open_to_all(self) -> Result<Self, FileError> {
+        let mode = self.metadata.permissions().mode() & 0o7777;
+        if mode & 0o002 != 0 {
+            return Err(FileError::Writable { mode });
+        }
+        Ok(self)
+    }
+
     /// Reads it all, at most `limit` bytes, into a buffer that is wiped.
     pub(crate) fn read(self, limit: u64) -> Result<Zeroizing<Vec<u8>>, FileError> {
         let size = self.metadata.len();

@@ -142,7 +142,7 @@ pub(crate) fn password(
     let public_key = public_key.or_else(|| self::public_key(keystore.parent()?.file_name()?));
     for candidate in candidates(name, public_key) {
         let path = directory.join(candidate);
-        match file::read_text(&path, file::PASSWORD_LIMIT) {
+        match file::read_password(&path) {
             Ok(password) => return Ok(password),
             Err(FileError::Read(error)) if error.kind() == io::ErrorKind::NotFound => {}
             // Of the layout that has a directory for each key.

@@ -13,11 +13,17 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<Zeroizing<String>, Fi
     RegularFile::open_unlinked(path)?.read_text(limit)
 }
 
+/// Reads a password in the same way. Every user must not be able to write it; a group may, as clients that share their
+/// directories leave such files behind, and another password opens nothing.
+pub(super) fn read_password(path: &Path) -> Result<Zeroizing<String>, FileError> {
+    RegularFile::open_unlinked(path)?.refuse_open_to_all()?.read_text(PASSWORD_LIMIT)
+}
+
 /// The most bytes of a keystore; a usual one has less than 1 KiB.
 pub(crate) const KEYSTORE_LIMIT: u64 = 64 << 10;
 
 /// The most bytes of a password file.
-pub(super) const PASSWORD_LIMIT: u64 = 64 << 10;
+const PASSWORD_LIMIT: u64 = 64 << 10;
 
 /// The most bytes of a key configuration file, which may have many documents: some 100,000 keys.
 pub(super) const CONFIG_LIMIT: u64 = 16 << 20;

@@ -59,7 +59,7 @@ impl Listing {
         let password = if passwords.is_dir() {
             Password::InDirectory(passwords.to_owned())
         } else {
-            match file::read_text(passwords, file::PASSWORD_LIMIT) {
+            match file::read_password(passwords) {
                 Ok(password) => Password::Shared(Arc::new(password)),
                 // Without it no keystore of the directory opens, so the directory has the problem.
                 Err(error) => {

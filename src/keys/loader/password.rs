@@ -31,7 +31,7 @@ impl Password {
             Self::Shared(password) => Ok(Zeroizing::clone(password)),
             Self::InDirectory(passwords) => directory::password(passwords, keystore, public_key),
             Self::FirstLine(path) => {
-                let password = file::read_text(path, file::PASSWORD_LIMIT)
+                let password = file::read_password(path)
                     .map_err(|reason| PasswordError::File { path: path.clone(), reason })?;
                 let line = password.lines().next().unwrap_or("");
                 if text::unmarked(line).trim().is_empty() {

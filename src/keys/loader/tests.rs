@@ -72,6 +72,20 @@ fn one_bad_file_stops_no_other_and_is_named_with_its_reason() {
 }
 
 #[test]
+fn a_password_file_that_every_user_can_write_is_refused() {
+    use std::os::unix::fs::PermissionsExt;
+    let bench = Bench::new();
+    for (name, number, mode) in [("shared", 1, 0o660), ("open", 2, 0o602)] {
+        bench.add_keystore(name, number, "password");
+        let passwords = bench.path(&format!("passwords/{name}.txt"));
+        fs::set_permissions(passwords, fs::Permissions::from_mode(mode)).unwrap();
+    }
+    let loaded = bench.keystore_loader().load(&bench.ring, Urgency::Start, &nothing_sealed, &|_| {});
+    assert_eq!(bench.numbers(&loaded), [1]);
+    assert_problems(&loaded, &[("open.json", "can be written by others than its owner (mode 0602)")]);
+}
+
+#[test]
 fn follows_no_link_waits_for_no_fifo_and_reads_no_device_directory_or_giant() {
     let bench = Bench::new();
     bench.add_keystore("good", 1, "password");
