@@ -109,7 +109,6 @@ enum Command {
     /// Ask a running daemon how it is
     Status(status::Options),
     /// Print the completion script of a shell
-    #[command(hide = true)]
     Completions { shell: clap_complete::Shell },
     /// Show the whole way of a key, from a keystore to verified signatures, with a daemon in a temporary directory
     Demo {

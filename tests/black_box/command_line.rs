@@ -103,6 +103,22 @@ fn arguments_that_cannot_be_read_have_their_own_status() {
     }
 }
 
+#[test]
+fn help_lists_every_command() {
+    let directory = tempfile::tempdir().unwrap();
+    let help = text(&run(directory.path(), &["--help"]));
+    let listed: Vec<_> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| line.starts_with(' '))
+        .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    let commands = ["serve", "check", "slashing-protection", "keys", "status", "completions", "demo", "help"];
+    assert_eq!(listed, commands, "{help}");
+}
+
 /// The same, with nobody at the other end of the output.
 fn for_nobody(daemon: &Daemon, arguments: &[&str]) -> Output {
     let (writer, _) = UnixStream::pair().unwrap();

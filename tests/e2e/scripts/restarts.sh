@@ -1,4 +1,4 @@
-# Restarts and upgrades under load: no client is refused, none gets anything but the right answer.
+# Restarts and upgrades under load: no client is refused, none gets anything but the right answer. ROUNDS times as many by hand.
 . /e2e/lib/common.sh
 install_package
 add_users
@@ -22,31 +22,32 @@ under_load() {
 
 restarts() {
   local n before
-  for n in $(seq 20); do
+  for n in $(seq $((20 * ROUNDS))); do
     before=$(property MainPID)
     systemctl restart bls-signer.service
     [ "$(property MainPID)" != "$before" ] || fail "restart $n did not change the process"
     sleep 0.2
   done
 }
-step "20 restarts"
+step "$((20 * ROUNDS)) restarts"
 under_load restarts
 
 # The same content under higher versions.
 dpkg-deb -R "$package" /tmp/package
-for n in 1 2 3 4 5; do
+upgrades=$((5 * ROUNDS))
+for n in $(seq $upgrades); do
   sed -i "s/^Version: .*/Version: 99.$n/" /tmp/package/DEBIAN/control
   dpkg-deb --root-owner-group -Zgzip -z1 -b /tmp/package "/tmp/99.$n.deb" >/dev/null
 done
 upgrades() {
   local n before
-  for n in 1 2 3 4 5; do
+  for n in $(seq $upgrades); do
     before=$(property MainPID)
     dpkg -i "/tmp/99.$n.deb" >/tmp/dpkg.log 2>&1 || { cat /tmp/dpkg.log; fail "upgrade $n"; }
     [ "$(property MainPID)" != "$before" ] || fail "upgrade $n did not restart the service"
   done
 }
-step "5 upgrades"
+step "$upgrades upgrades"
 under_load upgrades
 
 step "keys and protection are as before"
