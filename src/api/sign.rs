@@ -7,7 +7,7 @@ use std::sync::Arc;
 use hyper::HeaderMap;
 use serde::Serialize;
 
-use super::{Signer, haste};
+use super::{Signer, beside_others, haste};
 use crate::bls::PublicKey;
 use crate::duty::Duty;
 use crate::http::answer::Answer;
@@ -28,7 +28,7 @@ pub(crate) async fn sign(
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<Answer, Problem> {
-    let duty = Duty::parse(body, &signer.network)?;
+    let duty = beside_others(body.len(), || Duty::parse(body, &signer.network))?;
     let key = identifier
         .parse::<PublicKey>()
         .ok()

@@ -29,19 +29,22 @@ use crate::workers::{Gone, Priority};
 /// others. Refuses the whole request with 400 when it is malformed or names a key twice; a fault is a fault for all.
 pub(crate) async fn sign_batch(signer: &Signer, caller: &Caller, body: &[u8]) -> Result<Answer, Problem> {
     let batch = beside_others(body.len(), || Batch::parse(body))?;
-    let duty = Duty::parse(batch.signing_request.get().as_bytes(), &signer.network)?;
+    let duty =
+        beside_others(body.len(), || Duty::parse(batch.signing_request.get().as_bytes(), &signer.network))?;
 
     let mut results = Vec::with_capacity(batch.members.len());
     let (mut keys, mut permits) = (Vec::new(), Vec::new());
-    for (at, member) in batch.members.iter().enumerate() {
-        match member.permitted(signer, &duty) {
-            Ok((key, permit)) => {
-                keys.push((at, key));
-                permits.push(permit);
+    beside_others(body.len(), || {
+        for (at, member) in batch.members.iter().enumerate() {
+            match member.permitted(signer, &duty) {
+                Ok((key, permit)) => {
+                    keys.push((at, key));
+                    permits.push(permit);
+                }
+                Err(problem) => results.push((at, Err(problem))),
             }
-            Err(problem) => results.push((at, Err(problem))),
         }
-    }
+    });
     let mut allowed = Vec::with_capacity(keys.len());
     for ((at, key), verdict) in keys.into_iter().zip(signer.ledger.submit_all(&permits).await?) {
         match verdict {
@@ -61,20 +64,22 @@ pub(crate) async fn sign_batch(signer: &Signer, caller: &Caller, body: &[u8]) ->
         }
     }
 
-    results.sort_unstable_by_key(|(at, _)| *at);
-    let answer: Vec<_> = batch
-        .members
-        .iter()
-        .zip(&results)
-        .map(|(member, (_, result))| {
-            match result {
-                Ok(_) => signer.signed(caller, &member.identifier, &duty),
-                Err(problem) => problem.log_of_one(caller, &member.identifier, &signer.repeats),
-            }
-            ResultJson::new(&member.identifier, result)
-        })
-        .collect();
-    Ok(Answer::json(&answer))
+    Ok(beside_others(body.len(), || {
+        results.sort_unstable_by_key(|(at, _)| *at);
+        let answer: Vec<_> = batch
+            .members
+            .iter()
+            .zip(&results)
+            .map(|(member, (_, result))| {
+                match result {
+                    Ok(_) => signer.signed(caller, &member.identifier, &duty),
+                    Err(problem) => problem.log_of_one(caller, &member.identifier, &signer.repeats),
+                }
+                ResultJson::new(&member.identifier, result)
+            })
+            .collect();
+        Answer::json(&answer)
+    }))
 }
 
 /// One key's part in a batch, judged.

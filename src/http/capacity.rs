@@ -127,7 +127,7 @@ const KEYMANAGER_ROOM: Size = Size { small: 16 * 1024, large: 192 * 1024 };
 const OPEN_ROOM: Size = Size { small: 16 * 1024, large: 1024 };
 
 /// Batches signed at one time: one keeps every core busy, and each may take 20 MB while it is answered.
-const BATCHES: usize = 8;
+const BATCHES: usize = 4;
 
 /// Lists, deletions and orders to the ledger at one time.
 const ADMINISTRATION: usize = 16;
