@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use hyper::{Method, StatusCode};
 
 use super::client::{Client, ClientError, Reply, Target};
+use super::packaged;
 use super::units::{SERVICE, Systemd};
 use crate::config::{self, Address, AuthToken, Environment};
 
@@ -19,7 +20,7 @@ pub(super) struct Options {
     /// The daemon's listener: unix:/path or HOST:PORT (without TLS)
     #[arg(long, value_name = "ADDR")]
     connect: Option<Address>,
-    /// File with the bearer token [default: $BLS_SIGNER_AUTH_TOKEN_FILE, else no token]
+    /// File with the bearer token [default: $BLS_SIGNER_AUTH_TOKEN_FILE; for root the packaged daemon's own; else no token]
     #[arg(long, value_name = "FILE")]
     auth_token_file: Option<PathBuf>,
 }
@@ -38,9 +39,22 @@ impl Options {
             None => Target::Unix(PathBuf::from(default)),
         };
         let file = self.auth_token_file.or_else(|| environment.path("BLS_SIGNER_AUTH_TOKEN_FILE"));
-        let token = file.map(|file| AuthToken::from_file(&file)).transpose()?;
+        let token = match file {
+            Some(file) => Some(AuthToken::from_file(&file)?),
+            None => packaged_token(&target),
+        };
         let token = token.map(|token| Zeroizing::new(token.reveal().to_owned()));
         Ok(Daemon(Client { target, token }))
+    }
+}
+
+/// The token of the packaged daemon, if this is one of its sockets.
+fn packaged_token(target: &Target) -> Option<AuthToken> {
+    let Target::Unix(socket) = target else { return None };
+    match socket.to_str()? {
+        KEYMANAGER_SOCKET => packaged::tokens()?.keymanager,
+        SIGNING_SOCKET => packaged::tokens()?.signing,
+        _ => None,
     }
 }
 

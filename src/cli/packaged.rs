@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Uid, geteuid};
 
-use crate::config::{self, Environment, RawSettings, Settings};
+use crate::config::{self, Environment, RawSettings, Settings, Tokens};
 use crate::ledger;
 
 /// The environment as the packaged daemon has it, as far as nothing else is named, if this user manages that daemon; else
@@ -65,6 +65,16 @@ pub(super) fn of_others(
         .is_some();
     let is_of_others = Path::new(PACKAGE.state).is_dir() && !PACKAGE.is_managed_by(geteuid());
     (is_of_others && !is_named).then_some(Path::new(PACKAGE.state))
+}
+
+/// The tokens that the packaged daemon asks for, if this user manages it and can read them. What cannot be read is none:
+/// the daemon then says what it misses.
+pub(super) fn tokens() -> Option<Tokens> {
+    if !PACKAGE.is_managed_by(geteuid()) {
+        return None;
+    }
+    let environment = Environment::default().with("CREDENTIALS_DIRECTORY", CREDENTIALS);
+    config::tokens(Path::new(PACKAGE.config), &environment).ok()
 }
 
 /// Where the seal secret lies that systemd decrypts for the service alone, if there is one (systemd.exec(5),
@@ -137,6 +147,8 @@ const PACKAGE: Package<'static> =
     Package { state: "/var/lib/bls-signer", config: "/etc/bls-signer/config.toml" };
 const STATE_VARIABLES: [&str; 2] = ["BLS_SIGNER_STATE_DIR", "STATE_DIRECTORY"];
 const CONFIG_VARIABLES: [&str; 1] = ["BLS_SIGNER_CONFIG"];
+/// Where systemd puts what it decrypts for the service while that runs (systemd.exec(5)).
+const CREDENTIALS: &str = "/run/credentials/bls-signer.service";
 const SEAL: &str = "bls-signer.seal";
 const CREDENTIAL_STORES: [&str; 6] = [
     "/etc/credstore.encrypted",

@@ -51,6 +51,13 @@ pub(crate) fn load(
     Ok(settings)
 }
 
+/// The tokens that a daemon asks for which reads this file, and to which systemd delivers the credentials of this
+/// environment.
+pub(crate) fn tokens(file: &Path, environment: &Environment) -> Result<Tokens, Error> {
+    let RawSettings { auth_token, auth_token_file, .. } = RawSettings::from_file(file)?;
+    TokenSources::new(auth_token, auth_token_file.unwrap_or_default(), environment)?.read()
+}
+
 /// Why a configuration cannot be used. Each names the value and what to do.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {

@@ -35,6 +35,7 @@ mod lifecycle;
 mod negotiation;
 mod networks;
 mod one_ledger;
+mod packaged_tokens;
 mod raw_roots;
 mod repeated_refusals;
 mod roles;
