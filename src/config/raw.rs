@@ -57,8 +57,8 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "[ROLE=]FILE", value_delimiter = ',', help_heading = ACCESS)]
     #[serde(default, deserialize_with = "token_files")]
     pub(crate) auth_token_file: Option<Vec<TokenFile>>,
-    /// Host names that TCP requests may name; * for any [default: localhost,127.0.0.1,[::1]]
-    #[arg(long, value_name = "HOSTS", value_delimiter = ',', help_heading = ACCESS)]
+    // Not a doc comment: rustdoc would take the address for a link.
+    #[arg(long, value_name = "HOSTS", value_delimiter = ',', help_heading = ACCESS, help = HOST_ALLOWLIST)]
     pub(crate) http_host_allowlist: Option<Vec<String>>,
     /// Origins that requests may name, such as http://tool.example:8000, for tools that name one although they are no browsers
     /// [default: none]
@@ -292,6 +292,9 @@ const SIGNING: &str = "Signing";
 const KEYS: &str = "Keys";
 const LIMITS: &str = "Limits";
 const LOGGING: &str = "Logging";
+
+const HOST_ALLOWLIST: &str =
+    "Host names that TCP requests may name; * for any [default: localhost,127.0.0.1,[::1]]";
 
 #[cfg(test)]
 mod tests {
