@@ -27,10 +27,10 @@ pub struct Goal {
 
 /// Measures all that [`of`] needs; some minutes, most of them the soak's.
 pub fn measure(report: &mut Report, keys: &[Key], options: &Options) {
-    let variant = |ledger, syncs| Variant { ledger, syncs };
-    let (on, off) = (variant(Ledger::On, Syncs::Plain), variant(Ledger::Off, Syncs::Plain));
-    let delayed = Syncs::Delayed { ms: options.sync_delay.unwrap_or(DELAY_MS) };
-    let slow_disk = [on, variant(Ledger::On, delayed)];
+    let on = Variant::plain(Ledger::On);
+    let off = Variant::plain(Ledger::Off);
+    let slow_disk =
+        [on, Variant { syncs: Syncs::Delayed { ms: options.sync_delay.unwrap_or(DELAY_MS) }, ..on }];
     let plan: [(Workload, &[Variant]); 7] = [
         (Workload::SharedRoot, &[on, off]),
         (Workload::DistinctRoots, &[on, off]),
@@ -42,7 +42,7 @@ pub fn measure(report: &mut Report, keys: &[Key], options: &Options) {
     ];
     for (workload, variants) in plan {
         eprintln!("{} ...", workload.name());
-        report.add(turns::run(workload, variants, keys, options));
+        report.add(turns::run(workload, &Variant::with_others(variants, options), keys, options));
     }
     report.soak = Some(soak::run(options.soak.unwrap_or(SOAK), on, keys, options));
 }

@@ -73,6 +73,9 @@ pub struct Options {
     /// Also delay every sync of the ledger by this many milliseconds, and compare with none
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     sync_delay: Option<u32>,
+    /// Run this other build of the daemon beside this one, in turn, such as that of an earlier version
+    #[arg(long, value_name = "PATH")]
+    against: Option<PathBuf>,
     /// Write the figures as JSON to this file as well
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,

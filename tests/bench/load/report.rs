@@ -12,7 +12,7 @@ use crate::goals::{self, Goal};
 use crate::measured::{Measured, SlowDisk, cores};
 use crate::soak::Soak;
 use crate::statistics::{microseconds, milliseconds};
-use crate::variant::{Ledger, Syncs, Variant};
+use crate::variant::{Build, Ledger, Syncs, Variant};
 use crate::workload::Workload;
 
 /// All that was measured in a run.
@@ -43,7 +43,7 @@ impl Report {
 
     /// What was measured without a delay.
     pub fn plain(&self, workload: Workload, ledger: Ledger) -> Option<&Measured> {
-        self.of(workload, Variant { ledger, syncs: Syncs::Plain })
+        self.of(workload, Variant::plain(ledger))
     }
 
     /// Throughput with the ledger in parts of that without, where both took turns.
@@ -57,7 +57,8 @@ impl Report {
     /// What a delay of the ledger's syncs costs, where that was measured.
     pub fn slow_disk(&self, workload: Workload) -> Option<SlowDisk> {
         let ms = self.measured.iter().find_map(|measured| measured.variant.syncs.delay_ms())?;
-        let delayed = self.of(workload, Variant { ledger: Ledger::On, syncs: Syncs::Delayed { ms } })?;
+        let delayed = Variant { syncs: Syncs::Delayed { ms }, ..Variant::plain(Ledger::On) };
+        let delayed = self.of(workload, delayed)?;
         Some(SlowDisk {
             delay_ms: ms,
             delayed: delayed.slot_time(),
@@ -127,6 +128,17 @@ impl Report {
         self.measured.iter().find(|measured| measured.workload == workload && measured.variant == variant)
     }
 
+    /// What this build took and what the other one took in turn with it.
+    fn builds_side_by_side(&self) -> impl Iterator<Item = (&Measured, &Measured)> {
+        self.measured.iter().filter(|this| this.variant.build == Build::This).filter_map(|this| {
+            let is_other = |it: &&Measured| {
+                Variant { build: Build::This, ..it.variant } == this.variant && it.variant != this.variant
+            };
+            let other = self.measured.iter().filter(|it| it.workload == this.workload).find(is_other)?;
+            Some((this, other))
+        })
+    }
+
     fn say_the_baseline(&self, text: &mut String) {
         let turns = self.measured.iter().flat_map(|measured| &measured.turns);
         let baseline = Baseline::typical(turns.map(|turn| &turn.baseline));
@@ -146,6 +158,21 @@ impl Report {
     fn say_the_comparisons(&self, text: &mut String) {
         for (workload, ratio) in self.costs_of_the_ledger() {
             let _ = writeln!(text, "{}: {ratio:.2} of the throughput without the ledger", workload.name());
+        }
+        for (this, other) in self.builds_side_by_side() {
+            let _ = writeln!(
+                text,
+                "{}, ledger {}: {:.3} of the other build's signatures/s, {:.3} of its CPU time a signature, p50 {:.2} against \
+                 {:.2} ms, p99 {:.2} against {:.2} ms",
+                this.workload.name(),
+                this.variant.name(),
+                this.throughput_of(other),
+                this.cpu_ratio() / other.cpu_ratio(),
+                milliseconds(this.latency(0.5)),
+                milliseconds(other.latency(0.5)),
+                milliseconds(this.latency(0.99)),
+                milliseconds(other.latency(0.99)),
+            );
         }
         for measured in self.measured.iter().filter(|it| it.workload == Workload::OneAtATime) {
             let _ = writeln!(
@@ -223,6 +250,10 @@ fn measured_json(measured: &Measured) -> Value {
     });
     json!({
         "workload": measured.workload.name(),
+        "build": match measured.variant.build {
+            Build::This => "this",
+            Build::Other(_) => "other",
+        },
         "ledger": measured.variant.ledger.name(),
         "sync_delay_ms": measured.variant.syncs.delay_ms(),
         "connections": measured.connections,

@@ -1,5 +1,7 @@
 //! The daemon in the variants that are set against each other.
 
+use std::path::Path;
+
 use clap::ValueEnum;
 
 use crate::Options;
@@ -10,6 +12,16 @@ use crate::support::{Daemon, Key, Setup, build_preload};
 pub struct Variant {
     pub ledger: Ledger,
     pub syncs: Syncs,
+    pub build: Build,
+}
+
+/// Which program runs as the daemon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// The one that cargo has just built.
+    This,
+    /// Another one, such as an earlier version: `--against`.
+    Other(&'static Path),
 }
 
 /// Whether slashing protection is on.
@@ -29,20 +41,42 @@ pub enum Syncs {
 }
 
 impl Variant {
-    /// What the options ask for, in the order of the tables. A delayed daemon has the plain one beside it.
+    /// This build's daemon on the disk as it is.
+    pub fn plain(ledger: Ledger) -> Self {
+        Self { ledger, syncs: Syncs::Plain, build: Build::This }
+    }
+
+    /// What the options ask for, in the order of the tables. A delayed daemon has the plain one beside it, and each the
+    /// other build's.
     pub fn wanted(options: &Options) -> Vec<Self> {
         let delayed = options.sync_delay.map(|ms| Syncs::Delayed { ms });
         let syncs: Vec<_> = [Syncs::Plain].into_iter().chain(delayed).collect();
-        let of = |ledger: Ledger| syncs.iter().map(move |&syncs| Self { ledger, syncs });
-        options.ledger.iter().flat_map(|&ledger| of(ledger)).collect()
+        let of = |ledger: Ledger| syncs.iter().map(move |&syncs| Self { syncs, ..Self::plain(ledger) });
+        let wanted: Vec<_> = options.ledger.iter().flat_map(|&ledger| of(ledger)).collect();
+        Self::with_others(&wanted, options)
+    }
+
+    /// The same, and with `--against` each of them with the other build, too.
+    pub fn with_others(variants: &[Self], options: &Options) -> Vec<Self> {
+        let other: Option<&'static Path> =
+            options.against.clone().map(|path| &*Box::leak(path.into_boxed_path()));
+        let builds = [Build::This].into_iter().chain(other.map(Build::Other));
+        let all =
+            variants.iter().flat_map(|&variant| builds.clone().map(move |build| Self { build, ..variant }));
+        all.collect()
     }
 
     pub fn name(self) -> String {
         let ledger = self.ledger.name();
-        match self.syncs {
-            Syncs::Plain => ledger.to_owned(),
-            Syncs::Delayed { ms } => format!("{ledger}, syncs +{ms} ms"),
-        }
+        let syncs = match self.syncs {
+            Syncs::Plain => String::new(),
+            Syncs::Delayed { ms } => format!(", syncs +{ms} ms"),
+        };
+        let build = match self.build {
+            Build::This => "",
+            Build::Other(_) => ", other build",
+        };
+        format!("{ledger}{syncs}{build}")
     }
 
     /// Starts a daemon that holds the keys and takes so many connections with a request each.
@@ -61,6 +95,13 @@ impl Variant {
             "--max-requests",
             &most_requests.to_string(),
         ]);
+        let setup = match self.build {
+            Build::This => setup,
+            // The shell takes this build's path away and becomes the other one.
+            Build::Other(path) => {
+                setup.under(&["/bin/sh", "-c", r#"shift; exec "$0" "$@""#, path.to_str().unwrap()])
+            }
+        };
         let daemon = match self.syncs {
             Syncs::Plain => setup.start(),
             Syncs::Delayed { ms } => {
