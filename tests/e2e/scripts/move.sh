@@ -68,3 +68,5 @@ cp -a /tmp/state $state
 cp -a /tmp/seal $seal
 refused failed systemctl start bls-signer.service
 expect "the exit status" 243 "$(property ExecMainStatus)"
+if bls-signer check >/tmp/checked 2>&1; then cat /tmp/checked; fail "check finds nothing wrong"; fi
+grep -i 'WRONG.*seal' /tmp/checked || fail "check does not name the seal: $(cat /tmp/checked)"
