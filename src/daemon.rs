@@ -23,7 +23,6 @@ use crate::api::watch::keep_watch;
 use crate::api::{LastDuty, Signer, reload};
 use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
-use crate::custody::{self, StartError};
 use crate::http::access::Access;
 use crate::http::guard::{AllowedHosts, Guard};
 use crate::http::guesses::Guesses;
@@ -31,6 +30,7 @@ use crate::http::repeats::Repeats;
 use crate::http::server::{self, Endpoint, Limits};
 use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
+use crate::keymanager::{self, StartError};
 use crate::ledger::{self, Attention, Fault, GenesisClock, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::permit::Permits;
@@ -85,8 +85,8 @@ impl Daemon {
         let access = Arc::new(access(settings, &opened.listeners)?);
         let network = Network::load(&settings.network)?;
         let ledger = open_ledger(settings, &network, !opened.stored.is_empty())?;
-        let custody = Arc::new(
-            custody::start(&settings.keys, &settings.ledger.state_dir, opened.stored, &ledger, &notifier)
+        let keystores = Arc::new(
+            keymanager::start(&settings.keys, &settings.ledger.state_dir, opened.stored, &ledger, &notifier)
                 .await?,
         );
         let workers = Workers::start(ledger.hurry()).map_err(Error::Workers)?;
@@ -94,7 +94,7 @@ impl Daemon {
         let signer = Arc::new(Signer {
             network,
             ledger,
-            custody,
+            keystores,
             access: Arc::clone(&access),
             permits,
             hashes: Arc::new(HashCache::new()),
@@ -146,7 +146,8 @@ impl Daemon {
     /// needs no ledger, its health red.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         // Dropped keys are wiped, also in the memory that the next process takes over: so these are never dropped.
-        let _left = self.signer.custody.is_handed_over().then(|| ManuallyDrop::new(Arc::clone(&self.signer)));
+        let _left =
+            self.signer.keystores.is_handed_over().then(|| ManuallyDrop::new(Arc::clone(&self.signer)));
         let hangups = signal(SignalKind::hangup()).map_err(Error::Signals)?;
         let status = status_line(&self.signer);
         tracing::info!("ready: {status}");
@@ -205,7 +206,7 @@ async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreErro
 async fn reload_on(mut hangups: Signal, signer: Arc<Signer>, notifier: Arc<Notifier>) {
     while hangups.recv().await.is_some() {
         tell(notifier.reloading());
-        match signer.custody.begin_reload() {
+        match signer.keystores.begin_reload() {
             Some(reload) => reload::run(&signer, reload).await,
             None => {
                 // What was taken away must not wait for thousands of key files to be read.

@@ -23,9 +23,9 @@ pub mod primitives;
 
 mod api;
 mod config;
-mod custody;
 mod daemon;
 mod http;
+mod keymanager;
 mod keys;
 mod ledger;
 mod permit;

@@ -7,11 +7,11 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Signer;
-use crate::custody::{Endurance, KeyFiles};
 use crate::http::answer::Answer;
 use crate::http::caller::Caller;
 use crate::http::negotiation::accepts_text;
 use crate::http::tls::{Expiry, Validity};
+use crate::keymanager::{KeyFiles, Persistence};
 use crate::ledger::{self, Attention};
 use crate::supervisor::logging;
 
@@ -34,7 +34,7 @@ pub(crate) fn health(signer: &Signer) -> Answer {
     let healthy = checks(signer, false).iter().all(|check| check.status == Status::Up);
     let (status, code) =
         if healthy { ("healthy", StatusCode::OK) } else { ("unhealthy", StatusCode::SERVICE_UNAVAILABLE) };
-    Answer::json(&Health { status, keys_loaded: signer.custody.ring().len() }).with_status(code)
+    Answer::json(&Health { status, keys_loaded: signer.keystores.ring().len() }).with_status(code)
 }
 
 #[derive(Serialize)]
@@ -120,16 +120,16 @@ fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
     protection.extend(members);
     // A file that gives no key stops nobody else, so it is told and turns nothing red. A source that was configured and gives
     // no key at all does: its directory is not mounted, or not readable, and validators that belong here do not sign.
-    let KeyFiles { problems, passed_over, barren_sources } = &*signer.custody.key_files();
+    let KeyFiles { problems, passed_over, barren_sources } = &*signer.keystores.key_files();
     let keys_status = if barren_sources.is_empty() { Status::Up } else { Status::Down };
     let mut keys = json!({
-        "keys-loaded": signer.custody.ring().len(),
+        "keys-loaded": signer.keystores.ring().len(),
         "error-count": problems.len(),
         "sources-without-keys": barren_sources.len(),
-        "imported-keys": match signer.custody.endurance() {
-            Endurance::Sealed => "sealed on disk",
-            Endurance::HandedOver => "in memory, kept by the service manager over a restart",
-            Endurance::MemoryOnly => "in memory only",
+        "imported-keys": match signer.keystores.persistence() {
+            Persistence::Sealed => "sealed on disk",
+            Persistence::FdStore => "in memory, kept by the service manager over a restart",
+            Persistence::Memory => "in memory only",
         },
     });
     if let (true, Value::Object(keys)) = (shows_files, &mut keys) {

@@ -22,11 +22,11 @@ use tokio::task::block_in_place;
 use self::newer_forks::NewerForks;
 use self::public_keys::WrittenList;
 use crate::bls::HashCache;
-use crate::custody::Custody;
 use crate::duty::{Duty, Kind};
 use crate::http::access::Access;
 use crate::http::caller::Caller;
 use crate::http::repeats::Repeats;
+use crate::keymanager::Keystores;
 use crate::ledger::{Haste, Ledger};
 use crate::network::Network;
 use crate::permit::Permits;
@@ -36,7 +36,7 @@ use crate::workers::{Behind, Priority, Workers};
 pub(crate) struct Signer {
     pub(crate) network: Network,
     pub(crate) ledger: Ledger,
-    pub(crate) custody: Arc<Custody>,
+    pub(crate) keystores: Arc<Keystores>,
     pub(crate) access: Arc<Access>,
     pub(crate) permits: Permits,
     pub(crate) hashes: Arc<HashCache>,

@@ -10,7 +10,7 @@ use crate::keys::Snapshot;
 
 /// Answers a JSON array of public keys, `0x` and lower case, sorted.
 pub(crate) fn list(signer: &Signer) -> Answer {
-    Answer::shared_json(signer.public_keys.of(&signer.custody.ring().snapshot()))
+    Answer::shared_json(signer.public_keys.of(&signer.keystores.ring().snapshot()))
 }
 
 /// The list of public keys, written once for each change of the keys: all answers share its bytes.

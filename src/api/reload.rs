@@ -8,8 +8,8 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::Signer;
-use crate::custody::{Operation, Reload, ReloadStatus};
 use crate::http::answer::Answer;
+use crate::keymanager::{Operation, Reload, ReloadStatus};
 use crate::supervisor::logging;
 
 /// `POST`: 202 when a reload has begun, 409 while another one runs. `status` and its words are Web3Signer's.
@@ -22,7 +22,7 @@ pub(crate) fn start(signer: &Arc<Signer>) -> Answer {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'static str>,
     }
-    let Some(reload) = signer.custody.begin_reload() else {
+    let Some(reload) = signer.keystores.begin_reload() else {
         let message = "a reload is already in progress: ask again when GET /reload says that it has ended";
         let answer = Started { code: 409, status: "error", message, error: Some(message) };
         return Answer::json(&answer).with_status(StatusCode::CONFLICT);
@@ -68,7 +68,7 @@ pub(crate) fn status(signer: &Signer) -> Answer {
         #[serde(skip_serializing_if = "Option::is_none")]
         last_error: Option<String>,
     }
-    let ReloadStatus { operation, last_operation, last_error } = signer.custody.reload_status();
+    let ReloadStatus { operation, last_operation, last_error } = signer.keystores.reload_status();
     let status = match operation {
         Operation::Idle => "idle",
         Operation::Running => "running",

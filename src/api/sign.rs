@@ -32,7 +32,7 @@ pub(crate) async fn sign(
     let key = identifier
         .parse::<PublicKey>()
         .ok()
-        .and_then(|public_key| signer.custody.ring().key(&public_key))
+        .and_then(|public_key| signer.keystores.ring().key(&public_key))
         .ok_or_else(|| Problem::unknown_key(identifier))?;
     let permitted = signer.permits.permit(key.public_key(), duty)?;
     let duty = permitted.duty();

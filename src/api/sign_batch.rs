@@ -137,7 +137,7 @@ impl Member<'_> {
     fn permitted(&self, signer: &Signer, duty: &Duty) -> Result<(Arc<Key>, Permitted), Problem> {
         let key = self
             .public_key
-            .and_then(|public_key| signer.custody.ring().key(&public_key))
+            .and_then(|public_key| signer.keystores.ring().key(&public_key))
             .ok_or_else(|| Problem::unknown_key(&self.identifier))?;
         let permitted = signer.permits.permit(key.public_key(), duty.clone())?;
         Ok((key, permitted))

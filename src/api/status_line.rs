@@ -6,8 +6,8 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, interval};
 
 use super::Signer;
-use crate::custody::KeyFiles;
 use crate::http::tls::Validity;
+use crate::keymanager::KeyFiles;
 use crate::ledger::{Attention, Health, KeyNames};
 use crate::supervisor::logging::{self, chain};
 use crate::supervisor::notify::{Notifier, tell};
@@ -23,7 +23,7 @@ pub(crate) fn status_line(signer: &Signer) -> String {
 
 /// What of the line is news as soon as it changes.
 fn state(signer: &Signer) -> String {
-    let (keys, network) = (signer.custody.ring().len(), signer.network.name());
+    let (keys, network) = (signer.keystores.ring().len(), signer.network.name());
     let ledger = match signer.ledger.health() {
         Health::Working => "slashing protection on".to_owned(),
         Health::Off => "SLASHING PROTECTION OFF".to_owned(),
@@ -40,7 +40,7 @@ fn state(signer: &Signer) -> String {
     };
     let (raw_roots, far_ahead) =
         (concern(raw_roots, "UNPROTECTED (raw roots)"), concern(far_ahead, "with a record YEARS AHEAD"));
-    let files = key_files(&signer.custody.key_files());
+    let files = key_files(&signer.keystores.key_files());
     let certificate = match signer.access.certificate_expiry().map(|expiry| expiry.at(SystemTime::now())) {
         None | Some(Validity::Long) => String::new(),
         Some(Validity::Ending { days }) => format!(", TLS certificate ends in {days} days"),

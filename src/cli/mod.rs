@@ -23,8 +23,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{self, Environment};
-use crate::custody::StartError;
 use crate::daemon;
+use crate::keymanager::StartError;
 use crate::ledger::OpenError;
 use crate::supervisor::logging::{self, chain};
 use crate::supervisor::{activation, listeners};
@@ -213,7 +213,7 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
             StartError::Memory(_)
             | StartError::Ledger(_)
             | StartError::Files(_)
-            | StartError::Tombstones(_) => ExitStatus::Fault,
+            | StartError::DeletionJournal(_) => ExitStatus::Fault,
         },
         daemon::Error::Ledger(error) => ledger_status(error),
         daemon::Error::Hardening(_)

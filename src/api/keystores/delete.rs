@@ -15,7 +15,7 @@ use crate::text;
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
 pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
     let request: DeleteRequest = text::json(body).map_err(|error| unreadable(&error))?;
-    let _turn = signer.custody.turn().await;
+    let _turn = signer.keystores.turn().await;
 
     let mut seen = HashSet::new();
     let mut departures = Vec::new();
@@ -25,7 +25,7 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Probl
             outcomes.push(Outcome::Known(Status::error(NO_PUBLIC_KEY)));
             continue;
         };
-        let key = signer.custody.ring().key(&public_key);
+        let key = signer.keystores.ring().key(&public_key);
         if key.as_ref().is_some_and(|key| key.is_readonly()) {
             outcomes.push(Outcome::Known(Status::error(READONLY)));
             continue;
@@ -47,7 +47,7 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (Vec<Status>, 
         .filter(|departure| departure.active)
         .map(|departure| departure.public_key)
         .collect();
-    signer.custody.dismiss(&leaving);
+    signer.keystores.dismiss(&leaving);
     let farewell = signer.ledger.delete(departures.clone()).await;
     for public_key in &leaving {
         tracing::info!(%public_key, "key deleted");
@@ -70,7 +70,7 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (Vec<Status>, 
             tracing::error!(%fault, "deleted keys could not be recorded: they do not sign any more in this process");
             // All that are named: of a key that left the ring before, a sealed keystore may still be on disk.
             let named: Vec<_> = departures.iter().map(|departure| departure.public_key).collect();
-            let message = if signer.custody.note_deletion(&named) { NOTED } else { NOT_RECORDED };
+            let message = if signer.keystores.note_deletion(&named) { NOTED } else { NOT_RECORDED };
             let statuses = departures.iter().map(|_| Status::error(message));
             (statuses.collect(), EMPTY_INTERCHANGE.to_owned())
         }

@@ -12,9 +12,9 @@ use zeroize::Zeroizing;
 use super::{Data, Outcome, Status, in_order, strings, unreadable};
 use crate::api::{Signer, beside_others};
 use crate::bls::PublicKey;
-use crate::custody::Endurance;
 use crate::http::answer::Answer;
 use crate::http::problem::Problem;
+use crate::keymanager::Persistence;
 use crate::keys::{EncryptedKey, Importer, Key, SealError};
 use crate::ledger::{Arrival, Arrived, Fault, Health, Interchange};
 use crate::text;
@@ -25,9 +25,9 @@ use crate::text;
 /// that keystore's `error` and never touches the ones beside it.
 pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Problem> {
     let request = beside_others(body.len(), || ImportRequest::parse(body))?;
-    let opened = open_all(signer.custody.importer().clone(), request.items).await?;
+    let opened = open_all(signer.keystores.importer().clone(), request.items).await?;
 
-    let _turn = signer.custody.turn().await;
+    let _turn = signer.keystores.turn().await;
     let mut seen = HashMap::new();
     let mut entrants = Vec::new();
     let mut outcomes = Vec::with_capacity(opened.len());
@@ -38,7 +38,7 @@ pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Probl
                 Entry::Occupied(first) => Outcome::Again(*first.get()),
                 Entry::Vacant(first) => {
                     let at = *first.insert(entrants.len());
-                    let is_here = signer.custody.ring().key(&key.public_key()).is_some();
+                    let is_here = signer.keystores.ring().key(&key.public_key()).is_some();
                     entrants.push(if is_here { Entrant::Here(key.public_key()) } else { Entrant::New(key) });
                     Outcome::Asked(at)
                 }
@@ -73,7 +73,7 @@ async fn enter(
 ) -> Result<Vec<Status>, Problem> {
     let arrivals = entrants.iter().map(|entrant| {
         let keystore = match entrant {
-            Entrant::New(key) => signer.custody.sealed(key, None)?,
+            Entrant::New(key) => signer.keystores.sealed(key, None)?,
             Entrant::Here(_) => None,
         };
         Ok(Arrival { public_key: entrant.public_key(), keystore })
@@ -89,7 +89,7 @@ async fn enter(
             let active = entrants.iter().zip(&arrived);
             let active = active.filter(|(_, arrived)| matches!(arrived, Arrived::Active { .. }));
             let active: Vec<_> = active.map(|(entrant, _)| entrant.public_key()).collect();
-            may_leave = (!signer.custody.forget_deletion(&active)).then_some(MAY_LEAVE);
+            may_leave = (!signer.keystores.forget_deletion(&active)).then_some(MAY_LEAVE);
             arrived
         }
         Ok(Err(refusal)) => return Err(refusal.into()),
@@ -112,14 +112,14 @@ async fn enter(
             (Arrived::Active { deleted_before, raw_root_signed }, Entrant::New(key)) => {
                 tracing::info!(public_key = %key.public_key(), "key imported");
                 entering.push(key);
-                let endurance = match signer.custody.endurance() {
-                    Endurance::Sealed => None,
-                    Endurance::HandedOver => Some(HANDED_OVER),
-                    Endurance::MemoryOnly => Some(MEMORY_ONLY),
+                let persistence = match signer.keystores.persistence() {
+                    Persistence::Sealed => None,
+                    Persistence::FdStore => Some(HANDED_OVER),
+                    Persistence::Memory => Some(MEMORY_ONLY),
                 };
                 Status::with_notes(
                     "imported",
-                    before(deleted_before, raw_root_signed).chain(endurance).chain(may_leave),
+                    before(deleted_before, raw_root_signed).chain(persistence).chain(may_leave),
                 )
             }
             (Arrived::Active { deleted_before, raw_root_signed }, Entrant::Here(_)) => {
@@ -127,7 +127,7 @@ async fn enter(
             }
         });
     }
-    signer.custody.admit(entering);
+    signer.keystores.admit(entering);
     Ok(statuses)
 }
 
@@ -142,7 +142,7 @@ fn shut_out(signer: &Signer, entrants: Vec<Entrant>, fault: &Fault, was_broken: 
         Entrant::Here(_) => None,
     });
     let may_be_on_disk = !was_broken && fault.may_be_on_disk();
-    let holds = !may_be_on_disk || signer.custody.note_deletion(&new.collect::<Vec<_>>());
+    let holds = !may_be_on_disk || signer.keystores.note_deletion(&new.collect::<Vec<_>>());
     let statuses = entrants.iter().map(|entrant| match entrant {
         Entrant::New(_) if holds => Status::error(NOT_ENTERED),
         Entrant::New(_) => Status::error(MAY_ENTER),

@@ -30,7 +30,7 @@ pub(crate) fn list(signer: &Signer) -> Answer {
         derivation_path: Option<&'a str>,
         readonly: bool,
     }
-    let keys = signer.custody.ring().snapshot();
+    let keys = signer.keystores.ring().snapshot();
     let data = keys.values().map(|key| Listed {
         validating_pubkey: key.public_key().to_string(),
         derivation_path: key.derivation_path(),

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::Subject;
 use super::finding::Finding;
 use crate::config::Settings;
-use crate::custody::StartError;
+use crate::keymanager::StartError;
 use crate::keys::Seal;
 use crate::ledger::{self, Attention, GenesisClock, Ledger, Missing, OpenError, SealedKeystore};
 use crate::network::Network;

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 
-use super::Custody;
+use super::Keystores;
+use super::deletion_journal::{DeletionJournal, DeletionJournalError};
 use super::reload::{self, Progress};
-use super::tombstones::{TombstoneError, Tombstones};
 use crate::config::KeySources;
 use crate::keys::loader::{ContentHash, Loaded, Loader, Source};
 use crate::keys::{
@@ -34,9 +34,9 @@ pub(crate) async fn start(
     stored: Vec<StoredFd>,
     ledger: &Ledger,
     notifier: &Arc<Notifier>,
-) -> Result<Custody, StartError> {
-    let tombstones = Tombstones::in_directory(state);
-    tombstones.bury(ledger).await?;
+) -> Result<Keystores, StartError> {
+    let deletion_journal = DeletionJournal::in_directory(state);
+    deletion_journal.replay(ledger).await?;
     let predecessor = take_over(stored);
     let memory = match &predecessor {
         Some(inherited) => Arc::clone(inherited.handover.memory()),
@@ -61,7 +61,7 @@ pub(crate) async fn start(
     let copies = Arc::new(unseal(seal.as_ref(), &importer, &ring, ledger).await?);
 
     let loader = Loader::new(file_sources(sources), importer.clone());
-    let custody = Custody {
+    let keystores = Keystores {
         ring,
         importer,
         seal,
@@ -69,10 +69,10 @@ pub(crate) async fn start(
         loader: Mutex::new(loader),
         key_files: arc_swap::ArcSwap::default(),
         reload: Progress::default(),
-        tombstones,
+        deletion_journal,
         changes: tokio::sync::Mutex::new(()),
     };
-    load_files(custody, copies, ledger, Arc::clone(notifier)).await
+    load_files(keystores, copies, ledger, Arc::clone(notifier)).await
 }
 
 /// Keys that a process before us left with the service manager. Whatever is wrong with them costs the keys, not the
@@ -175,18 +175,18 @@ fn file_sources(sources: &KeySources) -> Vec<Source> {
 }
 
 async fn load_files(
-    custody: Custody,
+    keystores: Keystores,
     copies: Arc<Copies>,
     ledger: &Ledger,
     notifier: Arc<Notifier>,
-) -> Result<Custody, StartError> {
+) -> Result<Keystores, StartError> {
     let reading = spawn_blocking(move || {
         let sealed = |content: &ContentHash| {
-            let (seal, copy) = (custody.seal.as_ref()?, copies.get(&content.0)?);
-            seal.open(&copy.public_key, &copy.json, custody.importer.memory()).ok()
+            let (seal, copy) = (keystores.seal.as_ref()?, copies.get(&content.0)?);
+            seal.open(&copy.public_key, &copy.json, keystores.importer.memory()).ok()
         };
         let told = Mutex::new(Instant::now());
-        let loaded = custody.read_files(Urgency::Start, &sealed, &|progress| {
+        let loaded = keystores.read_files(Urgency::Start, &sealed, &|progress| {
             let Ok(mut told) = told.try_lock() else { return };
             if told.elapsed() < TELL_EVERY {
                 return;
@@ -197,14 +197,14 @@ async fn load_files(
             // The start may take as long as it moves.
             tell(notifier.starting(&status, EXTEND_BY));
         });
-        (custody, loaded)
+        (keystores, loaded)
     });
-    let (custody, loaded): (Custody, Loaded) =
+    let (keystores, loaded): (Keystores, Loaded) =
         reading.await.map_err(|error| StartError::Files(error.into()))?;
-    reload::take(&custody, ledger, loaded).await.map_err(StartError::Ledger)?;
+    reload::take(&keystores, ledger, loaded).await.map_err(StartError::Ledger)?;
     // What was read to get here is of no use any more.
     hardening::return_freed_memory();
-    Ok(custody)
+    Ok(keystores)
 }
 
 /// Why keys could not be loaded at all. A single bad file is none of these: it is reported and passed over.
@@ -225,7 +225,7 @@ pub(crate) enum StartError {
     #[error("the sealed keys cannot be read")]
     Ledger(#[source] Fault),
     #[error(transparent)]
-    Tombstones(#[from] TombstoneError),
+    DeletionJournal(#[from] DeletionJournalError),
     #[error("the key files cannot be read")]
     Files(#[source] io::Error),
 }

@@ -8,9 +8,9 @@
 //!
 //! `start` fills the ring before anything is served; `reload` reads the files again.
 
+mod deletion_journal;
 mod reload;
 mod start;
-mod tombstones;
 
 use std::sync::{Arc, Mutex};
 
@@ -19,14 +19,14 @@ use arc_swap::ArcSwap;
 pub(crate) use self::reload::{Operation, Reload, ReloadStatus};
 pub(crate) use self::start::{StartError, start};
 
-use self::tombstones::Tombstones;
+use self::deletion_journal::DeletionJournal;
 use crate::bls::PublicKey;
 use crate::keys::loader::{ContentHash, Loader};
 use crate::keys::{Handover, Importer, Key, Ring, Seal, SealError};
 use crate::ledger::SealedKeystore;
 
 /// The keys in use and their keepers.
-pub(crate) struct Custody {
+pub(crate) struct Keystores {
     ring: Ring,
     importer: Importer,
     seal: Option<Seal>,
@@ -34,12 +34,12 @@ pub(crate) struct Custody {
     loader: Mutex<Loader>,
     key_files: ArcSwap<KeyFiles>,
     reload: reload::Progress,
-    tombstones: Tombstones,
+    deletion_journal: DeletionJournal,
     /// Held while the set of keys changes, so that what was decided about a key still holds when it is done.
     changes: tokio::sync::Mutex<()>,
 }
 
-impl Custody {
+impl Keystores {
     /// The keys that can sign.
     pub(crate) fn ring(&self) -> &Ring {
         &self.ring
@@ -77,11 +77,11 @@ impl Custody {
     }
 
     /// What happens to keys imported now when the process ends.
-    pub(crate) fn endurance(&self) -> Endurance {
+    pub(crate) fn persistence(&self) -> Persistence {
         match (&self.seal, &self.handover) {
-            (Some(_), _) => Endurance::Sealed,
-            (None, Some(_)) => Endurance::HandedOver,
-            (None, None) => Endurance::MemoryOnly,
+            (Some(_), _) => Persistence::Sealed,
+            (None, Some(_)) => Persistence::FdStore,
+            (None, None) => Persistence::Memory,
         }
     }
 
@@ -114,7 +114,7 @@ impl Custody {
         if public_keys.is_empty() {
             return true;
         }
-        let noted = self.tombstones.add(public_keys);
+        let noted = self.deletion_journal.add(public_keys);
         if let Err(error) = &noted {
             tracing::error!(%error, "the deletion cannot be noted either: the keys may come back with a restart");
         }
@@ -123,7 +123,7 @@ impl Custody {
 
     /// Takes back what was noted of keys that the ledger has just let in. Says whether that will hold over a restart.
     pub(crate) fn forget_deletion(&self, public_keys: &[PublicKey]) -> bool {
-        let forgotten = self.tombstones.strike(public_keys);
+        let forgotten = self.deletion_journal.remove(public_keys);
         if let Err(error) = &forgotten {
             tracing::error!(%error, "keys that were deleted before may be taken for deleted at the next start");
         }
@@ -149,11 +149,11 @@ pub(crate) struct KeyFiles {
 
 /// What becomes of imported keys when the process ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endurance {
+pub(crate) enum Persistence {
     /// They are on disk, sealed.
     Sealed,
     /// They survive a restart of the service, not its stop.
-    HandedOver,
+    FdStore,
     /// They are gone.
-    MemoryOnly,
+    Memory,
 }

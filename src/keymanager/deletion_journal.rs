@@ -19,11 +19,11 @@ use crate::bls::PublicKey;
 use crate::ledger::{Departure, Fault, Health, Ledger};
 
 /// The file: a line for each key, and blank ones to write on.
-pub(super) struct Tombstones {
+pub(super) struct DeletionJournal {
     path: PathBuf,
 }
 
-impl Tombstones {
+impl DeletionJournal {
     pub(super) fn in_directory(state: &Path) -> Self {
         Self { path: state.join("deleted-keys") }
     }
@@ -31,39 +31,39 @@ impl Tombstones {
     /// Adds keys that are not on the list yet, durably.
     pub(super) fn add(&self, public_keys: &[PublicKey]) -> io::Result<()> {
         let text = self.read()?;
-        let mut listed: HashSet<PublicKey> = text.chunks(RECORD).filter_map(key).collect();
-        let blank = text.chunks(RECORD).enumerate().filter(|(_, record)| key(record).is_none());
-        let places = blank.map(|(place, _)| place).chain(text.len().div_ceil(RECORD)..);
+        let mut listed: HashSet<PublicKey> = text.chunks(RECORD_BYTES).filter_map(key).collect();
+        let blank = text.chunks(RECORD_BYTES).enumerate().filter(|(_, record)| key(record).is_none());
+        let places = blank.map(|(place, _)| place).chain(text.len().div_ceil(RECORD_BYTES)..);
         let new = public_keys.iter().filter(|key| listed.insert(**key));
         self.write(places.zip(new.map(|key| record(&key.to_string()))))?;
         self.sync_directory()
     }
 
     /// Takes keys off the list, durably: they are to sign again.
-    pub(super) fn strike(&self, public_keys: &[PublicKey]) -> io::Result<()> {
+    pub(super) fn remove(&self, public_keys: &[PublicKey]) -> io::Result<()> {
         let text = self.read()?;
         let listed = |record: &[u8]| key(record).is_some_and(|key| public_keys.contains(&key));
-        let struck: Vec<_> = text
-            .chunks(RECORD)
+        let removed: Vec<_> = text
+            .chunks(RECORD_BYTES)
             .enumerate()
             .filter(|(_, record)| listed(record))
             .map(|(place, _)| place)
             .collect();
-        if struck.is_empty() {
+        if removed.is_empty() {
             return Ok(());
         }
-        self.write(struck.into_iter().map(|place| (place, record(""))))
+        self.write(removed.into_iter().map(|place| (place, record(""))))
     }
 
     /// Makes up for what the ledger missed, and takes room for next time. Whatever cannot be read or recorded ends the
     /// start: one of the keys might sign again.
-    pub(super) async fn bury(&self, ledger: &Ledger) -> Result<(), TombstoneError> {
-        let failed = |source| TombstoneError::File { path: self.path.clone(), source };
+    pub(super) async fn replay(&self, ledger: &Ledger) -> Result<(), DeletionJournalError> {
+        let failed = |source| DeletionJournalError::File { path: self.path.clone(), source };
         let text = self.read().map_err(failed)?;
         let lines = text.split(|byte| *byte == b'\n').map(trim).filter(|line| !line.is_empty());
         let parse = |line: &[u8]| {
             let parsed = std::str::from_utf8(line).ok().and_then(|line| line.parse::<PublicKey>().ok());
-            let start = line.get(..LONGEST_QUOTE).unwrap_or(line).escape_ascii();
+            let start = line.get(..MAX_QUOTE_BYTES).unwrap_or(line).escape_ascii();
             parsed.ok_or_else(|| failed(io::Error::other(format!("a line in it is no public key: {start}"))))
         };
         let keys = lines.map(parse).collect::<Result<Vec<_>, _>>()?;
@@ -73,22 +73,23 @@ impl Tombstones {
         }
         if !keys.is_empty() {
             let departures = keys.iter().map(|&public_key| Departure { public_key, active: true });
-            ledger.delete(departures.collect()).await.map_err(TombstoneError::Ledger)?;
+            ledger.delete(departures.collect()).await.map_err(DeletionJournalError::Ledger)?;
             tracing::warn!(
                 keys = keys.len(),
                 "keys that a fault had kept the ledger from deleting, or from taking in whole, are deleted now"
             );
-            self.write((0..text.len().div_ceil(RECORD)).map(|place| (place, record("")))).map_err(failed)?;
+            self.write((0..text.len().div_ceil(RECORD_BYTES)).map(|place| (place, record(""))))
+                .map_err(failed)?;
         }
-        if let Err(error) = self.take_room(text.len()) {
+        if let Err(error) = self.preallocate(text.len()) {
             tracing::warn!(%error, "there is no room to note deletions in, should the ledger's disk fail");
         }
         Ok(())
     }
 
     /// Makes the file as long as it should be, if it is shorter.
-    fn take_room(&self, length: usize) -> io::Result<()> {
-        let missing = length.div_ceil(RECORD)..ROOM;
+    fn preallocate(&self, length: usize) -> io::Result<()> {
+        let missing = length.div_ceil(RECORD_BYTES)..PREALLOCATED_RECORDS;
         if missing.is_empty() {
             return Ok(());
         }
@@ -105,7 +106,7 @@ impl Tombstones {
         }
     }
 
-    fn write(&self, records: impl Iterator<Item = (usize, [u8; RECORD])>) -> io::Result<()> {
+    fn write(&self, records: impl Iterator<Item = (usize, [u8; RECORD_BYTES])>) -> io::Result<()> {
         let file = OpenOptions::new()
             .create(true)
             .truncate(false)
@@ -114,7 +115,7 @@ impl Tombstones {
             .custom_flags(NO_DETOUR)
             .open(&self.path)?;
         for (place, record) in records {
-            let offset = place.saturating_mul(RECORD).try_into().map_err(io::Error::other)?;
+            let offset = place.saturating_mul(RECORD_BYTES).try_into().map_err(io::Error::other)?;
             file.write_all_at(&record, offset)?;
         }
         file.sync_all()
@@ -126,8 +127,8 @@ impl Tombstones {
 }
 
 /// A line with this text, filled up with spaces.
-fn record(text: &str) -> [u8; RECORD] {
-    let mut record = [b' '; RECORD];
+fn record(text: &str) -> [u8; RECORD_BYTES] {
+    let mut record = [b' '; RECORD_BYTES];
     for (byte, text) in record.iter_mut().zip(text.bytes()) {
         *byte = text;
     }
@@ -152,7 +153,7 @@ fn trim(line: &[u8]) -> &[u8] {
 
 /// Why earlier deletions could not be made up for.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum TombstoneError {
+pub(crate) enum DeletionJournalError {
     #[error("the list of deleted keys {} cannot be used", path.display())]
     File { path: PathBuf, source: io::Error },
     #[error("keys that were deleted cannot be recorded as such")]
@@ -163,13 +164,13 @@ pub(crate) enum TombstoneError {
 const NO_DETOUR: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
 
 /// In bytes: a key's 98 characters and some.
-const RECORD: usize = 128;
+const RECORD_BYTES: usize = 128;
 
 /// In bytes, of a line that is no key.
-const LONGEST_QUOTE: usize = 100;
+const MAX_QUOTE_BYTES: usize = 100;
 
 /// So many keys have a place from the start; more find one where the disk has room.
-const ROOM: usize = 512;
+const PREALLOCATED_RECORDS: usize = 512;
 
 #[cfg(test)]
 mod tests {
@@ -191,64 +192,64 @@ mod tests {
     async fn a_deletion_that_missed_the_ledger_is_made_up_for_once() {
         let directory = tempfile::tempdir().unwrap();
         let ledger = ledger(directory.path());
-        let tombstones = Tombstones::in_directory(directory.path());
-        tombstones.add(&[PublicKey([7; 48])]).unwrap();
-        tombstones.add(&[PublicKey([8; 48]), PublicKey([9; 48])]).unwrap();
-        tombstones.strike(&[PublicKey([8; 48]), PublicKey([1; 48])]).unwrap();
+        let journal = DeletionJournal::in_directory(directory.path());
+        journal.add(&[PublicKey([7; 48])]).unwrap();
+        journal.add(&[PublicKey([8; 48]), PublicKey([9; 48])]).unwrap();
+        journal.remove(&[PublicKey([8; 48]), PublicKey([1; 48])]).unwrap();
 
-        tombstones.bury(&ledger).await.unwrap();
+        journal.replay(&ledger).await.unwrap();
         assert_eq!(deleted(&ledger).await, 2);
-        tombstones.bury(&ledger).await.unwrap();
-        assert!(tombstones.read().unwrap().trim_ascii().is_empty());
+        journal.replay(&ledger).await.unwrap();
+        assert!(journal.read().unwrap().trim_ascii().is_empty());
     }
 
     #[tokio::test]
-    async fn there_is_room_from_the_first_start_and_a_struck_place_is_used_again() {
+    async fn records_are_preallocated_at_the_first_start_and_a_removed_one_is_used_again() {
         let directory = tempfile::tempdir().unwrap();
-        let tombstones = Tombstones::in_directory(directory.path());
-        tombstones.bury(&ledger(directory.path())).await.unwrap();
-        let length = || fs::metadata(&tombstones.path).unwrap().len();
+        let journal = DeletionJournal::in_directory(directory.path());
+        journal.replay(&ledger(directory.path())).await.unwrap();
+        let length = || fs::metadata(&journal.path).unwrap().len();
         assert_eq!(length(), 65_536);
         let key = |number: u16| PublicKey(number.to_be_bytes().repeat(24).try_into().unwrap());
         let keys: Vec<_> = (0..=512).map(key).collect();
-        tombstones.add(&keys[..512]).unwrap();
-        tombstones.add(&keys[..512]).unwrap();
-        tombstones.strike(&keys[..100]).unwrap();
-        tombstones.add(&keys[..100].repeat(2)).unwrap();
+        journal.add(&keys[..512]).unwrap();
+        journal.add(&keys[..512]).unwrap();
+        journal.remove(&keys[..100]).unwrap();
+        journal.add(&keys[..100].repeat(2)).unwrap();
         assert_eq!(length(), 65_536);
-        tombstones.add(&keys[512..]).unwrap();
+        journal.add(&keys[512..]).unwrap();
         assert_eq!(length(), 65_536 + 128);
     }
 
     #[tokio::test]
     async fn zeros_that_a_power_loss_left_are_blank() {
         let directory = tempfile::tempdir().unwrap();
-        let tombstones = Tombstones::in_directory(directory.path());
-        tombstones.add(&[PublicKey([7; 48])]).unwrap();
-        let file = OpenOptions::new().write(true).open(&tombstones.path).unwrap();
-        file.set_len(RECORD as u64 * 3).unwrap();
-        tombstones.add(&[PublicKey([8; 48])]).unwrap();
+        let journal = DeletionJournal::in_directory(directory.path());
+        journal.add(&[PublicKey([7; 48])]).unwrap();
+        let file = OpenOptions::new().write(true).open(&journal.path).unwrap();
+        file.set_len(RECORD_BYTES as u64 * 3).unwrap();
+        journal.add(&[PublicKey([8; 48])]).unwrap();
         let ledger = ledger(directory.path());
-        tombstones.bury(&ledger).await.unwrap();
+        journal.replay(&ledger).await.unwrap();
         assert_eq!(deleted(&ledger).await, 2);
     }
 
     #[tokio::test]
     async fn a_start_without_a_ledger_leaves_the_list_to_the_next_one() {
         let directory = tempfile::tempdir().unwrap();
-        let tombstones = Tombstones::in_directory(directory.path());
-        tombstones.add(&[PublicKey([7; 48])]).unwrap();
-        tombstones.bury(&Ledger::off()).await.unwrap();
+        let journal = DeletionJournal::in_directory(directory.path());
+        journal.add(&[PublicKey([7; 48])]).unwrap();
+        journal.replay(&Ledger::off()).await.unwrap();
         let ledger = ledger(directory.path());
-        tombstones.bury(&ledger).await.unwrap();
+        journal.replay(&ledger).await.unwrap();
         assert_eq!(deleted(&ledger).await, 1);
     }
 
     #[tokio::test]
     async fn a_list_that_cannot_be_read_ends_the_start() {
         let directory = tempfile::tempdir().unwrap();
-        let tombstones = Tombstones::in_directory(directory.path());
-        fs::write(&tombstones.path, "0x12\n").unwrap();
-        assert!(matches!(tombstones.bury(&Ledger::off()).await, Err(TombstoneError::File { .. })));
+        let journal = DeletionJournal::in_directory(directory.path());
+        fs::write(&journal.path, "0x12\n").unwrap();
+        assert!(matches!(journal.replay(&Ledger::off()).await, Err(DeletionJournalError::File { .. })));
     }
 }

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
 
-use super::{Custody, KeyFiles};
+use super::{KeyFiles, Keystores};
 use crate::bls::PublicKey;
 use crate::keys::loader::{self, FileKey, Loaded, PassedOver, SealedKey};
 use crate::keys::{Origin, Urgency};
@@ -45,7 +45,7 @@ impl Progress {
     }
 }
 
-impl Custody {
+impl Keystores {
     /// How the last reload went.
     pub(crate) fn reload_status(&self) -> ReloadStatus {
         self.reload.status().clone()
@@ -58,7 +58,7 @@ impl Custody {
             return None;
         }
         status.operation = Operation::Running;
-        Some(Reload { custody: Arc::clone(self) })
+        Some(Reload { keystores: Arc::clone(self) })
     }
 
     /// Reads the files; blocks. Nothing changes before [`take`].
@@ -94,19 +94,19 @@ impl Custody {
 
 /// A reload that has been claimed.
 pub(crate) struct Reload {
-    custody: Arc<Custody>,
+    keystores: Arc<Keystores>,
 }
 
 impl Reload {
     /// Reads the files and takes over what changed. Requests go on meanwhile and see the old set or the new one. What else went
     /// wrong with this reload stands in its status too.
     pub(crate) async fn run(self, ledger: &Ledger, trouble: Option<&'static str>) {
-        let custody = Arc::clone(&self.custody);
-        let _turn = self.custody.turn().await;
+        let keystores = Arc::clone(&self.keystores);
+        let _turn = self.keystores.turn().await;
         let reading =
-            spawn_blocking(move || custody.read_files(Urgency::Background, &|_| None, &|_| {})).await;
+            spawn_blocking(move || keystores.read_files(Urgency::Background, &|_| None, &|_| {})).await;
         let outcome = match reading {
-            Ok(loaded) => take(&self.custody, ledger, loaded).await.map_err(|fault| fault.to_string()),
+            Ok(loaded) => take(&self.keystores, ledger, loaded).await.map_err(|fault| fault.to_string()),
             Err(error) => Err(error.to_string()),
         };
         let (operation, last_error) = match outcome {
@@ -124,14 +124,14 @@ impl Reload {
             }
         };
         let status = ReloadStatus { operation, last_operation: Some(SystemTime::now()), last_error };
-        *self.custody.reload.status() = status;
+        *self.keystores.reload.status() = status;
     }
 }
 
 impl Drop for Reload {
     /// A reload that is dropped half way must not block all further ones.
     fn drop(&mut self) {
-        let mut status = self.custody.reload.status();
+        let mut status = self.keystores.reload.status();
         if status.operation == Operation::Running {
             status.operation = Operation::Failed;
             status.last_error = Some("the reload was broken off".to_owned());
@@ -140,7 +140,7 @@ impl Drop for Reload {
 }
 
 /// Takes over what was read: tells the log and the ledger, then changes the ring in one step. Says how many files failed.
-pub(super) async fn take(custody: &Custody, ledger: &Ledger, loaded: Loaded) -> Result<usize, Fault> {
+pub(super) async fn take(keystores: &Keystores, ledger: &Ledger, loaded: Loaded) -> Result<usize, Fault> {
     for problem in &loaded.problems {
         tracing::error!("a key file was not loaded: {problem}");
     }
@@ -161,15 +161,15 @@ pub(super) async fn take(custody: &Custody, ledger: &Ledger, loaded: Loaded) -> 
     };
     let (entering, leaving) = (loaded.entering.len(), loaded.leaving.len());
 
-    let copies = custody.copies(&loaded.entering);
+    let copies = keystores.copies(&loaded.entering);
     // A key that is imported too stays, and so does what is kept of it.
     let is_of_a_file =
-        |key: &&PublicKey| custody.ring.key(key).is_some_and(|key| key.origin() == Origin::File);
+        |key: &&PublicKey| keystores.ring.key(key).is_some_and(|key| key.origin() == Origin::File);
     let gone: Vec<PublicKey> = loaded.leaving.iter().filter(is_of_a_file).copied().collect();
-    loaded.apply(&custody.ring);
-    custody.key_files.store(Arc::new(key_files));
+    loaded.apply(&keystores.ring);
+    keystores.key_files.store(Arc::new(key_files));
     if entering > 0 || leaving > 0 {
-        tracing::info!(entering, leaving, errors, keys = custody.ring.len(), "key files read");
+        tracing::info!(entering, leaving, errors, keys = keystores.ring.len(), "key files read");
     }
     remember(ledger, copies, gone).await.map(|()| errors)
 }
