@@ -147,7 +147,7 @@ impl Daemon {
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         // Dropped keys are wiped, also in the memory that the next process takes over: so these are never dropped.
         let _left =
-            self.signer.keystores.is_handed_over().then(|| ManuallyDrop::new(Arc::clone(&self.signer)));
+            self.signer.keystores.uses_fd_store().then(|| ManuallyDrop::new(Arc::clone(&self.signer)));
         let hangups = signal(SignalKind::hangup()).map_err(Error::Signals)?;
         let status = status_line(&self.signer);
         tracing::info!("ready: {status}");

@@ -22,7 +22,7 @@ pub(crate) use self::start::{StartError, start};
 use self::deletion_journal::DeletionJournal;
 use crate::bls::PublicKey;
 use crate::keys::loader::{ContentHash, Loader};
-use crate::keys::{Handover, Importer, Key, Ring, Seal, SealError};
+use crate::keys::{FdStore, Importer, Key, Ring, Seal, SealError};
 use crate::ledger::SealedKeystore;
 
 /// The keys in use and their keepers.
@@ -30,7 +30,7 @@ pub(crate) struct Keystores {
     ring: Ring,
     importer: Importer,
     seal: Option<Seal>,
-    handover: Option<Handover>,
+    fd_store: Option<FdStore>,
     loader: Mutex<Loader>,
     key_files: ArcSwap<KeyFiles>,
     reload: reload::Progress,
@@ -72,13 +72,13 @@ impl Keystores {
     }
 
     /// Whether the next process takes over the memory that the keys lie in.
-    pub(crate) fn is_handed_over(&self) -> bool {
-        self.handover.is_some()
+    pub(crate) fn uses_fd_store(&self) -> bool {
+        self.fd_store.is_some()
     }
 
     /// What happens to keys imported now when the process ends.
     pub(crate) fn persistence(&self) -> Persistence {
-        match (&self.seal, &self.handover) {
+        match (&self.seal, &self.fd_store) {
             (Some(_), _) => Persistence::Sealed,
             (None, Some(_)) => Persistence::FdStore,
             (None, None) => Persistence::Memory,
@@ -87,9 +87,9 @@ impl Keystores {
 
     /// Lets imported keys sign from now on. What the ledger has to know of them is durable by now.
     pub(crate) fn admit(&self, keys: Vec<Key>) {
-        if let Some(handover) = &self.handover {
+        if let Some(fd_store) = &self.fd_store {
             for key in &keys {
-                if let Err(error) = handover.remember(key) {
+                if let Err(error) = fd_store.insert(key) {
                     let public_key = key.public_key();
                     tracing::warn!(%public_key, %error, "the key will not survive a restart of the process");
                 }
@@ -101,8 +101,8 @@ impl Keystores {
     /// Takes keys out of use.
     pub(crate) fn dismiss(&self, public_keys: &[PublicKey]) {
         for key in self.ring.remove(public_keys).into_iter().flatten() {
-            let Some(handover) = &self.handover else { continue };
-            if let Err(error) = handover.forget(&key) {
+            let Some(fd_store) = &self.fd_store else { continue };
+            if let Err(error) = fd_store.remove(&key) {
                 tracing::error!(public_key = %key.public_key(), %error, "the key may come back with a restart");
             }
         }

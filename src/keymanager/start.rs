@@ -15,7 +15,7 @@ use super::reload::{self, Progress};
 use crate::config::KeySources;
 use crate::keys::loader::{ContentHash, Loaded, Loader, Source};
 use crate::keys::{
-    Handover, Importer, Inherited, KdfLimits, KdfPool, Key, Origin, Ring, Seal, SealError, SealFileError,
+    FdStore, Importer, Inherited, KdfLimits, KdfPool, Key, Origin, Ring, Seal, SealError, SealFileError,
     Urgency,
 };
 use crate::ledger::{Fault, Ledger, SealedKeystore};
@@ -39,7 +39,7 @@ pub(crate) async fn start(
     deletion_journal.replay(ledger).await?;
     let predecessor = take_over(stored);
     let memory = match &predecessor {
-        Some(inherited) => Arc::clone(inherited.handover.memory()),
+        Some(inherited) => Arc::clone(inherited.fd_store.memory()),
         None => LockedMemory::new()?,
     };
     tracing::debug!(kind = memory.kind(), "keys are held in locked memory");
@@ -49,11 +49,11 @@ pub(crate) async fn start(
         sources.seal_file.as_deref().map(|path| Seal::from_file(path, importer.memory())).transpose()?;
     let ring = Ring::new();
 
-    let handover = match predecessor {
-        Some(Inherited { handover, keys, lost }) => {
+    let fd_store = match predecessor {
+        Some(Inherited { fd_store, keys, lost }) => {
             tracing::info!(keys = keys.len(), lost, "took over the keys of the process before");
             ring.insert(keys);
-            Some(handover)
+            Some(fd_store)
         }
         None if sources.fd_store && notifier.is_supervised() => hand_over(&importer, notifier),
         None => None,
@@ -65,7 +65,7 @@ pub(crate) async fn start(
         ring,
         importer,
         seal,
-        handover,
+        fd_store,
         loader: Mutex::new(loader),
         key_files: arc_swap::ArcSwap::default(),
         reload: Progress::default(),
@@ -82,7 +82,7 @@ fn take_over(stored: Vec<StoredFd>) -> Option<Inherited> {
         stored.into_iter().map(|stored| (stored.name, stored.fd)).collect();
     let [region, index] = STORED_FDS.map(|name| fds.remove(name));
     match (region, index) {
-        (Some(region), Some(index)) => match Handover::resume(region, index) {
+        (Some(region), Some(index)) => match FdStore::resume(region, index) {
             Ok(inherited) => Some(inherited),
             Err(error) => {
                 tracing::error!(%error, "the keys of the process before cannot be taken over");
@@ -98,22 +98,22 @@ fn take_over(stored: Vec<StoredFd>) -> Option<Inherited> {
 }
 
 /// Gives the region of keys and its index to the service manager.
-fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<Handover> {
-    let handover = match Handover::begin(importer.memory()) {
-        Ok(handover) => handover?,
+fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<FdStore> {
+    let fd_store = match FdStore::begin(importer.memory()) {
+        Ok(fd_store) => fd_store?,
         Err(error) => {
             tracing::warn!(%error, "keys in memory will not survive a restart");
             return None;
         }
     };
-    let (region, index) = handover.files()?;
+    let (region, index) = fd_store.files()?;
     for (name, fd) in STORED_FDS.into_iter().zip([region, index]) {
         if let Err(error) = notifier.remove_stored(name).and_then(|()| notifier.store(name, fd)) {
             tracing::warn!(%error, "keys in memory will not survive a restart");
             return None;
         }
     }
-    Some(handover)
+    Some(fd_store)
 }
 
 /// Sealed copies of the operator's keystores, by the content of the file that each is a copy of.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::eth2_keystore::{Keystore, KeystoreError, Weakness};
-use super::kdf::{KdfPool, OverBudget, Urgency};
+use super::kdf_pool::{KdfPool, OverBudget, Urgency};
 use super::key::{Key, Origin};
 use crate::sys::locked_memory::LockedMemory;
 

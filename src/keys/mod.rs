@@ -4,14 +4,14 @@
 //! bytes between a keystore's cipher and there. It never leaves: a [`Key`] signs where the secret lies, and gives the
 //! signature up only against the ledger's [`Cleared`](crate::ledger::Cleared).
 //!
-//! Where to look: `ring` is what requests see; `key` signs; `eth2_keystore` is EIP-2335; `kdf` bounds what opening
+//! Where to look: `ring` is what requests see; `key` signs; `eth2_keystore` is EIP-2335; `kdf_pool` bounds what opening
 //! keystores may cost the host; `import` opens the keystores of one request; `loader` reads the operator's files;
-//! `seal` is how imported keys lie on disk; `handover` is how keys in memory survive the process.
+//! `seal` is how imported keys lie on disk; `fd_store` is how keys in memory survive the process.
 
 pub(crate) mod eth2_keystore;
-mod handover;
+mod fd_store;
 mod import;
-mod kdf;
+mod kdf_pool;
 mod key;
 pub(crate) mod loader;
 mod mac;
@@ -19,9 +19,9 @@ mod ring;
 mod seal;
 mod secret;
 
-pub(crate) use self::handover::{Handover, Inherited};
+pub(crate) use self::fd_store::{FdStore, Inherited};
 pub(crate) use self::import::{EncryptedKey, Importer};
-pub(crate) use self::kdf::{KdfLimits, KdfPool, Urgency};
+pub(crate) use self::kdf_pool::{KdfLimits, KdfPool, Urgency};
 pub(crate) use self::key::{HeldSignature, Key, Origin, ReleaseError};
 pub(crate) use self::ring::{Ring, Snapshot};
 pub(crate) use self::seal::{Seal, SealError, SealFileError};

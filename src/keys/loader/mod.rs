@@ -27,7 +27,7 @@ use self::key_config::ConfigError;
 use self::listing::{Entry, Listing, Material};
 use super::eth2_keystore::{Keystore, KeystoreError};
 use super::import::{ImportError, Importer};
-use super::kdf::Urgency;
+use super::kdf_pool::Urgency;
 use super::key::{Key, Origin};
 use super::ring::{Ring, Snapshot};
 use super::secret::{SecretKey, SecretKeyError};

@@ -5,7 +5,7 @@
 //! key and the secret itself, made with a random key that lies in the region. So an entry that is out of date, torn by
 //! SIGKILL, exchanged or made up is told from a good one without deriving a public key, and only that entry is lost.
 //!
-//! The files are handed to the service manager once; [`Handover::remember`] and [`Handover::forget`] write through to them.
+//! The files are handed to the service manager once; [`FdStore::insert`] and [`FdStore::remove`] write through to them.
 
 use std::fs::File;
 use std::io;
@@ -25,7 +25,7 @@ use crate::bls::PublicKey;
 use crate::sys::locked_memory::{AdoptError, LockedMemory, LockedMemoryError, Slot};
 
 /// The near end: keeps region and index in step with what is to survive.
-pub(crate) struct Handover {
+pub(crate) struct FdStore {
     memory: Arc<LockedMemory>,
     index: File,
     /// The key of the tags.
@@ -35,26 +35,26 @@ pub(crate) struct Handover {
 /// What a predecessor left.
 pub(crate) struct Inherited {
     /// To go on with, and to make new keys in its memory.
-    pub(crate) handover: Handover,
+    pub(crate) fd_store: FdStore,
     /// Its keys, in the order of their slots.
     pub(crate) keys: Vec<Key>,
     /// Entries that were not good: keys that were going or coming when it ended.
     pub(crate) lost: usize,
 }
 
-impl Handover {
+impl FdStore {
     /// Begins an empty one in `memory`. `None`: this kernel has no secret memory that could be handed over.
-    pub(crate) fn begin(memory: &Arc<LockedMemory>) -> Result<Option<Self>, HandoverError> {
+    pub(crate) fn begin(memory: &Arc<LockedMemory>) -> Result<Option<Self>, FdStoreError> {
         if memory.file().is_none() {
             return Ok(None);
         }
         let mut key = Zeroizing::new([0; 32]);
-        getrandom::fill(&mut *key).map_err(HandoverError::Random)?;
+        getrandom::fill(&mut *key).map_err(FdStoreError::Random)?;
         let authority = memory.store(&key)?;
         let index: File = memfd_create(c"bls-signer-index", MFdFlags::MFD_CLOEXEC)
-            .map_err(|error| HandoverError::Index(error.into()))?
+            .map_err(|error| FdStoreError::Index(error.into()))?
             .into();
-        index.write_all_at(&header(authority.index()), 0).map_err(HandoverError::Index)?;
+        index.write_all_at(&header(authority.index()), 0).map_err(FdStoreError::Index)?;
         Ok(Some(Self { memory: Arc::clone(memory), index, authority }))
     }
 
@@ -62,18 +62,18 @@ impl Handover {
     ///
     /// # Errors
     /// When the files are not such a pair, or the region cannot be locked. Single bad entries are no error.
-    pub(crate) fn resume(region: OwnedFd, index: OwnedFd) -> Result<Inherited, HandoverError> {
+    pub(crate) fn resume(region: OwnedFd, index: OwnedFd) -> Result<Inherited, FdStoreError> {
         let size = usize::try_from(fstat(&index)?.st_size).unwrap_or(usize::MAX);
-        if size > LARGEST_INDEX {
-            return Err(HandoverError::Form);
+        if size > MAX_INDEX_BYTES {
+            return Err(FdStoreError::Form);
         }
         let index = File::from(index);
         let mut bytes = vec![0; size];
-        index.read_exact_at(&mut bytes, 0).map_err(HandoverError::Index)?;
-        let (header, rest) = bytes.split_at_checked(RECORD).ok_or(HandoverError::Form)?;
+        index.read_exact_at(&mut bytes, 0).map_err(FdStoreError::Index)?;
+        let (header, rest) = bytes.split_at_checked(RECORD_BYTES).ok_or(FdStoreError::Form)?;
         let authority = read_header(header)?;
         let records: Vec<(u32, Record)> = (0..)
-            .zip(rest.chunks_exact(RECORD))
+            .zip(rest.chunks_exact(RECORD_BYTES))
             .filter_map(|(slot, bytes)| Some((slot, Record::read(bytes)?)))
             .filter(|(slot, _)| *slot != authority)
             .collect();
@@ -82,19 +82,19 @@ impl Handover {
             std::iter::once(authority).chain(records.iter().map(|(slot, _)| *slot)).collect();
         let (memory, mut slots) = LockedMemory::adopt(region, &taken)?;
         let secrets = slots.split_off(1);
-        let authority = slots.pop().filter(|slot| !slot.matches(&[0; 32])).ok_or(HandoverError::Form)?;
-        let handover = Self { memory, index, authority };
+        let authority = slots.pop().filter(|slot| !slot.matches(&[0; 32])).ok_or(FdStoreError::Form)?;
+        let fd_store = Self { memory, index, authority };
         let named = records.len();
         let keys: Vec<Key> = records
             .into_iter()
             .zip(secrets)
-            .filter_map(|((_, record), slot)| handover.inherit(&record, slot))
+            .filter_map(|((_, record), slot)| fd_store.inherit(&record, slot))
             .collect();
         let lost = named.saturating_sub(keys.len());
-        Ok(Inherited { handover, keys, lost })
+        Ok(Inherited { fd_store, keys, lost })
     }
 
-    /// The memory that survives; only keys in it can be remembered.
+    /// The memory that survives; only keys in it can be inserted.
     pub(crate) fn memory(&self) -> &Arc<LockedMemory> {
         &self.memory
     }
@@ -108,24 +108,24 @@ impl Handover {
     ///
     /// # Errors
     /// When the key lies in other memory, or the index cannot grow. The key itself is unaffected.
-    pub(crate) fn remember(&self, key: &Key) -> Result<(), HandoverError> {
+    pub(crate) fn insert(&self, key: &Key) -> Result<(), FdStoreError> {
         let slot = key.secret().slot();
         if !slot.is_in(&self.memory) {
-            return Err(HandoverError::Elsewhere);
+            return Err(FdStoreError::Elsewhere);
         }
-        let path = key.derivation_path().filter(|path| path.len() <= LONGEST_PATH).unwrap_or("");
+        let path = key.derivation_path().filter(|path| path.len() <= MAX_PATH_BYTES).unwrap_or("");
         let mut record = Record { tag: [0; 32], public_key: key.public_key(), path: path.to_owned() };
         record.tag = self.tag(&record, slot);
         self.write(slot.index(), &record.bytes())
     }
 
     /// From now on the key does not survive this process, whoever still holds it.
-    pub(crate) fn forget(&self, key: &Key) -> Result<(), HandoverError> {
+    pub(crate) fn remove(&self, key: &Key) -> Result<(), FdStoreError> {
         let slot = key.secret().slot();
         if !slot.is_in(&self.memory) {
             return Ok(());
         }
-        self.write(slot.index(), &[0; RECORD])
+        self.write(slot.index(), &[0; RECORD_BYTES])
     }
 
     fn inherit(&self, record: &Record, slot: Slot) -> Option<Key> {
@@ -143,15 +143,15 @@ impl Handover {
         mac(&self.authority, &[PURPOSE, &index, &record.public_key.0, slot.expose(), path])
     }
 
-    fn write(&self, slot: u32, record: &[u8; RECORD]) -> Result<(), HandoverError> {
-        let place = u64::from(slot).saturating_add(1).saturating_mul(RECORD as u64);
-        self.index.write_all_at(record, place).map_err(HandoverError::Index)
+    fn write(&self, slot: u32, record: &[u8; RECORD_BYTES]) -> Result<(), FdStoreError> {
+        let place = u64::from(slot).saturating_add(1).saturating_mul(RECORD_BYTES as u64);
+        self.index.write_all_at(record, place).map_err(FdStoreError::Index)
     }
 }
 
 /// Why keys cannot be handed over or taken back.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum HandoverError {
+pub(crate) enum FdStoreError {
     /// Not an index of this version.
     #[error("the index of the kept keys is not one that this version of the program made")]
     Form,
@@ -172,7 +172,7 @@ pub(crate) enum HandoverError {
     Random(getrandom::Error),
 }
 
-impl From<Errno> for HandoverError {
+impl From<Errno> for FdStoreError {
     fn from(error: Errno) -> Self {
         Self::Index(error.into())
     }
@@ -199,9 +199,9 @@ impl Record {
         })
     }
 
-    fn bytes(&self) -> [u8; RECORD] {
+    fn bytes(&self) -> [u8; RECORD_BYTES] {
         let length = u8::try_from(self.path.len()).unwrap_or(0);
-        let mut record = [0; RECORD];
+        let mut record = [0; RECORD_BYTES];
         let parts = self.tag.iter().chain(&self.public_key.0).chain([&length]).chain(self.path.as_bytes());
         for (to, from) in record.iter_mut().zip(parts) {
             *to = *from;
@@ -211,17 +211,17 @@ impl Record {
 }
 
 /// The header takes the place of one record.
-fn header(authority: u32) -> [u8; RECORD] {
-    let mut header = [0; RECORD];
+fn header(authority: u32) -> [u8; RECORD_BYTES] {
+    let mut header = [0; RECORD_BYTES];
     for (to, from) in header.iter_mut().zip(MAGIC.iter().chain(&authority.to_le_bytes())) {
         *to = *from;
     }
     header
 }
 
-fn read_header(bytes: &[u8]) -> Result<u32, HandoverError> {
-    let rest = bytes.strip_prefix(MAGIC).ok_or(HandoverError::Form)?;
-    let authority = rest.first_chunk::<4>().ok_or(HandoverError::Form)?;
+fn read_header(bytes: &[u8]) -> Result<u32, FdStoreError> {
+    let rest = bytes.strip_prefix(MAGIC).ok_or(FdStoreError::Form)?;
+    let authority = rest.first_chunk::<4>().ok_or(FdStoreError::Form)?;
     Ok(u32::from_le_bytes(*authority))
 }
 
@@ -230,11 +230,11 @@ const MAGIC: &[u8; 16] = b"bls-signer/1\0\0\0\0";
 const PURPOSE: &[u8] = b"bls-signer kept key 1";
 
 /// Bytes of an entry.
-const RECORD: usize = 192;
-const LONGEST_PATH: usize = 100;
+const RECORD_BYTES: usize = 192;
+const MAX_PATH_BYTES: usize = 100;
 
 /// As many entries as the region has slots.
-const LARGEST_INDEX: usize = RECORD * ((1 << 20) + 1);
+const MAX_INDEX_BYTES: usize = RECORD_BYTES * ((1 << 20) + 1);
 
 #[cfg(test)]
 mod tests;
