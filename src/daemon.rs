@@ -1,5 +1,8 @@
 //! The order of start and stop.
 
+mod reminders;
+mod status_line;
+
 use std::future::Future;
 use std::io;
 use std::mem::ManuallyDrop;
@@ -16,30 +19,30 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::api::newer_forks::NewerForks;
+use self::reminders::keep_reminding;
+use self::status_line::{keep_telling, status_line};
 use crate::api::public_keys::WrittenList;
-use crate::api::status_line::{keep_telling, status_line};
-use crate::api::watch::keep_watch;
+use crate::api::service::Service;
 use crate::api::{LastDuty, Signer, reload};
 use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
 use crate::http::access::Access;
 use crate::http::guard::{AllowedHosts, Guard};
-use crate::http::guesses::Guesses;
-use crate::http::repeats::Repeats;
 use crate::http::server::{self, Endpoint, Limits};
-use crate::http::service::Service;
 use crate::http::tls::{Tls, TlsError};
+use crate::http::token_throttle::Guesses;
 use crate::keymanager::{self, StartError};
 use crate::ledger::{self, Attention, Fault, GenesisClock, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
-use crate::permit::Permits;
+use crate::signer::newer_forks::NewerForks;
+use crate::signer::pool::{Priority, Workers};
+use crate::signer::repeats::Repeats;
+use crate::signing_policy::Permits;
 use crate::supervisor::activation::{self, Inherited};
 use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier, tell};
 use crate::supervisor::watchdog::{self, Probe};
 use crate::sys::hardening::{self, HardeningError};
-use crate::workers::{Priority, Workers};
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Environment) -> Result<(), Error> {
@@ -154,7 +157,7 @@ impl Daemon {
         tell(self.notifier.ready(&status));
         let _companions = AbortOnDrop::all([
             tokio::spawn(keep_telling(Arc::clone(&self.signer), Arc::clone(&self.notifier))),
-            tokio::spawn(keep_watch(Arc::clone(&self.signer))),
+            tokio::spawn(keep_reminding(Arc::clone(&self.signer))),
             tokio::spawn(reload_on(hangups, Arc::clone(&self.signer), Arc::clone(&self.notifier))),
         ]);
 

@@ -3,9 +3,9 @@
 //! A sign request is a chain of values, and each link is a proof (`docs/architecture.md`):
 //!
 //! ```text
-//! bytes --http: read, bounded--> Request --http::routes--> api::sign      refuse: 400 401 403 404 405 413 415
+//! bytes --http: read, bounded--> Request --api::routes--> api::sign       refuse: 400 401 403 404 405 413 415
 //! body --duty: hash_tree_root, domain--> Duty (its SigningRoot)           refuse: 400
-//! (Caller, PublicKey, Duty) --permit--> Permitted                         refuse: 403
+//! (PublicKey, Duty) --signing_policy--> Permitted                         refuse: 403
 //! Permitted --ledger: judged in memory--> Judged                          refuse: 412
 //! Judged + key --bls, while one fsync records all that was judged--> HeldSignature + Cleared   fault: 500
 //! HeldSignature + its Cleared --> Signature --> 200
@@ -22,16 +22,17 @@ pub mod parts;
 pub mod primitives;
 
 mod api;
+mod caller;
 mod config;
 mod daemon;
 mod http;
 mod keymanager;
 mod keys;
 mod ledger;
-mod permit;
 mod regular_file;
+mod signer;
+mod signing_policy;
 mod supervisor;
 mod sys;
 mod text;
-mod workers;
 mod yaml;

@@ -10,8 +10,8 @@ use crate::bls::{self, HashedRoot, PublicKey};
 use crate::duty::Duty;
 use crate::keys::{HeldSignature, Key, Origin, SecretKey};
 use crate::ledger::{self, Judged, Missing, Settings, Verdict};
-use crate::permit::{Permits, Permitted};
 use crate::primitives::SigningRoot;
+use crate::signing_policy::{Permits, Permitted};
 use crate::sys::locked_memory::LockedMemory;
 
 /// The cache of hashes to the curve.

@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::Signer;
-use crate::http::answer::Answer;
-use crate::http::caller::Caller;
+use crate::caller::Caller;
 use crate::http::negotiation::accepts_text;
+use crate::http::response::Answer;
 use crate::http::tls::{Expiry, Validity};
 use crate::keymanager::{KeyFiles, Persistence};
 use crate::ledger::{self, Attention};

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::Signer;
-use crate::http::answer::Answer;
-use crate::http::problem::Problem;
+use super::problem::Problem;
+use crate::http::response::Answer;
 use crate::ledger::{Fault, HighWatermark};
 
 /// Answers `{"epoch": "…", "slot": "…"}`, each only if it is set. 404 when slashing protection is off.

@@ -3,14 +3,14 @@
 pub(crate) mod health;
 pub(crate) mod high_watermark;
 pub(crate) mod keystores;
-pub(crate) mod newer_forks;
+pub(crate) mod problem;
 pub(crate) mod public_keys;
 pub(crate) mod reload;
+pub(crate) mod routes;
+pub(crate) mod service;
 pub(crate) mod sign;
 pub(crate) mod sign_batch;
 pub(crate) mod slashing_protection;
-pub(crate) mod status_line;
-pub(crate) mod watch;
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,18 +19,18 @@ use std::time::{Instant, SystemTime};
 
 use tokio::task::block_in_place;
 
-use self::newer_forks::NewerForks;
 use self::public_keys::WrittenList;
 use crate::bls::HashCache;
+use crate::caller::Caller;
 use crate::duty::{Duty, Kind};
 use crate::http::access::Access;
-use crate::http::caller::Caller;
-use crate::http::repeats::Repeats;
 use crate::keymanager::Keystores;
 use crate::ledger::{Haste, Ledger};
 use crate::network::Network;
-use crate::permit::Permits;
-use crate::workers::{Behind, Priority, Workers};
+use crate::signer::newer_forks::NewerForks;
+use crate::signer::pool::{Behind, Priority, Workers};
+use crate::signer::repeats::Repeats;
+use crate::signing_policy::Permits;
 
 /// What the endpoints work on: made once by the daemon and shared by all requests. No key has to wait for another's lock.
 pub(crate) struct Signer {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use hyper::body::Bytes;
 
 use super::Signer;
-use crate::http::answer::Answer;
+use crate::http::response::Answer;
 use crate::keys::Snapshot;
 
 /// Answers a JSON array of public keys, `0x` and lower case, sorted.

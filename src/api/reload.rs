@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::Signer;
-use crate::http::answer::Answer;
+use crate::http::response::Answer;
 use crate::keymanager::{Operation, Reload, ReloadStatus};
 use crate::supervisor::logging;
 

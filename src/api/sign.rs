@@ -7,15 +7,15 @@ use std::sync::Arc;
 use hyper::HeaderMap;
 use serde::Serialize;
 
+use super::problem::Problem;
 use super::{Signer, beside_others, haste};
 use crate::bls::PublicKey;
+use crate::caller::Caller;
 use crate::duty::Duty;
-use crate::http::answer::Answer;
-use crate::http::caller::Caller;
 use crate::http::negotiation::prefers_json;
-use crate::http::problem::Problem;
+use crate::http::response::Answer;
 use crate::ledger::Verdict;
-use crate::workers::Priority;
+use crate::signer::pool::Priority;
 
 /// Signs the duty in `body` with the key named by `identifier`.
 ///

@@ -10,17 +10,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::problem::Problem;
 use super::{Signer, beside_others, haste};
 use crate::bls::{PublicKey, Signature};
+use crate::caller::Caller;
 use crate::duty::Duty;
-use crate::http::answer::Answer;
-use crate::http::caller::Caller;
-use crate::http::problem::Problem;
+use crate::http::response::Answer;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, Verdict};
-use crate::permit::Permitted;
+use crate::signer::pool::{Gone, Priority};
+use crate::signing_policy::Permitted;
 use crate::text::{self, JsonError};
-use crate::workers::{Gone, Priority};
 
 /// Signs the `signing_request` in `body` with every key in its `identifiers`.
 ///

@@ -8,10 +8,10 @@ use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
+use super::problem::Problem;
 use super::{Signer, beside_others};
 use crate::bls::{BlsError, PublicKey};
-use crate::http::answer::Answer;
-use crate::http::problem::Problem;
+use crate::http::response::Answer;
 use crate::ledger::{
     self, DirectoryId, Exported, Fault, GenesisClock, HighWatermark, ImportRefusal, Interchange,
     InterchangeError, KeyNames, KeyStatus, Ledger, Raised, Selection,

@@ -9,9 +9,9 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::problem::Problem;
 use super::room::{Room, Size};
-use super::routes::Endpoint;
+use crate::api::problem::Problem;
+use crate::api::routes::Endpoint;
 use crate::config::Role;
 
 /// The capacity for all listeners.

@@ -10,8 +10,8 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::access::Access;
-use super::caller::{Caller, Peer};
-use super::routes::{Guarded, Route};
+use crate::api::routes::{Guarded, Route};
+use crate::caller::{Caller, Peer};
 use crate::config::{AuthToken, Tokens};
 
 /// The checks that come before a handler.

@@ -22,12 +22,12 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
-use super::answer::AnswerBody;
-use super::caller::{Caller, Peer};
-use super::guesses::Source;
-use super::places::{Place, Places};
-use super::service::{Origin, Service};
+use super::connection_permits::{Place, Places};
+use super::response::AnswerBody;
 use super::tls::{Admission, Tls};
+use super::token_throttle::Source;
+use crate::api::service::{Origin, Service};
+use crate::caller::{Caller, Peer};
 use crate::config::Role;
 use crate::sys::hardening::return_freed_memory;
 

@@ -119,7 +119,7 @@ mod tests {
     use crate::duty::Duty;
     use crate::ledger::{Ledger, Verdict};
     use crate::network::Network;
-    use crate::permit::Permits;
+    use crate::signing_policy::Permits;
     use crate::sys::locked_memory::LockedMemory;
 
     #[test]

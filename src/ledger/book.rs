@@ -15,8 +15,8 @@ use super::refusal::Refusal;
 use super::rules::{Ruling, Watermark, judge_attestation, judge_block};
 use crate::bls::PublicKey;
 use crate::duty::Claim;
-use crate::permit::Permitted;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
+use crate::signing_policy::Permitted;
 
 /// What the ledger has to know about a message.
 #[derive(Clone, Copy, Debug)]

@@ -59,8 +59,8 @@ use self::line::{Line, Task};
 use self::store::{Contents, Store};
 use self::writer::Writer;
 use crate::duty::Claim;
-use crate::permit::Permitted;
 use crate::primitives::Root;
+use crate::signing_policy::Permitted;
 
 /// How to open the ledger.
 #[derive(Clone, Debug)]

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Status, in_order, unreadable};
 use crate::api::Signer;
+use crate::api::problem::Problem;
 use crate::bls::PublicKey;
-use crate::http::answer::Answer;
-use crate::http::problem::Problem;
+use crate::http::response::Answer;
 use crate::ledger::{Departed, Departure, Farewell, Fault};
 use crate::text;
 

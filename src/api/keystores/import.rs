@@ -10,10 +10,10 @@ use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
 use super::{Data, Outcome, Status, in_order, strings, unreadable};
+use crate::api::problem::Problem;
 use crate::api::{Signer, beside_others};
 use crate::bls::PublicKey;
-use crate::http::answer::Answer;
-use crate::http::problem::Problem;
+use crate::http::response::Answer;
 use crate::keymanager::Persistence;
 use crate::keys::{EncryptedKey, Importer, Key, SealError};
 use crate::ledger::{Arrival, Arrived, Fault, Health, Interchange};

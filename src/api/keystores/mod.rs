@@ -18,8 +18,8 @@ pub(crate) use self::delete::delete;
 pub(crate) use self::import::import;
 
 use super::Signer;
-use crate::http::answer::Answer;
-use crate::http::problem::Problem;
+use crate::api::problem::Problem;
+use crate::http::response::Answer;
 use crate::text::{self, JsonError};
 
 /// `GET`: `{data: [{validating_pubkey, derivation_path, readonly}]}`, sorted by key.

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-use super::caller::{Caller, Peer};
+use crate::caller::{Caller, Peer};
 
 /// Who sent wrong tokens of late, and the refusals that are held back for it.
 pub(crate) struct Guesses {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, interval};
 
-use super::Signer;
+use crate::api::Signer;
 use crate::http::tls::Validity;
 use crate::keymanager::KeyFiles;
 use crate::ledger::{Attention, Health, KeyNames};

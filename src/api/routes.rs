@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use hyper::Method;
 
-use super::negotiation::Produces;
 use crate::api::slashing_protection;
 use crate::config::Role;
+use crate::http::negotiation::Produces;
 
 /// Every route: method, path, the role of the listeners that serve it, whether it asks for the token, how large its
 /// body may be, what it produces, and who answers.

@@ -1,15 +1,15 @@
-//! What the log is told by the clock and by no request: refusals that were only counted, a certificate that ends.
+//! Log lines that are due by the clock and by no request: refusals that were only counted, a certificate that ends.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, interval};
 
-use super::Signer;
+use crate::api::Signer;
 use crate::http::tls::{Expiry, Validity};
 
 /// Tells the log until it is dropped.
-pub(crate) async fn keep_watch(signer: Arc<Signer>) {
+pub(crate) async fn keep_reminding(signer: Arc<Signer>) {
     let mut looks = interval(BETWEEN_LOOKS);
     let mut warned: Option<Instant> = None;
     loop {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::guesses::Source;
+use super::token_throttle::Source;
 
 /// The places of one listener.
 pub(crate) struct Places {

@@ -10,20 +10,20 @@ use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 use tokio::sync::{Notify, watch};
 
-use super::answer::{Answer, AnswerBody, Held};
-use super::body;
-use super::caller::Caller;
-use super::capacity::{Capacity, OfRole, Turn};
-use super::framing::{self, FramingRefusal};
-use super::guard::{Guard, GuardRefusal};
-use super::guesses::{Guesses, Notices};
-use super::places::Place;
 use super::problem::Problem;
-use super::room::Share;
 use super::routes::{self, Endpoint, Matched, Route};
-use super::tls::{self, Admission};
 use crate::api::{self, Signer};
+use crate::caller::Caller;
 use crate::config::Role;
+use crate::http::body;
+use crate::http::capacity::{Capacity, OfRole, Turn};
+use crate::http::connection_permits::Place;
+use crate::http::framing::{self, FramingRefusal};
+use crate::http::guard::{Guard, GuardRefusal};
+use crate::http::response::{Answer, AnswerBody, Held};
+use crate::http::room::Share;
+use crate::http::tls::{self, Admission};
+use crate::http::token_throttle::{Guesses, Notices};
 
 /// What all connections share.
 pub(crate) struct Service {

@@ -14,21 +14,21 @@ use hyper::{Method, StatusCode};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::answer::Answer;
-use super::body::BodyRefusal;
-use super::caller::Caller;
-use super::framing::FramingRefusal;
-use super::guard::GuardRefusal;
-use super::negotiation::Produces;
-use super::repeats::{Repeats, Rule, Told};
-use super::room::Full;
 use super::routes::RouteRefusal;
 use crate::api::sign_batch;
 use crate::api::slashing_protection::OrderError;
 use crate::bls::PublicKey;
+use crate::caller::Caller;
+use crate::http::body::BodyRefusal;
+use crate::http::framing::FramingRefusal;
+use crate::http::guard::GuardRefusal;
+use crate::http::negotiation::Produces;
+use crate::http::response::Answer;
+use crate::http::room::Full;
+use crate::signer::pool::Gone;
+use crate::signer::repeats::{Repeats, Rule, Told};
 use crate::text::OneLine;
-use crate::workers::Gone;
-use crate::{duty, keys, ledger, permit};
+use crate::{duty, keys, ledger, signing_policy};
 
 /// A request that is not answered with what it asked for.
 #[derive(Debug)]
@@ -263,8 +263,8 @@ impl From<Gone> for Problem {
     }
 }
 
-impl From<permit::Refusal> for Problem {
-    fn from(refusal: permit::Refusal) -> Self {
+impl From<signing_policy::Refusal> for Problem {
+    fn from(refusal: signing_policy::Refusal) -> Self {
         Self::refusal(StatusCode::FORBIDDEN, refusal.to_string())
     }
 }
