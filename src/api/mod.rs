@@ -22,13 +22,13 @@ use tokio::task::block_in_place;
 use self::public_keys::WrittenList;
 use crate::bls::HashCache;
 use crate::caller::Caller;
-use crate::duty::{Duty, Kind};
+use crate::duty::{Duty, Kind, Priority};
 use crate::http::access::Access;
 use crate::keymanager::Keystores;
 use crate::ledger::{Haste, Ledger};
 use crate::network::Network;
 use crate::signer::newer_forks::NewerForks;
-use crate::signer::pool::{Behind, Priority, Workers};
+use crate::signer::pool::{Behind, Workers};
 use crate::signer::repeats::Repeats;
 use crate::signing_policy::Permits;
 

@@ -11,11 +11,10 @@ use super::problem::Problem;
 use super::{Signer, beside_others, haste};
 use crate::bls::PublicKey;
 use crate::caller::Caller;
-use crate::duty::Duty;
+use crate::duty::{Duty, Priority};
 use crate::http::negotiation::prefers_json;
 use crate::http::response::Answer;
 use crate::ledger::Verdict;
-use crate::signer::pool::Priority;
 
 /// Signs the duty in `body` with the key named by `identifier`.
 ///

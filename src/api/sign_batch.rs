@@ -14,11 +14,11 @@ use super::problem::Problem;
 use super::{Signer, beside_others, haste};
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
-use crate::duty::Duty;
+use crate::duty::{Duty, Priority};
 use crate::http::response::Answer;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, Verdict};
-use crate::signer::pool::{Gone, Priority};
+use crate::signer::pool::Gone;
 use crate::signing_policy::Permitted;
 use crate::text::{self, JsonError};
 

@@ -12,6 +12,7 @@ mod fork_info;
 mod json;
 mod kind;
 mod message;
+mod priority;
 mod raw_root;
 mod refusal;
 mod request;
@@ -21,6 +22,7 @@ use crate::network::Network;
 use crate::primitives::{Epoch, ForkVersion, Root, SigningRoot, Slot};
 
 pub use kind::{Kind, UnknownKind};
+pub(crate) use priority::Priority;
 pub use refusal::Refusal;
 
 /// One request to sign, understood: its signing root is computed from its content, never taken from the caller
