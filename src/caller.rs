@@ -1,7 +1,7 @@
 //! Who is at the other end of a connection. Made by the listener from what the transport knows, never from a header.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use nix::unistd::geteuid;
 
@@ -41,5 +41,53 @@ impl fmt::Display for Caller {
             Peer::Unix { uid, gid, pid: None } => write!(f, "uid={uid} gid={gid}"),
             Peer::Tcp(address) => address.fmt(f),
         }
+    }
+}
+
+/// Identity that wrong tokens and connections are counted against: what a caller cannot change from one connection to the
+/// next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Source {
+    User(u32),
+    V4(Ipv4Addr),
+    /// The first half of an IPv6 address: the other half is the host's to choose (RFC 4291, 2.5.1).
+    V6Network([u16; 4]),
+}
+
+impl Source {
+    pub(crate) fn of(peer: Peer) -> Self {
+        let address = match peer {
+            Peer::Unix { uid, .. } => return Self::User(uid),
+            Peer::Tcp(address) => address.ip().to_canonical(),
+        };
+        match address {
+            IpAddr::V4(address) => Self::V4(address),
+            IpAddr::V6(address) => {
+                let [a, b, c, d, ..] = address.segments();
+                Self::V6Network([a, b, c, d])
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn a_source_is_what_a_guesser_cannot_change() {
+        let unix = |uid, pid| Source::of(Peer::Unix { uid, gid: pid, pid: i32::try_from(pid).ok() });
+        assert_eq!(unix(1, 2), unix(1, 3));
+        assert_ne!(unix(1, 2), unix(2, 2));
+
+        let tcp = |ip: &str, port| Source::of(Peer::Tcp((ip.parse::<IpAddr>().unwrap(), port).into()));
+        assert_eq!(tcp("192.0.2.1", 1), tcp("192.0.2.1", 2));
+        assert_eq!(tcp("192.0.2.1", 1), tcp("::ffff:192.0.2.1", 1));
+        assert_ne!(tcp("192.0.2.1", 1), tcp("192.0.2.2", 1));
+        assert_eq!(tcp("2001:db8::1", 1), tcp("2001:db8::ffff:0:0:2", 1));
+        assert_ne!(tcp("2001:db8::1", 1), tcp("2001:db8:0:1::1", 1));
+        assert_ne!(tcp(&Ipv6Addr::LOCALHOST.to_string(), 1), tcp("127.0.0.1", 1));
     }
 }

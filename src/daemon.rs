@@ -22,21 +22,23 @@ use tokio::time::sleep;
 use self::reminders::keep_reminding;
 use self::status_line::{keep_telling, status_line};
 use crate::api::public_keys::WrittenList;
-use crate::api::service::Service;
+use crate::api::service::ApiService;
 use crate::api::{LastDuty, Signer, reload};
 use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
 use crate::duty::Priority;
 use crate::http::access::Access;
+use crate::http::capacity::Capacity;
+use crate::http::connection::Timeouts;
 use crate::http::guard::{AllowedHosts, Guard};
-use crate::http::server::{self, Endpoint, Limits};
+use crate::http::server::{self, Limits};
 use crate::http::tls::{Tls, TlsError};
-use crate::http::token_throttle::Guesses;
+use crate::http::token_throttle::TokenThrottle;
 use crate::keymanager::{self, StartError};
 use crate::ledger::{self, Attention, Fault, GenesisClock, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::signer::newer_forks::NewerForks;
-use crate::signer::pool::Workers;
+use crate::signer::pool::SigningPool;
 use crate::signer::repeats::Repeats;
 use crate::signing_policy::Permits;
 use crate::supervisor::activation::{self, Inherited};
@@ -66,8 +68,9 @@ pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Envir
 /// A daemon that has started: it listens, its ledger is read and its keys are loaded. Callers can connect and wait.
 pub(crate) struct Daemon {
     signer: Arc<Signer>,
-    service: Arc<Service>,
-    endpoints: Vec<Endpoint>,
+    service: Arc<ApiService>,
+    capacity: Arc<Capacity>,
+    listeners: Vec<server::Listener>,
     limits: Limits,
     notifier: Arc<Notifier>,
     /// Removed when the daemon goes.
@@ -93,7 +96,7 @@ impl Daemon {
             keymanager::start(&settings.keys, &settings.ledger.state_dir, opened.stored, &ledger, &notifier)
                 .await?,
         );
-        let workers = Workers::start(ledger.hurry()).map_err(Error::Workers)?;
+        let pool = SigningPool::start(ledger.hurry()).map_err(Error::Pool)?;
         let permits = Permits { refuse_raw_roots: settings.raw_roots == RawRoots::Refuse };
         let signer = Arc::new(Signer {
             network,
@@ -102,7 +105,7 @@ impl Daemon {
             access: Arc::clone(&access),
             permits,
             hashes: Arc::new(HashCache::new()),
-            workers,
+            pool,
             last_duty: LastDuty::default(),
             newer_forks: NewerForks::default(),
             repeats: Repeats::default(),
@@ -115,29 +118,31 @@ impl Daemon {
             settings.allowed_origins.clone(),
             Arc::clone(&access),
         );
-        let guesses = Guesses::new(settings.limits.connections.get());
-        let requests = settings.limits.requests.get();
-        let service = Arc::new(Service::new(Arc::clone(&signer), guard, guesses, requests));
+        let throttle = TokenThrottle::new(settings.limits.connections.get());
+        let capacity = Arc::new(Capacity::new(settings.limits.requests.get()));
+        let service = Arc::new(ApiService::new(Arc::clone(&signer), guard, throttle, Arc::clone(&capacity)));
         let limits = Limits {
             connections: settings.limits.connections.get(),
-            first_request: settings.limits.header_timeout,
-            idle: settings.limits.idle_timeout,
+            timeouts: Timeouts {
+                first_request: settings.limits.header_timeout,
+                idle: settings.limits.idle_timeout,
+            },
         };
-        let mut endpoints = Vec::new();
+        let mut listeners = Vec::new();
         let mut socket_files = Vec::new();
         for Listener { role, socket, description, file } in opened.listeners {
             tracing::info!("listening: {description}");
-            let socket = endpoint_socket(socket, access.tls())
+            let socket = listening_socket(socket, access.tls())
                 .map_err(|source| Error::Socket { description, source })?;
-            endpoints.push(Endpoint { role, socket });
+            listeners.push(server::Listener { role, socket });
             socket_files.extend(file);
         }
-        Ok(Self { signer, service, endpoints, limits, notifier, _socket_files: socket_files })
+        Ok(Self { signer, service, capacity, listeners, limits, notifier, _socket_files: socket_files })
     }
 
     /// The address of the first TCP listener, if there is one.
     pub(crate) fn tcp_address(&self) -> Option<SocketAddr> {
-        self.endpoints.iter().find_map(|endpoint| match &endpoint.socket {
+        self.listeners.iter().find_map(|listener| match &listener.socket {
             server::Socket::Unix(_) => None,
             server::Socket::Tcp(listener, _) => listener.local_addr().ok(),
         })
@@ -165,7 +170,8 @@ impl Daemon {
         let broken = mended_by_a_restart(&self.signer.ledger, self.notifier.is_supervised());
         let probes = probes(&self.signer);
         let (stopping, stopped) = watch::channel(false);
-        let serving = server::serve(self.endpoints, self.service, self.limits, stopped, GRACE);
+        let serving =
+            server::serve(self.listeners, self.service, self.capacity, self.limits, stopped, DRAIN_TIMEOUT);
         tokio::pin!(serving);
         let outcome = tokio::select! {
             () = &mut serving => return Ok(()),
@@ -194,7 +200,7 @@ async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreErro
     }
     let mut told = false;
     loop {
-        sleep(LAST_LOOK).await;
+        sleep(BROKEN_LEDGER_TIME).await;
         match ledger.can_be_opened_again().await {
             Ok(()) => return cause,
             Err(error) if !told => {
@@ -242,7 +248,7 @@ impl Drop for AbortOnDrop {
 /// The runtime that everything asynchronous runs on: connections and what waits.
 ///
 /// Reading a request and sending its answer take a tenth of the time of its signature. With a thread for it on every
-/// core, those would mostly wake each other and get in the way of the signing threads ([`Workers`]).
+/// core, those would mostly wake each other and get in the way of the signing threads ([`SigningPool`]).
 pub(crate) fn runtime() -> Result<Runtime, Error> {
     let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let threads = cores.div_ceil(CORES_PER_CONNECTION_THREAD);
@@ -270,7 +276,7 @@ pub(crate) fn terminated() -> Result<impl Future<Output = ()>, Error> {
 fn probes(signer: &Signer) -> [Probe<'_>; 2] {
     [
         Probe::new("signing", || async {
-            match signer.workers.run(Priority::Block, |_| bls::self_test()).await {
+            match signer.pool.run(Priority::Block, |_| bls::self_test()).await {
                 Ok(tested) => tested.map_err(io::Error::other),
                 Err(gone) => Err(io::Error::other(gone)),
             }
@@ -350,7 +356,7 @@ fn open_ledger(settings: &Settings, network: &Network, has_keys: bool) -> Result
     Ok(ledger)
 }
 
-fn endpoint_socket(socket: activation::Socket, tls: Option<&Tls>) -> io::Result<server::Socket> {
+fn listening_socket(socket: activation::Socket, tls: Option<&Tls>) -> io::Result<server::Socket> {
     Ok(match socket {
         activation::Socket::Unix(listener) => server::Socket::Unix(UnixListener::from_std(listener)?),
         activation::Socket::Tcp(listener) => {
@@ -381,7 +387,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Notify(#[from] notify::Error),
     #[error("the signing threads cannot be started")]
-    Workers(#[source] io::Error),
+    Pool(#[source] io::Error),
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
     #[error("the slashing protection ledger broke")]
@@ -397,8 +403,8 @@ const CORES_PER_CONNECTION_THREAD: usize = 4;
 const BLOCKING_THREADS: usize = 16;
 
 /// How long a broken ledger is there to be seen, in health and in answers, before the process ends.
-const LAST_LOOK: Duration = Duration::from_secs(5);
+const BROKEN_LEDGER_TIME: Duration = Duration::from_secs(5);
 
 /// For the requests in hand when we are told to stop. A disk that hangs may take the ledger's last commit as long again;
 /// systemd waits for 10 s.
-const GRACE: Duration = Duration::from_secs(4);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::Signer;
 use crate::caller::Caller;
 use crate::http::negotiation::accepts_text;
-use crate::http::response::Answer;
+use crate::http::response::ApiResponse;
 use crate::http::tls::{Expiry, Validity};
 use crate::keymanager::{KeyFiles, Persistence};
 use crate::ledger::{self, Attention};
@@ -17,24 +17,24 @@ use crate::supervisor::logging;
 
 /// `GET /upcheck`: `OK` as text. The process answers; nothing more is said. Clients that accept JSON alone (Web3Signer
 /// refuses them with 406) get `{"status":"OK"}`, which is what Lodestar and Nimbus look for.
-pub(crate) fn upcheck(headers: &HeaderMap) -> Answer {
-    if accepts_text(headers) { Answer::text("OK") } else { Answer::raw_json(r#"{"status":"OK"}"#) }
+pub(crate) fn upcheck(headers: &HeaderMap) -> ApiResponse {
+    if accepts_text(headers) { ApiResponse::text("OK") } else { ApiResponse::raw_json(r#"{"status":"OK"}"#) }
 }
 
 /// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`.
-pub(crate) fn healthcheck(signer: &Signer, caller: &Caller) -> Answer {
+pub(crate) fn healthcheck(signer: &Signer, caller: &Caller) -> ApiResponse {
     let checks = checks(signer, caller.peer.is_operator());
     let status =
         if checks.iter().all(|check| check.status == Status::Up) { Status::Up } else { Status::Down };
-    Answer::json(&Healthcheck { status, checks, outcome: status }).with_status(status.code())
+    ApiResponse::json(&Healthcheck { status, checks, outcome: status }).with_status(status.code())
 }
 
 /// `GET /health`: `{"status": "healthy", "keys_loaded": N}`; 503 and `"unhealthy"` when a check fails.
-pub(crate) fn health(signer: &Signer) -> Answer {
+pub(crate) fn health(signer: &Signer) -> ApiResponse {
     let healthy = checks(signer, false).iter().all(|check| check.status == Status::Up);
     let (status, code) =
         if healthy { ("healthy", StatusCode::OK) } else { ("unhealthy", StatusCode::SERVICE_UNAVAILABLE) };
-    Answer::json(&Health { status, keys_loaded: signer.keystores.ring().len() }).with_status(code)
+    ApiResponse::json(&Health { status, keys_loaded: signer.keystores.ring().len() }).with_status(code)
 }
 
 #[derive(Serialize)]

@@ -4,17 +4,17 @@ use serde::Serialize;
 
 use super::Signer;
 use super::problem::Problem;
-use crate::http::response::Answer;
+use crate::http::response::ApiResponse;
 use crate::ledger::{Fault, HighWatermark};
 
 /// Answers `{"epoch": "…", "slot": "…"}`, each only if it is set. 404 when slashing protection is off.
-pub(crate) async fn read(signer: &Signer) -> Result<Answer, Problem> {
+pub(crate) async fn read(signer: &Signer) -> Result<ApiResponse, Problem> {
     let HighWatermark { slot, epoch } = match signer.ledger.high_watermark().await {
         Ok(high_watermark) => high_watermark,
         Err(Fault::Off) => return Err(Problem::protection_off()),
         Err(fault) => return Err(fault.into()),
     };
-    Ok(Answer::json(&Wire {
+    Ok(ApiResponse::json(&Wire {
         epoch: epoch.map(|epoch| epoch.to_string()),
         slot: slot.map(|slot| slot.to_string()),
     }))

@@ -28,7 +28,7 @@ use crate::keymanager::Keystores;
 use crate::ledger::{Haste, Ledger};
 use crate::network::Network;
 use crate::signer::newer_forks::NewerForks;
-use crate::signer::pool::{Behind, Workers};
+use crate::signer::pool::{Backlog, SigningPool};
 use crate::signer::repeats::Repeats;
 use crate::signing_policy::Permits;
 
@@ -40,7 +40,7 @@ pub(crate) struct Signer {
     pub(crate) access: Arc<Access>,
     pub(crate) permits: Permits,
     pub(crate) hashes: Arc<HashCache>,
-    pub(crate) workers: Workers,
+    pub(crate) pool: SigningPool,
     pub(crate) last_duty: LastDuty,
     pub(crate) newer_forks: NewerForks,
     pub(crate) repeats: Repeats,
@@ -63,10 +63,10 @@ impl Signer {
 }
 
 /// How soon a record is needed whose signature is begun.
-fn haste(priority: Priority, behind: Behind) -> Haste {
-    match (priority, behind) {
-        (Priority::Block, _) | (_, Behind::Nothing) => Haste::Now,
-        (Priority::Vote | Priority::Other, Behind::MoreWork) => Haste::Soon,
+fn haste(priority: Priority, backlog: Backlog) -> Haste {
+    match (priority, backlog) {
+        (Priority::Block, _) | (_, Backlog::Empty) => Haste::Now,
+        (Priority::Vote | Priority::Other, Backlog::MoreWork) => Haste::Soon,
     }
 }
 
@@ -74,11 +74,11 @@ fn haste(priority: Priority, behind: Behind) -> Haste {
 ///
 /// Only to be called on a runtime of several threads, even if it has but one.
 fn beside_others<T>(body_length: usize, work: impl FnOnce() -> T) -> T {
-    if body_length > LARGE_BODY { block_in_place(work) } else { work() }
+    if body_length > LARGE_BODY_BYTES { block_in_place(work) } else { work() }
 }
 
 /// In bytes. To read that much takes some 100 microseconds.
-const LARGE_BODY: usize = 64 * 1024;
+const LARGE_BODY_BYTES: usize = 64 * 1024;
 
 /// When the last signature was given out.
 #[derive(Default)]

@@ -7,7 +7,6 @@
 use std::error::Error as _;
 use std::fmt;
 use std::mem;
-use std::time::Duration;
 
 use hyper::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
@@ -20,12 +19,13 @@ use crate::api::slashing_protection::OrderError;
 use crate::bls::PublicKey;
 use crate::caller::Caller;
 use crate::http::body::BodyRefusal;
+use crate::http::capacity::Overloaded;
 use crate::http::framing::FramingRefusal;
 use crate::http::guard::GuardRefusal;
+use crate::http::memory_budget::BudgetExhausted;
 use crate::http::negotiation::Produces;
-use crate::http::response::Answer;
-use crate::http::room::Full;
-use crate::signer::pool::Gone;
+use crate::http::response::ApiResponse;
+use crate::signer::pool::PoolClosed;
 use crate::signer::repeats::{Repeats, Rule, Told};
 use crate::text::OneLine;
 use crate::{duty, keys, ledger, signing_policy};
@@ -69,22 +69,14 @@ impl Problem {
         )
     }
 
-    pub(crate) fn overloaded(waited: Duration) -> Self {
-        Self::fault(
-            format!("the signer is overloaded: the request waited {} s for its turn", waited.as_secs()),
-            "too many requests in flight",
-        )
-    }
-
-    pub(crate) fn unknown_key(identifier: &str) -> Self {
-        let message = match identifier.parse::<PublicKey>() {
-            Ok(public_key) => {
+    /// `None`: what names the key is no public key.
+    pub(crate) fn unknown_key(public_key: Option<PublicKey>) -> Self {
+        let message = match public_key {
+            Some(public_key) => {
                 format!("the signer has no key {public_key}: import it, or check the public key")
             }
-            Err(_) => {
-                "the signer has no such key: an identifier is a BLS public key of 96 hexadecimal digits"
-                    .to_owned()
-            }
+            None => "the signer has no such key: an identifier is a BLS public key of 96 hexadecimal digits"
+                .to_owned(),
         };
         Self::refusal(StatusCode::NOT_FOUND, message)
     }
@@ -145,8 +137,8 @@ impl Problem {
         }
     }
 
-    pub(crate) fn into_answer(self) -> Answer {
-        let answer = Answer::json(&self).with_status(self.status);
+    pub(crate) fn into_api_response(self) -> ApiResponse {
+        let answer = ApiResponse::json(&self).with_status(self.status);
         match self.header {
             Some((name, value)) => answer.with_header(name, value),
             None => answer,
@@ -219,15 +211,21 @@ impl From<BodyRefusal> for Problem {
             BodyRefusal::TooSlow { .. } | BodyRefusal::Stalled | BodyRefusal::Broken(_) => {
                 StatusCode::BAD_REQUEST
             }
-            BodyRefusal::Full(full) => return full.into(),
+            BodyRefusal::NoMemory(full) => return full.into(),
         };
         Self::refusal(status, refusal.to_string())
     }
 }
 
-impl From<Full> for Problem {
-    fn from(full: Full) -> Self {
+impl From<BudgetExhausted> for Problem {
+    fn from(full: BudgetExhausted) -> Self {
         Self::fault(full.to_string(), "bodies that arrive and answers that nobody reads take all the room")
+    }
+}
+
+impl From<Overloaded> for Problem {
+    fn from(overloaded: Overloaded) -> Self {
+        Self::fault(overloaded.to_string(), "too many requests in flight")
     }
 }
 
@@ -257,9 +255,9 @@ impl From<sign_batch::Refusal> for Problem {
     }
 }
 
-impl From<Gone> for Problem {
-    fn from(gone: Gone) -> Self {
-        Self::fault("the signature could not be computed: see the signer's log", gone)
+impl From<PoolClosed> for Problem {
+    fn from(closed: PoolClosed) -> Self {
+        Self::fault("the signature could not be computed: see the signer's log", closed)
     }
 }
 

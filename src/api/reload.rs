@@ -8,12 +8,12 @@ use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::Signer;
-use crate::http::response::Answer;
+use crate::http::response::ApiResponse;
 use crate::keymanager::{Operation, Reload, ReloadStatus};
 use crate::supervisor::logging;
 
 /// `POST`: 202 when a reload has begun, 409 while another one runs. `status` and its words are Web3Signer's.
-pub(crate) fn start(signer: &Arc<Signer>) -> Answer {
+pub(crate) fn start(signer: &Arc<Signer>) -> ApiResponse {
     #[derive(Serialize)]
     struct Started {
         code: u16,
@@ -25,12 +25,12 @@ pub(crate) fn start(signer: &Arc<Signer>) -> Answer {
     let Some(reload) = signer.keystores.begin_reload() else {
         let message = "a reload is already in progress: ask again when GET /reload says that it has ended";
         let answer = Started { code: 409, status: "error", message, error: Some(message) };
-        return Answer::json(&answer).with_status(StatusCode::CONFLICT);
+        return ApiResponse::json(&answer).with_status(StatusCode::CONFLICT);
     };
     let signer = Arc::clone(signer);
     tokio::spawn(async move { run(&signer, reload).await });
     let answer = Started { code: 202, status: "accepted", message: "the reload has begun", error: None };
-    Answer::json(&answer).with_status(StatusCode::ACCEPTED)
+    ApiResponse::json(&answer).with_status(StatusCode::ACCEPTED)
 }
 
 /// Reads tokens and certificates again, then the key files.
@@ -58,7 +58,7 @@ pub(crate) async fn read_access(signer: &Signer) -> Result<(), &'static str> {
 }
 
 /// `GET`: `{status, lastOperationTime?, lastError?}`, the time as RFC 3339.
-pub(crate) fn status(signer: &Signer) -> Answer {
+pub(crate) fn status(signer: &Signer) -> ApiResponse {
     #[derive(Serialize)]
     #[serde(rename_all = "camelCase")]
     struct Status {
@@ -77,7 +77,7 @@ pub(crate) fn status(signer: &Signer) -> Answer {
         Operation::Failed => "failed",
     };
     let last_operation_time = last_operation.and_then(rfc3339);
-    Answer::json(&Status { status, last_operation_time, last_error })
+    ApiResponse::json(&Status { status, last_operation_time, last_error })
 }
 
 /// The time in seconds, if it has a form: a clock before 1970 or beyond 9999 shows none.

@@ -1,61 +1,53 @@
-//! The whole API on one screen.
+//! Route table: the whole API on one screen.
 
 use std::borrow::Cow;
 
 use hyper::Method;
 
-use crate::api::slashing_protection;
+use super::slashing_protection;
+use crate::bls::PublicKey;
 use crate::config::Role;
-use crate::http::negotiation::Produces;
+use crate::http::capacity::Workload::{self, Batch, Import};
+use crate::http::guard::Guarded;
+use crate::http::negotiation::Produces::{self, Json, JsonAlways, JsonOrText, TextOrJson};
 
-/// Every route: method, path, the role of the listeners that serve it, whether it asks for the token, how large its
-/// body may be, what it produces, and who answers.
-#[rustfmt::skip]
+/// Every route: method, path, who answers, and where it differs from what [`Route::new`] says, the role of the listeners that
+/// serve it, how large its body may be, what it produces and how many of its like are worked on at one time.
 pub(crate) const ROUTES: &[Route] = &[
-    Route { method: Method::GET,    path: "/upcheck",                          role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::TextOrJson, endpoint: Endpoint::Upcheck },
-    Route { method: Method::GET,    path: "/healthcheck",                      role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::Healthcheck },
-    Route { method: Method::GET,    path: "/health",                           role: None,                   guarded: Guarded::Open,            body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::Health },
-    Route { method: Method::GET,    path: "/api/v1/eth2/publicKeys",           role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::PublicKeys },
-    Route { method: Method::POST,   path: "/api/v1/eth2/sign",                 role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 32*MIB, produces: Produces::Json,       endpoint: Endpoint::SignBatch },
-    Route { method: Method::POST,   path: "/api/v1/eth2/sign/{identifier}",    role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 32*MIB, produces: Produces::JsonOrText, endpoint: Endpoint::Sign },
-    Route { method: Method::GET,    path: "/api/v1/eth2/highWatermark",        role: Some(Role::Signing),    guarded: Guarded::Token,           body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::HighWatermark },
-    Route { method: Method::POST,   path: slashing_protection::PATH,           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 128*MIB,produces: Produces::JsonAlways, endpoint: Endpoint::SlashingProtection },
-    Route { method: Method::GET,    path: "/reload",                           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::ReloadStatus },
-    Route { method: Method::POST,   path: "/reload",                           role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::Json,       endpoint: Endpoint::Reload },
-    Route { method: Method::GET,    path: "/eth/v1/keystores",                 role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 0,      produces: Produces::JsonAlways, endpoint: Endpoint::ListKeystores },
-    Route { method: Method::POST,   path: "/eth/v1/keystores",                 role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 128*MIB,produces: Produces::JsonAlways, endpoint: Endpoint::ImportKeystores },
-    Route { method: Method::DELETE, path: "/eth/v1/keystores",                 role: Some(Role::Keymanager), guarded: Guarded::KeymanagerToken, body_limit: 4*MIB,  produces: Produces::JsonAlways, endpoint: Endpoint::DeleteKeystores },
+    get("/upcheck", Handler::Upcheck).produces(TextOrJson),
+    get("/healthcheck", Handler::Healthcheck),
+    get("/health", Handler::Health),
+    get("/api/v1/eth2/publicKeys", Handler::PublicKeys).for_signing().produces(Json),
+    post("/api/v1/eth2/sign", Handler::SignBatch).for_signing().body(32 * MIB).of(Batch).produces(Json),
+    post("/api/v1/eth2/sign/{pubkey}", Handler::Sign).for_signing().body(32 * MIB).produces(JsonOrText),
+    get("/api/v1/eth2/highWatermark", Handler::HighWatermark).for_signing(),
+    post(slashing_protection::PATH, Handler::SlashingProtection).for_keymanager().body(128 * MIB),
+    get("/reload", Handler::ReloadStatus).for_keymanager().produces(Json),
+    post("/reload", Handler::Reload).for_keymanager().produces(Json),
+    get("/eth/v1/keystores", Handler::ListKeystores).for_keymanager(),
+    post("/eth/v1/keystores", Handler::ImportKeystores).for_keymanager().body(128 * MIB).of(Import),
+    delete("/eth/v1/keystores", Handler::DeleteKeystores).for_keymanager().body(4 * MIB),
 ];
 
 /// One row of [`ROUTES`].
 #[derive(Debug)]
 pub(crate) struct Route {
     method: Method,
-    /// A literal path; `{identifier}` as the last segment stands for one segment.
+    /// A literal path; `{pubkey}` as the last segment stands for one segment.
     path: &'static str,
-    /// The listeners that serve it; `None` for all of them.
-    role: Option<Role>,
+    /// The listeners that serve it, whose capacity its requests use; `None` for all of them.
+    pub(crate) role: Option<Role>,
     pub(crate) guarded: Guarded,
     /// In bytes.
     pub(crate) body_limit: u64,
     pub(crate) produces: Produces,
-    pub(crate) endpoint: Endpoint,
-}
-
-/// Whether a route asks for the token, if one is configured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Guarded {
-    /// No: monitoring has none.
-    Open,
-    /// Yes; 401 without it and with a wrong one.
-    Token,
-    /// Yes; 401 without it, 403 with a wrong one, as the Keymanager API says.
-    KeymanagerToken,
+    pub(crate) workload: Workload,
+    pub(crate) handler: Handler,
 }
 
 /// Who answers a route: one function each in [`crate::api`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Endpoint {
+pub(crate) enum Handler {
     Upcheck,
     Healthcheck,
     Health,
@@ -71,11 +63,12 @@ pub(crate) enum Endpoint {
     Reload,
 }
 
-/// A request's route and the path segment that stood for `{identifier}`, empty where the path has none.
+/// A request's route and the key that its path names.
 #[derive(Debug)]
-pub(crate) struct Matched<'path> {
+pub(crate) struct Matched {
     pub(crate) route: &'static Route,
-    pub(crate) identifier: &'path str,
+    /// None where the path has none, and where it is no public key, so that no key can have it.
+    pub(crate) public_key: Option<PublicKey>,
 }
 
 /// The path with repeated slashes merged and without one at its end. Clients put `/api/...` behind a base URL that ends in a
@@ -99,17 +92,13 @@ fn without_last_slash(path: &str) -> &str {
 
 /// Finds the route of a request that came in on a listener of this role. Its path is [plain](plain_path);
 /// beyond that it is taken as it is, nothing is decoded or folded. HEAD is answered where GET is (RFC 9110, 9.1).
-pub(crate) fn find<'path>(
-    role: Role,
-    method: &Method,
-    path: &'path str,
-) -> Result<Matched<'path>, RouteRefusal> {
+pub(crate) fn find(role: Role, method: &Method, path: &str) -> Result<Matched, RouteRefusal> {
     let wanted = if *method == Method::HEAD { &Method::GET } else { method };
     let mut allowed = Vec::new();
     for route in ROUTES.iter().filter(|route| route.is_served_on(role)) {
-        let Some(identifier) = route.matches(path) else { continue };
+        let Some(pubkey) = route.matches(path) else { continue };
         if route.method == wanted {
-            return Ok(Matched { route, identifier });
+            return Ok(Matched { route, public_key: pubkey.parse().ok() });
         }
         allowed.push(route.method.as_str());
         if route.method == Method::GET {
@@ -123,19 +112,69 @@ pub(crate) fn find<'path>(
     })
 }
 
+const fn get(path: &'static str, handler: Handler) -> Route {
+    Route::new(Method::GET, path, handler)
+}
+
+const fn post(path: &'static str, handler: Handler) -> Route {
+    Route::new(Method::POST, path, handler)
+}
+
+const fn delete(path: &'static str, handler: Handler) -> Route {
+    Route::new(Method::DELETE, path, handler)
+}
+
 impl Route {
-    /// Whose capacity its requests use; `None` for what every listener answers.
-    pub(crate) fn role(&self) -> Option<Role> {
-        self.role
+    /// A route that every listener serves without a token, for monitoring; it takes no body and answers JSON.
+    const fn new(method: Method, path: &'static str, handler: Handler) -> Self {
+        Self {
+            method,
+            path,
+            role: None,
+            guarded: Guarded::Open,
+            body_limit: 0,
+            produces: JsonAlways,
+            workload: Workload::Monitoring,
+            handler,
+        }
+    }
+
+    const fn for_signing(mut self) -> Self {
+        self.role = Some(Role::Signing);
+        self.guarded = Guarded::Token;
+        self.workload = Workload::Signature;
+        self
+    }
+
+    const fn for_keymanager(mut self) -> Self {
+        self.role = Some(Role::Keymanager);
+        self.guarded = Guarded::KeymanagerToken;
+        self.workload = Workload::Administration;
+        self
+    }
+
+    const fn body(mut self, limit: u64) -> Self {
+        self.body_limit = limit;
+        self
+    }
+
+    const fn produces(mut self, produces: Produces) -> Self {
+        self.produces = produces;
+        self
+    }
+
+    const fn of(mut self, workload: Workload) -> Self {
+        self.workload = workload;
+        self
     }
 
     fn is_served_on(&self, listener: Role) -> bool {
         listener == Role::All || self.role.is_none_or(|role| role == listener)
     }
 
-    /// The identifier, or an empty one where the path has none; `None` if this is another path.
+    /// The segment that stands for `{pubkey}`, empty where the path has none; `None` if this is another path.
     fn matches<'path>(&self, path: &'path str) -> Option<&'path str> {
-        match self.path.strip_suffix("{identifier}") {
+        match self.path.strip_suffix("{pubkey}") {
             None => (self.path == path).then_some(""),
             Some(prefix) => path.strip_prefix(prefix).filter(|rest| !rest.is_empty() && !rest.contains('/')),
         }
@@ -157,28 +196,28 @@ const MIB: u64 = 1024 * 1024;
 mod tests {
     use super::*;
 
-    fn endpoint(role: Role, method: Method, path: &str) -> Result<Endpoint, RouteRefusal> {
-        find(role, &method, path).map(|matched| matched.route.endpoint)
+    fn handler(role: Role, method: Method, path: &str) -> Result<Handler, RouteRefusal> {
+        find(role, &method, path).map(|matched| matched.route.handler)
     }
 
     #[test]
     fn a_listener_serves_only_its_role() {
         let keystores = "/eth/v1/keystores";
         let public_keys = "/api/v1/eth2/publicKeys";
-        assert_eq!(endpoint(Role::Keymanager, Method::GET, keystores), Ok(Endpoint::ListKeystores));
-        assert_eq!(endpoint(Role::All, Method::GET, keystores), Ok(Endpoint::ListKeystores));
-        assert_eq!(endpoint(Role::Signing, Method::GET, keystores), Err(RouteRefusal::NotFound));
-        assert_eq!(endpoint(Role::Signing, Method::PUT, keystores), Err(RouteRefusal::NotFound));
-        assert_eq!(endpoint(Role::Keymanager, Method::GET, public_keys), Err(RouteRefusal::NotFound));
+        assert_eq!(handler(Role::Keymanager, Method::GET, keystores), Ok(Handler::ListKeystores));
+        assert_eq!(handler(Role::All, Method::GET, keystores), Ok(Handler::ListKeystores));
+        assert_eq!(handler(Role::Signing, Method::GET, keystores), Err(RouteRefusal::NotFound));
+        assert_eq!(handler(Role::Signing, Method::PUT, keystores), Err(RouteRefusal::NotFound));
+        assert_eq!(handler(Role::Keymanager, Method::GET, public_keys), Err(RouteRefusal::NotFound));
         for role in [Role::Signing, Role::Keymanager, Role::Metrics, Role::All] {
-            assert_eq!(endpoint(role, Method::GET, "/upcheck"), Ok(Endpoint::Upcheck));
+            assert_eq!(handler(role, Method::GET, "/upcheck"), Ok(Handler::Upcheck));
         }
     }
 
     #[test]
     fn another_method_names_the_allowed_ones() {
         assert_eq!(
-            endpoint(Role::All, Method::PUT, "/eth/v1/keystores"),
+            handler(Role::All, Method::PUT, "/eth/v1/keystores"),
             Err(RouteRefusal::MethodNotAllowed { allowed: "GET, HEAD, POST, DELETE".to_owned() })
         );
     }
@@ -187,13 +226,13 @@ mod tests {
     fn head_is_answered_where_get_is() {
         for path in ["/upcheck", "/healthcheck", "/health", "/api/v1/eth2/publicKeys", "/eth/v1/keystores"] {
             assert_eq!(
-                endpoint(Role::All, Method::HEAD, path),
-                endpoint(Role::All, Method::GET, path),
+                handler(Role::All, Method::HEAD, path),
+                handler(Role::All, Method::GET, path),
                 "{path}"
             );
         }
         assert_eq!(
-            endpoint(Role::All, Method::HEAD, "/api/v1/eth2/sign"),
+            handler(Role::All, Method::HEAD, "/api/v1/eth2/sign"),
             Err(RouteRefusal::MethodNotAllowed { allowed: "POST".to_owned() })
         );
     }
@@ -216,7 +255,7 @@ mod tests {
         }
         // It opens no route of another role.
         assert_eq!(
-            endpoint(Role::Signing, Method::GET, &plain_path("//eth/v1/keystores")),
+            handler(Role::Signing, Method::GET, &plain_path("//eth/v1/keystores")),
             Err(RouteRefusal::NotFound)
         );
     }
@@ -235,8 +274,19 @@ mod tests {
             "/api/v1/eth2/sign/",
             "/api/v1/eth2/sign/a/b",
         ] {
-            assert_eq!(endpoint(Role::All, Method::GET, path), Err(RouteRefusal::NotFound), "{path}");
+            assert_eq!(handler(Role::All, Method::GET, path), Err(RouteRefusal::NotFound), "{path}");
         }
-        assert_eq!(find(Role::All, &Method::POST, "/api/v1/eth2/sign/0xAb").unwrap().identifier, "0xAb");
+    }
+
+    #[test]
+    fn a_path_names_a_key_in_any_spelling_of_it() {
+        let named = |key: &str| {
+            find(Role::All, &Method::POST, &format!("/api/v1/eth2/sign/{key}")).unwrap().public_key
+        };
+        let key = PublicKey([0xab; 48]);
+        assert_eq!(named(&"aB".repeat(48)), Some(key));
+        assert_eq!(named(&format!("0x{}", "Ab".repeat(48))), Some(key));
+        assert_eq!(named("0xAb"), None);
+        assert!(find(Role::All, &Method::GET, "/upcheck").unwrap().public_key.is_none());
     }
 }

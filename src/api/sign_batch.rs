@@ -15,10 +15,10 @@ use super::{Signer, beside_others, haste};
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
 use crate::duty::{Duty, Priority};
-use crate::http::response::Answer;
+use crate::http::response::ApiResponse;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, Verdict};
-use crate::signer::pool::Gone;
+use crate::signer::pool::PoolClosed;
 use crate::signing_policy::Permitted;
 use crate::text::{self, JsonError};
 
@@ -27,7 +27,11 @@ use crate::text::{self, JsonError};
 /// Answers a list in their order, each item with `identifier` and either `signature` or `error`, which has the status
 /// that the single route would answer as `code`, and a `message`. What is wrong with one key does not concern the
 /// others. Refuses the whole request with 400 when it is malformed or names a key twice; a fault is a fault for all.
-pub(crate) async fn sign_batch(signer: &Signer, caller: &Caller, body: &[u8]) -> Result<Answer, Problem> {
+pub(crate) async fn sign_batch(
+    signer: &Signer,
+    caller: &Caller,
+    body: &[u8],
+) -> Result<ApiResponse, Problem> {
     let batch = beside_others(body.len(), || Batch::parse(body))?;
     let duty =
         beside_others(body.len(), || Duty::parse(batch.signing_request.get().as_bytes(), &signer.network))?;
@@ -53,10 +57,10 @@ pub(crate) async fn sign_batch(signer: &Signer, caller: &Caller, body: &[u8]) ->
         }
     }
     // All of it is queued before the first result is waited for.
-    let mut shares = Vec::with_capacity(allowed.len().div_ceil(SHARE));
+    let mut shares = Vec::with_capacity(allowed.len().div_ceil(KEYS_PER_JOB));
     let mut allowed = allowed.into_iter().peekable();
     while allowed.peek().is_some() {
-        shares.push(presign(signer, &duty, allowed.by_ref().take(SHARE).collect()));
+        shares.push(presign(signer, &duty, allowed.by_ref().take(KEYS_PER_JOB).collect()));
     }
     for share in shares {
         for Held { at, signature, judged } in share.await? {
@@ -78,7 +82,7 @@ pub(crate) async fn sign_batch(signer: &Signer, caller: &Caller, body: &[u8]) ->
                 ResultJson::new(&member.identifier, result)
             })
             .collect();
-        Answer::json(&answer)
+        ApiResponse::json(&answer)
     }))
 }
 
@@ -102,11 +106,11 @@ fn presign(
     signer: &Signer,
     duty: &Duty,
     share: Vec<Assignment>,
-) -> impl Future<Output = Result<Vec<Held>, Gone>> + Send + use<> {
+) -> impl Future<Output = Result<Vec<Held>, PoolClosed>> + Send + use<> {
     let (hashes, signing_root) = (Arc::clone(&signer.hashes), duty.signing_root());
     let priority = Priority::of(duty.kind());
-    signer.workers.run(priority, move |behind| {
-        share.iter().for_each(|assignment| assignment.judged.begin_to_record(haste(priority, behind)));
+    signer.pool.run(priority, move |backlog| {
+        share.iter().for_each(|assignment| assignment.judged.begin_to_record(haste(priority, backlog)));
         let hashed = hashes.hashed(&signing_root);
         share
             .into_iter()
@@ -138,7 +142,7 @@ impl Member<'_> {
         let key = self
             .public_key
             .and_then(|public_key| signer.keystores.ring().key(&public_key))
-            .ok_or_else(|| Problem::unknown_key(&self.identifier))?;
+            .ok_or_else(|| Problem::unknown_key(self.public_key))?;
         let permitted = signer.permits.permit(key.public_key(), duty.clone())?;
         Ok((key, permitted))
     }
@@ -154,7 +158,7 @@ impl<'b> Batch<'b> {
         if identifiers.is_empty() {
             return Err(Refusal::Empty);
         }
-        if identifiers.len() > MAX_KEYS {
+        if identifiers.len() > MAX_KEYS_PER_BATCH {
             return Err(Refusal::TooMany { keys: identifiers.len() });
         }
         let mut seen = HashSet::with_capacity(identifiers.len());
@@ -195,7 +199,7 @@ pub(crate) enum Refusal {
     #[error("identifiers is empty: name the keys that are to sign")]
     Empty,
     /// More than one request may hold.
-    #[error("identifiers names {keys} keys: ask for at most {MAX_KEYS} at once")]
+    #[error("identifiers names {keys} keys: ask for at most {MAX_KEYS_PER_BATCH} at once")]
     TooMany {
         /// How many.
         keys: usize,
@@ -229,10 +233,10 @@ impl<'a> ResultJson<'a> {
 }
 
 /// Keys whose signatures one core computes before it looks for more urgent work: about a millisecond.
-const SHARE: usize = 6;
+const KEYS_PER_JOB: usize = 6;
 
 /// Keys in one request. A request for them takes a core some seconds.
-const MAX_KEYS: usize = 16_384;
+const MAX_KEYS_PER_BATCH: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
@@ -262,8 +266,10 @@ mod tests {
 
     #[test]
     fn refuses_what_is_no_batch() {
-        let too_many =
-            format!(r#"{{"identifiers": [{}"x"], "signing_request": {{}}}}"#, r#""x","#.repeat(MAX_KEYS));
+        let too_many = format!(
+            r#"{{"identifiers": [{}"x"], "signing_request": {{}}}}"#,
+            r#""x","#.repeat(MAX_KEYS_PER_BATCH)
+        );
         for (body, reason) in [
             ("", "JSON"),
             ("[]", "JSON object"),

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::problem::Problem;
 use super::{Signer, beside_others};
 use crate::bls::{BlsError, PublicKey};
-use crate::http::response::Answer;
+use crate::http::response::ApiResponse;
 use crate::ledger::{
     self, DirectoryId, Exported, Fault, GenesisClock, HighWatermark, ImportRefusal, Interchange,
     InterchangeError, KeyNames, KeyStatus, Ledger, Raised, Selection,
@@ -141,7 +141,7 @@ pub(crate) struct ShownKey {
 }
 
 /// Answers the [`Done`] of the [`Request`] in `body`.
-pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
+pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<ApiResponse, Problem> {
     let Request { ledger, order } = beside_others(body.len(), || text::json(body))
         .map_err(|error| Problem::bad_request(format!("the body is no order for the ledger: {error}")))?;
     let own = signer.ledger.opened().map(|opened| opened.directory);
@@ -150,7 +150,7 @@ pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<Answer, Probl
             return Err(OrderError::OtherLedger.into());
         }
     }
-    Ok(Answer::json(&carry_out(&signer.ledger, &signer.network, order).await?))
+    Ok(ApiResponse::json(&carry_out(&signer.ledger, &signer.network, order).await?))
 }
 
 /// Does it, on the ledger of this network's validators. What is answered is durable.
@@ -202,7 +202,7 @@ fn refuse_far_ahead(
     slot: Option<u64>,
     epoch: Option<u64>,
 ) -> Result<(), OrderError> {
-    let (Some(clock), Some(then)) = (GenesisClock::of(network), now.checked_add(LEEWAY)) else {
+    let (Some(clock), Some(then)) = (GenesisClock::of(network), now.checked_add(MAX_RAISE_AHEAD)) else {
         return Ok(());
     };
     let (present, horizon) = (clock.slot_at(now), clock.slot_at(then));
@@ -281,4 +281,4 @@ impl From<&KeyStatus> for ShownKey {
 }
 
 /// Room for a hand-over that is planned ahead.
-const LEEWAY: Duration = Duration::from_secs(7 * 86_400);
+const MAX_RAISE_AHEAD: Duration = Duration::from_secs(7 * 86_400);

@@ -10,7 +10,7 @@ use crate::http::tls::{Expiry, Validity};
 
 /// Tells the log until it is dropped.
 pub(crate) async fn keep_reminding(signer: Arc<Signer>) {
-    let mut looks = interval(BETWEEN_LOOKS);
+    let mut looks = interval(CHECK_INTERVAL);
     let mut warned: Option<Instant> = None;
     loop {
         looks.tick().await;
@@ -20,7 +20,7 @@ pub(crate) async fn keep_reminding(signer: Arc<Signer>) {
                 "refused: {counted} more like the last line for this key, within a minute of it"
             );
         }
-        if warned.is_none_or(|warned| warned.elapsed() >= BETWEEN_WARNINGS) {
+        if warned.is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL) {
             signer.access.certificate_expiry().inspect(|expiry| warn(*expiry));
             warned = Some(Instant::now());
         }
@@ -41,5 +41,5 @@ fn warn(expiry: Expiry) {
     }
 }
 
-const BETWEEN_LOOKS: Duration = Duration::from_secs(10);
-const BETWEEN_WARNINGS: Duration = Duration::from_secs(24 * 60 * 60);
+const CHECK_INTERVAL: Duration = Duration::from_secs(10);
+const WARNING_INTERVAL: Duration = Duration::from_secs(24 * 60 * 60);

@@ -69,12 +69,12 @@ fn key_files(KeyFiles { problems, passed_over: _, barren_sources }: &KeyFiles) -
 /// Keeps the service manager's copy of the line true until it is dropped: what is news at once, the last duty's age now and
 /// then.
 pub(crate) async fn keep_telling(signer: Arc<Signer>, notifier: Arc<Notifier>) {
-    let mut looks = interval(BETWEEN_LOOKS);
+    let mut looks = interval(CHECK_INTERVAL);
     let (mut state_told, mut line_told, mut told_at) = (String::new(), String::new(), Instant::now());
     loop {
         looks.tick().await;
         let state = state(&signer);
-        if state == state_told && told_at.elapsed() < BETWEEN_AGES {
+        if state == state_told && told_at.elapsed() < AGE_INTERVAL {
             continue;
         }
         let line = status_line(&signer);
@@ -85,5 +85,5 @@ pub(crate) async fn keep_telling(signer: Arc<Signer>, notifier: Arc<Notifier>) {
     }
 }
 
-const BETWEEN_LOOKS: Duration = Duration::from_millis(500);
-const BETWEEN_AGES: Duration = Duration::from_secs(10);
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+const AGE_INTERVAL: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Reading a request's body: never more than the route allows, into one buffer for which there is room, and only while
+//! Reading a request's body: never more than the route allows, into one buffer for which there is memory, and only while
 //! it keeps coming.
 
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use hyper::body::{Body, Bytes, Incoming};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::room::{Full, Share};
+use super::memory_budget::{BudgetExhausted, Reservation};
 
-/// Reads `body` of at most `limit` bytes within `patience`; `share` grows with what has come.
+/// Reads `body` of at most `limit` bytes within `patience`; `reservation` grows with what has come.
 pub(crate) async fn read(
     body: Incoming,
     limit: u64,
-    share: &mut Share,
+    reservation: &mut Reservation,
     patience: Duration,
 ) -> Result<Bytes, BodyRefusal> {
     let hint = body.size_hint();
@@ -26,7 +26,7 @@ pub(crate) async fn read(
         return Ok(Bytes::new());
     }
     let expected = usize::try_from(hint.upper().unwrap_or(limit).min(limit)).unwrap_or(usize::MAX);
-    match timeout(patience, collect(body, limit, expected, share)).await {
+    match timeout(patience, collect(body, limit, expected, reservation)).await {
         Ok(read) => read,
         Err(_) => Err(BodyRefusal::TooSlow { seconds: patience.as_secs() }),
     }
@@ -36,11 +36,11 @@ async fn collect(
     mut body: Incoming,
     limit: u64,
     expected: usize,
-    share: &mut Share,
+    reservation: &mut Reservation,
 ) -> Result<Bytes, BodyRefusal> {
     let stalled = Arc::new(Notify::new());
-    let mut watch = share.watch(STALL_LIMIT, Arc::clone(&stalled));
-    let mut whole = Vec::with_capacity(expected.min(SMALLEST_BUFFER));
+    let mut watch = reservation.watch(STALL_TIMEOUT, Arc::clone(&stalled));
+    let mut whole = Vec::with_capacity(expected.min(INITIAL_BUFFER_BYTES));
     loop {
         let frame = tokio::select! {
             biased;
@@ -59,10 +59,10 @@ async fn collect(
         if length > whole.capacity() {
             let half_more = whole.capacity().saturating_add(whole.capacity() / 2);
             let capacity = length.max(half_more.min(expected));
-            // Whoever waits for room is not to be taken for one who sends nothing.
+            // Whoever waits for memory is not to be taken for one who sends nothing.
             drop(watch);
-            share.cover(capacity).await?;
-            watch = share.watch(STALL_LIMIT, Arc::clone(&stalled));
+            reservation.cover(capacity).await?;
+            watch = reservation.watch(STALL_TIMEOUT, Arc::clone(&stalled));
             whole.reserve_exact(capacity.saturating_sub(whole.len()));
         }
         whole.extend_from_slice(&data);
@@ -82,11 +82,11 @@ pub(crate) enum BodyRefusal {
     #[error("the body could not be read: {0}")]
     Broken(String),
     #[error(transparent)]
-    Full(#[from] Full),
+    NoMemory(#[from] BudgetExhausted),
 }
 
 /// How long a body may make no progress.
-const STALL_LIMIT: Duration = Duration::from_secs(5);
+const STALL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Bytes that are set aside before any of a body has come.
-const SMALLEST_BUFFER: usize = 2 * 1024;
+const INITIAL_BUFFER_BYTES: usize = 2 * 1024;

@@ -1,4 +1,4 @@
-//! How much of the machine the requests of each role may have at one time: turns to be worked on, and room in memory.
+//! Capacity of each listener role: how many of its requests are worked on at one time, and how much memory they take.
 //!
 //! Every listener role has its own, and on a listener for all roles signing and keymanager requests have theirs: none can
 //! take another's. The sum is the bound of the memory that requests take (docs/performance.md).
@@ -9,28 +9,26 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
-use super::room::{Room, Size};
-use crate::api::problem::Problem;
-use crate::api::routes::Endpoint;
+use super::memory_budget::{BudgetSize, MemoryBudget};
 use crate::config::Role;
 
 /// The capacity for all listeners.
 pub(crate) struct Capacity {
-    signing: OfRole,
-    keymanager: OfRole,
-    metrics: OfRole,
-    all: OfRole,
+    signing: RoleCapacity,
+    keymanager: RoleCapacity,
+    metrics: RoleCapacity,
+    all: RoleCapacity,
 }
 
 impl Capacity {
     /// `requests` is how many may be signed for at one time.
     pub(crate) fn new(requests: usize) -> Self {
-        let of_role = || OfRole::new(requests);
-        Self { signing: of_role(), keymanager: of_role(), metrics: of_role(), all: of_role() }
+        let capacity = || RoleCapacity::new(requests);
+        Self { signing: capacity(), keymanager: capacity(), metrics: capacity(), all: capacity() }
     }
 
     /// What listeners of this role have.
-    pub(crate) fn of(&self, listener: Role) -> &OfRole {
+    pub(crate) fn of(&self, listener: Role) -> &RoleCapacity {
         match listener {
             Role::Signing => &self.signing,
             Role::Keymanager => &self.keymanager,
@@ -41,102 +39,117 @@ impl Capacity {
 
     /// Breaks off bodies and answers that their clients have not moved for too long.
     pub(crate) fn break_off_stalled(&self) {
-        self.rooms().for_each(|room| room.break_off_stalled());
+        self.budgets().for_each(|budget| budget.break_off_stalled());
     }
 
-    /// KiB that are taken of all rooms.
+    /// KiB that requests have reserved.
     pub(crate) fn held_kib(&self) -> usize {
-        self.rooms().map(|room| room.held_kib()).sum()
+        self.budgets().map(|budget| budget.held_kib()).sum()
     }
 
-    fn rooms(&self) -> impl Iterator<Item = &Room> {
+    fn budgets(&self) -> impl Iterator<Item = &MemoryBudget> {
         [&self.signing, &self.keymanager, &self.metrics, &self.all]
             .into_iter()
-            .flat_map(|of_role| [&of_role.signing_room, &of_role.keymanager_room, &of_role.open_room])
+            .flat_map(|capacity| {
+                [&capacity.signing_memory, &capacity.keymanager_memory, &capacity.open_memory]
+            })
             .map(Arc::as_ref)
     }
 }
 
 /// The capacity for the listeners of one role.
-pub(crate) struct OfRole {
-    signing_room: Arc<Room>,
-    keymanager_room: Arc<Room>,
-    open_room: Arc<Room>,
+pub(crate) struct RoleCapacity {
+    signing_memory: Arc<MemoryBudget>,
+    keymanager_memory: Arc<MemoryBudget>,
+    open_memory: Arc<MemoryBudget>,
     signatures: Arc<Semaphore>,
     batches: Arc<Semaphore>,
     administration: Arc<Semaphore>,
     imports: Arc<Semaphore>,
 }
 
-impl OfRole {
+impl RoleCapacity {
     fn new(requests: usize) -> Self {
         Self {
-            signing_room: Room::new(SIGNING_ROOM),
-            keymanager_room: Room::new(KEYMANAGER_ROOM),
-            open_room: Room::new(OPEN_ROOM),
+            signing_memory: MemoryBudget::new(SIGNING_MEMORY),
+            keymanager_memory: MemoryBudget::new(KEYMANAGER_MEMORY),
+            open_memory: MemoryBudget::new(OPEN_MEMORY),
             signatures: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
-            batches: Arc::new(Semaphore::new(BATCHES)),
-            administration: Arc::new(Semaphore::new(ADMINISTRATION)),
-            imports: Arc::new(Semaphore::new(IMPORTS)),
+            batches: Arc::new(Semaphore::new(MAX_BATCHES)),
+            administration: Arc::new(Semaphore::new(MAX_ADMIN_REQUESTS)),
+            imports: Arc::new(Semaphore::new(MAX_IMPORTS)),
         }
     }
 
-    /// The room for requests of a route of this role; `None` for what every listener answers, refusals included.
-    pub(crate) fn room(&self, route: Option<Role>) -> &Arc<Room> {
+    /// The memory for requests of a route of this role; `None` for what every listener answers, refusals included.
+    pub(crate) fn memory(&self, route: Option<Role>) -> &Arc<MemoryBudget> {
         match route {
-            Some(Role::Signing) => &self.signing_room,
-            Some(Role::Keymanager) => &self.keymanager_room,
-            Some(Role::Metrics | Role::All) | None => &self.open_room,
+            Some(Role::Signing) => &self.signing_memory,
+            Some(Role::Keymanager) => &self.keymanager_memory,
+            Some(Role::Metrics | Role::All) | None => &self.open_memory,
         }
     }
 
-    /// Waits for a request's turn. It is to be here whole: a turn is for work alone.
-    pub(crate) async fn turn(&self, endpoint: Endpoint) -> Result<Turn, Problem> {
-        let (turns, longest_wait) = match endpoint {
-            // Monitoring is answered also when too much waits, and then most of all.
-            Endpoint::Upcheck | Endpoint::Healthcheck | Endpoint::Health => return Ok(Turn(None)),
-            Endpoint::Sign | Endpoint::PublicKeys | Endpoint::HighWatermark => {
-                (&self.signatures, LONGEST_WAIT)
-            }
-            Endpoint::SignBatch => (&self.batches, LONGEST_WAIT),
-            Endpoint::ListKeystores
-            | Endpoint::DeleteKeystores
-            | Endpoint::SlashingProtection
-            | Endpoint::ReloadStatus
-            | Endpoint::Reload => (&self.administration, LONGEST_WAIT),
-            // Decrypting takes what it takes, and more of it at one time would only be slower.
-            Endpoint::ImportKeystores => (&self.imports, LONGEST_WAIT_TO_IMPORT),
+    /// Waits for the permit to work on a request, which is to be here whole: a permit is for work alone.
+    pub(crate) async fn in_flight_permit(&self, workload: Workload) -> Result<InFlightPermit, Overloaded> {
+        let (permits, max_wait) = match workload {
+            Workload::Monitoring => return Ok(InFlightPermit(None)),
+            Workload::Signature => (&self.signatures, MAX_WAIT),
+            Workload::Batch => (&self.batches, MAX_WAIT),
+            Workload::Administration => (&self.administration, MAX_WAIT),
+            Workload::Import => (&self.imports, MAX_IMPORT_WAIT),
         };
-        match timeout(longest_wait, Arc::clone(turns).acquire_owned()).await {
-            Ok(Ok(turn)) => Ok(Turn(Some(turn))),
-            Ok(Err(_)) | Err(_) => Err(Problem::overloaded(longest_wait)),
+        match timeout(max_wait, Arc::clone(permits).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(InFlightPermit(Some(permit))),
+            Ok(Err(_)) | Err(_) => Err(Overloaded { seconds: max_wait.as_secs() }),
         }
     }
 }
 
-/// A request's turn, given back when dropped.
-pub(crate) struct Turn(#[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>);
+/// What a request is worked on for, which says how many of its like there may be at one time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Workload {
+    /// Answered also when too much waits, and then most of all.
+    Monitoring,
+    Signature,
+    Batch,
+    Administration,
+    /// Decrypting takes what it takes, and more of it at one time would only be slower.
+    Import,
+}
 
-/// Room for signing requests: a batch of 16,384 keys is 1.6 MB and its answer up to 7, a full block a few MB at most.
-const SIGNING_ROOM: Size = Size { small: 64 * 1024, large: 128 * 1024 };
+/// The permit to work on a request, given back when dropped.
+pub(crate) struct InFlightPermit(
+    #[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>,
+);
 
-/// Room for keymanager requests: one of the largest imports and some ordinary ones.
-const KEYMANAGER_ROOM: Size = Size { small: 16 * 1024, large: 192 * 1024 };
+/// There was no permit for a request within the time that a client waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the signer is overloaded: the request waited {seconds} s for its turn")]
+pub(crate) struct Overloaded {
+    seconds: u64,
+}
 
-/// Room for health and for refusals that need no route.
-const OPEN_ROOM: Size = Size { small: 16 * 1024, large: 1024 };
+/// Memory for signing requests: a batch of 16,384 keys is 1.6 MB and its answer up to 7, a full block a few MB at most.
+const SIGNING_MEMORY: BudgetSize = BudgetSize { small: 64 * 1024, large: 128 * 1024 };
+
+/// Memory for keymanager requests: one of the largest imports and some ordinary ones.
+const KEYMANAGER_MEMORY: BudgetSize = BudgetSize { small: 16 * 1024, large: 192 * 1024 };
+
+/// Memory for health and for refusals that need no route.
+const OPEN_MEMORY: BudgetSize = BudgetSize { small: 16 * 1024, large: 1024 };
 
 /// Batches signed at one time: one keeps every core busy, and each may take 20 MB while it is answered.
-const BATCHES: usize = 4;
+const MAX_BATCHES: usize = 4;
 
 /// Lists, deletions and orders to the ledger at one time.
-const ADMINISTRATION: usize = 16;
+const MAX_ADMIN_REQUESTS: usize = 16;
 
 /// Imports at one time: each takes a thread that waits for its decryptions.
-const IMPORTS: usize = 2;
+const MAX_IMPORTS: usize = 2;
 
-/// How long a request waits for its turn. Validator clients give up after about 5 s.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// How long a request waits for its permit. Validator clients give up after about 5 s.
+const MAX_WAIT: Duration = Duration::from_secs(4);
 
 /// How long an import waits for the ones before it: thousands of heavy keystores take half an hour.
-const LONGEST_WAIT_TO_IMPORT: Duration = Duration::from_secs(3600);
+const MAX_IMPORT_WAIT: Duration = Duration::from_secs(3600);

@@ -1,4 +1,4 @@
-//! Who may talk to us at all: the allow-lists of `Host` and `Origin`, no browsers, the bearer token.
+//! Guard of the requests: the allow-lists of `Host` and `Origin`, no browsers, the bearer token.
 
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -10,7 +10,6 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use super::access::Access;
-use crate::api::routes::{Guarded, Route};
 use crate::caller::{Caller, Peer};
 use crate::config::{AuthToken, Tokens};
 
@@ -51,10 +50,10 @@ impl Guard {
         }
     }
 
-    /// Demands the bearer token of the route's role, where one is configured. A header that nobody asked for is not judged.
-    pub(crate) fn authorise(&self, request: &Parts, route: &Route) -> Result<(), GuardRefusal> {
+    /// Demands the bearer token that guards a route, where one is configured. A header that nobody asked for is not judged.
+    pub(crate) fn authorise(&self, request: &Parts, guarded: Guarded) -> Result<(), GuardRefusal> {
         let tokens = self.access.tokens();
-        let (token, wrong) = match route.guarded {
+        let (token, wrong) = match guarded {
             Guarded::Open => return Ok(()),
             Guarded::Token => (&tokens.signing, GuardRefusal::WrongToken),
             Guarded::KeymanagerToken => (&tokens.keymanager, GuardRefusal::WrongKeymanagerToken),
@@ -72,6 +71,17 @@ impl Guard {
         }
         if token.matches(given.trim()) { Ok(()) } else { Err(wrong) }
     }
+}
+
+/// Whether a route asks for the token, if one is configured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Guarded {
+    /// No: monitoring has none.
+    Open,
+    /// Yes; 401 without it and with a wrong one.
+    Token,
+    /// Yes; 401 without it, 403 with a wrong one, as the Keymanager API says.
+    KeymanagerToken,
 }
 
 /// The bearer tokens by the role of the route that asks for them.

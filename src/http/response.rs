@@ -9,11 +9,11 @@ use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, Hea
 use hyper::{Response, StatusCode};
 use serde::Serialize;
 
-use super::room::{Share, Watch};
+use super::memory_budget::{Reservation, Watch};
 
 /// A complete answer. Bodies are small, so they are made whole.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     status: StatusCode,
     media_type: MediaType,
     body: Bytes,
@@ -21,7 +21,7 @@ pub(crate) struct Answer {
     header: Option<(HeaderName, HeaderValue)>,
 }
 
-impl Answer {
+impl ApiResponse {
     pub(crate) fn text(body: impl Into<Bytes>) -> Self {
         let (status, media_type) = (StatusCode::OK, MediaType::Text);
         Self { status, media_type, body: body.into(), is_shared: false, header: None }
@@ -63,7 +63,7 @@ impl Answer {
     }
 
     /// The answer to a HEAD request: that to GET without its body, but with its length (RFC 9110, 9.3.2).
-    pub(crate) fn into_head_response(self) -> Response<AnswerBody> {
+    pub(crate) fn into_head_response(self) -> Response<ResponseBody> {
         let length = HeaderValue::from(self.body.len());
         let mut response = Self { body: Bytes::new(), ..self }.into_response(None);
         response.headers_mut().insert(CONTENT_LENGTH, length);
@@ -71,8 +71,8 @@ impl Answer {
     }
 
     /// What is held is let go when the body is written.
-    pub(crate) fn into_response(self, held: Option<Held>) -> Response<AnswerBody> {
-        let mut response = Response::new(AnswerBody(Some(AnswerBytes { bytes: self.body, held })));
+    pub(crate) fn into_response(self, held: Option<Held>) -> Response<ResponseBody> {
+        let mut response = Response::new(ResponseBody(Some(ResponseBytes { bytes: self.body, held })));
         *response.status_mut() = self.status;
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, self.media_type.header());
@@ -102,20 +102,20 @@ impl MediaType {
 /// What an answer holds while it waits for its client to read it.
 pub(crate) struct Held {
     pub(crate) watch: Watch,
-    pub(crate) _share: Share,
+    pub(crate) _reservation: Reservation,
 }
 
 /// An answer's body, in one piece.
-pub(crate) struct AnswerBody(Option<AnswerBytes>);
+pub(crate) struct ResponseBody(Option<ResponseBytes>);
 
-impl Body for AnswerBody {
-    type Data = AnswerBytes;
+impl Body for ResponseBody {
+    type Data = ResponseBytes;
     type Error = Infallible;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<AnswerBytes>, Infallible>>> {
+    ) -> Poll<Option<Result<Frame<ResponseBytes>, Infallible>>> {
         Poll::Ready(self.0.take().filter(Buf::has_remaining).map(|bytes| Ok(Frame::data(bytes))))
     }
 
@@ -130,12 +130,12 @@ impl Body for AnswerBody {
 }
 
 /// Bytes of an answer that hold their room until the transport has taken the last of them.
-pub(crate) struct AnswerBytes {
+pub(crate) struct ResponseBytes {
     bytes: Bytes,
     held: Option<Held>,
 }
 
-impl Buf for AnswerBytes {
+impl Buf for ResponseBytes {
     fn remaining(&self) -> usize {
         self.bytes.remaining()
     }

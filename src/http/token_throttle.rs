@@ -1,46 +1,45 @@
-//! Wrong tokens: who keeps sending them waits for the refusal, longer each time, and the log says so without being flooded.
+//! Throttle of wrong tokens: who keeps sending them waits for the refusal, longer each time, and the log is not flooded.
 //!
 //! Only a refusal is ever held back. Each token is compared first, so whoever has the right one is answered at once, also
 //! beside a guesser at the same address. What is held back takes no turn from the requests that are worked on, and no more
 //! than a share of the connections.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
-use crate::caller::{Caller, Peer};
+use crate::caller::{Caller, Peer, Source};
 
-/// Who sent wrong tokens of late, and the refusals that are held back for it.
-pub(crate) struct Guesses {
+/// Counts wrong tokens, and holds their refusals back.
+pub(crate) struct TokenThrottle {
     tally: Mutex<Tally>,
     /// One for each refusal that is held back; its connection is held with it.
-    places: Semaphore,
+    held_refusals: Semaphore,
 }
 
-impl Guesses {
-    /// For a server of so many connections. When too many of them are held back, further refusals are told at once.
+impl TokenThrottle {
+    /// For a server of so many connections. When too many of them are held back, further refusals are answered at once.
     pub(crate) fn new(connections: usize) -> Self {
-        let places = connections.checked_div(SHARE_OF_CONNECTIONS).unwrap_or_default();
+        let held_refusals = connections.checked_div(CONNECTIONS_PER_HELD_REFUSAL).unwrap_or_default();
         Self {
             tally: Mutex::new(Tally::default()),
-            places: Semaphore::new(places.min(Semaphore::MAX_PERMITS)),
+            held_refusals: Semaphore::new(held_refusals.min(Semaphore::MAX_PERMITS)),
         }
     }
 
-    /// Notes a wrong token, and returns when its refusal may be told. A server that stops does not wait for that.
+    /// Notes a wrong token, and returns when its refusal may be answered. A server that stops does not wait for that.
     pub(crate) async fn hold_back(&self, caller: &Caller, stop: &watch::Receiver<bool>) {
-        let Guess { delay, to_tell } = self.note(caller.peer);
-        if let Some(refused) = to_tell {
+        let Penalty { delay, to_log } = self.note(caller.peer);
+        if let Some(refused) = to_log {
             tracing::warn!(%caller, refused, "wrong token: more from this peer are logged once a minute at most");
         }
         if delay.is_zero() {
             return;
         }
-        let Ok(_place) = self.places.try_acquire() else { return };
+        let Ok(_held) = self.held_refusals.try_acquire() else { return };
         let mut stop = stop.clone();
         tokio::select! {
             () = sleep(delay) => {}
@@ -48,7 +47,7 @@ impl Guesses {
         }
     }
 
-    fn note(&self, peer: Peer) -> Guess {
+    fn note(&self, peer: Peer) -> Penalty {
         // The runtime's clock, so that a test can turn it.
         let now = tokio::time::Instant::now().into_std();
         // Whatever state a panic might leave, the worst of it is a delay.
@@ -58,22 +57,22 @@ impl Guesses {
 
 /// Lines of the log about peers: one for each source in a minute, however often there is something to say.
 #[derive(Default)]
-pub(crate) struct Notices(Mutex<Tally>);
+pub(crate) struct PeerLogLimit(Mutex<Tally>);
 
-impl Notices {
+impl PeerLogLimit {
     /// How often there was something to say that the log has not heard of, if it is time to say so.
     pub(crate) fn note(&self, peer: Peer) -> Option<u64> {
         let now = tokio::time::Instant::now().into_std();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(Source::of(peer), now).to_tell
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(Source::of(peer), now).to_log
     }
 }
 
 /// What to do about a wrong token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Guess {
+struct Penalty {
     delay: Duration,
     /// How many wrong tokens the log has not heard of, if it is time to say so.
-    to_tell: Option<u64>,
+    to_log: Option<u64>,
 }
 
 /// Wrong tokens by source, in bounded memory.
@@ -85,83 +84,58 @@ struct Tally {
 }
 
 impl Tally {
-    fn note(&mut self, source: Source, now: Instant) -> Guess {
+    fn note(&mut self, source: Source, now: Instant) -> Penalty {
         if let Some(record) = self.records.get_mut(&source) {
             return record.note(now);
         }
-        if self.records.len() >= MOST_SOURCES {
+        if self.records.len() >= MAX_SOURCES {
             self.records.retain(|_, record| record.weight(now) > 0);
         }
-        if self.records.len() >= MOST_SOURCES {
+        if self.records.len() >= MAX_SOURCES {
             return self.others.get_or_insert(Record::new(now)).note(now);
         }
         self.records.entry(source).or_insert(Record::new(now)).note(now)
     }
 }
 
-/// Whom wrong tokens and crowds of connections are laid to: what they cannot change from one connection to the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Source {
-    User(u32),
-    V4(Ipv4Addr),
-    /// The first half of an IPv6 address: the other half is the host's to choose (RFC 4291, 2.5.1).
-    V6Network([u16; 4]),
-}
-
-impl Source {
-    pub(crate) fn of(peer: Peer) -> Self {
-        let address = match peer {
-            Peer::Unix { uid, .. } => return Self::User(uid),
-            Peer::Tcp(address) => address.ip().to_canonical(),
-        };
-        match address {
-            IpAddr::V4(address) => Self::V4(address),
-            IpAddr::V6(address) => {
-                let [a, b, c, d, ..] = address.segments();
-                Self::V6Network([a, b, c, d])
-            }
-        }
-    }
-}
-
 /// The wrong tokens of one source.
 #[derive(Clone, Copy, Debug)]
 struct Record {
-    /// Wrong tokens not forgotten at `last`, at most [`HEAVIEST`].
+    /// Wrong tokens not forgotten at `last`, at most [`MAX_WEIGHT`].
     weight: u32,
     last: Instant,
-    told: Option<Instant>,
-    untold: u64,
+    logged: Option<Instant>,
+    unlogged: u64,
 }
 
 impl Record {
     fn new(now: Instant) -> Self {
-        Self { weight: 0, last: now, told: None, untold: 0 }
+        Self { weight: 0, last: now, logged: None, unlogged: 0 }
     }
 
-    fn note(&mut self, now: Instant) -> Guess {
-        self.weight = self.weight(now).saturating_add(1).min(HEAVIEST);
+    fn note(&mut self, now: Instant) -> Penalty {
+        self.weight = self.weight(now).saturating_add(1).min(MAX_WEIGHT);
         self.last = now;
-        self.untold = self.untold.saturating_add(1);
-        let is_time = self.told.is_none_or(|told| now.saturating_duration_since(told) >= TELL_EVERY);
-        let to_tell = is_time.then(|| {
-            self.told = Some(now);
-            std::mem::take(&mut self.untold)
+        self.unlogged = self.unlogged.saturating_add(1);
+        let is_time = self.logged.is_none_or(|logged| now.saturating_duration_since(logged) >= LOG_INTERVAL);
+        let to_log = is_time.then(|| {
+            self.logged = Some(now);
+            std::mem::take(&mut self.unlogged)
         });
-        Guess { delay: delay(self.weight), to_tell }
+        Penalty { delay: delay(self.weight), to_log }
     }
 
     /// Wrong tokens not forgotten yet.
     fn weight(&self, now: Instant) -> u32 {
         let quiet = now.saturating_duration_since(self.last).as_secs();
-        let forgotten = quiet.checked_div(FORGET_ONE_IN.as_secs()).unwrap_or_default();
+        let forgotten = quiet.checked_div(DECAY_INTERVAL.as_secs()).unwrap_or_default();
         self.weight.saturating_sub(u32::try_from(forgotten).unwrap_or(u32::MAX))
     }
 }
 
 /// Nothing for the first few, who may have mistyped; then twice as long each time.
 fn delay(weight: u32) -> Duration {
-    match weight.checked_sub(FREE) {
+    match weight.checked_sub(FREE_ATTEMPTS) {
         None | Some(0) => Duration::ZERO,
         Some(beyond) => {
             let doublings = beyond.saturating_sub(1);
@@ -171,24 +145,23 @@ fn delay(weight: u32) -> Duration {
 }
 
 /// Wrong tokens that are refused at once.
-const FREE: u32 = 5;
+const FREE_ATTEMPTS: u32 = 5;
 const SHORTEST_DELAY: Duration = Duration::from_millis(100);
 const LONGEST_DELAY: Duration = Duration::from_secs(5);
 /// Where the delay has become the longest. More is not counted, so it is forgotten in minutes.
-const HEAVIEST: u32 = FREE + 7;
+const MAX_WEIGHT: u32 = FREE_ATTEMPTS + 7;
 /// One wrong token is forgotten for each such time without one.
-const FORGET_ONE_IN: Duration = Duration::from_secs(30);
+const DECAY_INTERVAL: Duration = Duration::from_secs(30);
 /// Between two lines of the log about one source.
-const TELL_EVERY: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// About 100 kB of records.
-const MOST_SOURCES: usize = 1024;
+const MAX_SOURCES: usize = 1024;
 /// One of so many connections may be held back.
-const SHARE_OF_CONNECTIONS: usize = 4;
+const CONNECTIONS_PER_HELD_REFUSAL: usize = 4;
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects)]
 mod tests {
-    use std::net::Ipv6Addr;
     use std::sync::Arc;
 
     use proptest::prelude::*;
@@ -209,9 +182,9 @@ mod tests {
             }
             prop_assert!(delays.is_sorted());
             prop_assert!(delays.iter().all(|&delay| delay <= LONGEST_DELAY));
-            prop_assert!(delays.iter().take(FREE as usize).all(Duration::is_zero));
-            prop_assert!(delays.iter().skip(FREE as usize).all(|&delay| delay >= SHORTEST_DELAY));
-            prop_assert!(delays.iter().skip(HEAVIEST as usize - 1).all(|&delay| delay == LONGEST_DELAY));
+            prop_assert!(delays.iter().take(FREE_ATTEMPTS as usize).all(Duration::is_zero));
+            prop_assert!(delays.iter().skip(FREE_ATTEMPTS as usize).all(|&delay| delay >= SHORTEST_DELAY));
+            prop_assert!(delays.iter().skip(MAX_WEIGHT as usize - 1).all(|&delay| delay == LONGEST_DELAY));
         }
 
         #[test]
@@ -229,7 +202,7 @@ mod tests {
                 record.note(start + Duration::from_secs(quiet)).delay
             };
             prop_assert!(after(shorter + more) <= after(shorter));
-            prop_assert_eq!(after(FORGET_ONE_IN.as_secs() * u64::from(HEAVIEST)), Duration::ZERO);
+            prop_assert_eq!(after(DECAY_INTERVAL.as_secs() * u64::from(MAX_WEIGHT)), Duration::ZERO);
         }
 
         #[test]
@@ -253,63 +226,47 @@ mod tests {
         ) {
             let start = Instant::now();
             let (mut record, mut now) = (Record::new(start), start);
-            let (mut told, mut last_line) = (0, None);
+            let (mut logged, mut last_line) = (0, None);
             for (number, pause) in pauses.iter().enumerate() {
                 now += Duration::from_secs(*pause);
-                let Some(news) = record.note(now).to_tell else { continue };
-                told += news;
-                prop_assert_eq!(told, number as u64 + 1);
-                prop_assert!(last_line.is_none_or(|last| now - last >= TELL_EVERY));
+                let Some(news) = record.note(now).to_log else { continue };
+                logged += news;
+                prop_assert_eq!(logged, number as u64 + 1);
+                prop_assert!(last_line.is_none_or(|last| now - last >= LOG_INTERVAL));
                 last_line = Some(now);
             }
-            prop_assert_eq!(told + record.untold, pauses.len() as u64);
+            prop_assert_eq!(logged + record.unlogged, pauses.len() as u64);
         }
     }
 
     #[test]
     fn a_wrong_token_is_told_at_once() {
-        assert_eq!(Record::new(Instant::now()).note(Instant::now()).to_tell, Some(1));
+        assert_eq!(Record::new(Instant::now()).note(Instant::now()).to_log, Some(1));
     }
 
     #[test]
     fn a_crowd_of_sources_fills_no_memory_and_shares_a_delay() {
         let (mut tally, now) = (Tally::default(), Instant::now());
         let guesses = (0..100_000).map(|user| tally.note(Source::User(user), now));
-        let (known, others) =
-            guesses.enumerate().partition::<Vec<_>, _>(|(number, _)| *number < MOST_SOURCES);
-        assert!(known.iter().all(|(_, guess)| guess.delay.is_zero() && guess.to_tell == Some(1)));
+        let (known, others) = guesses.enumerate().partition::<Vec<_>, _>(|(number, _)| *number < MAX_SOURCES);
+        assert!(known.iter().all(|(_, guess)| guess.delay.is_zero() && guess.to_log == Some(1)));
         assert_eq!(others.last().unwrap().1.delay, LONGEST_DELAY);
-        assert_eq!(others.iter().filter(|(_, guess)| guess.to_tell.is_some()).count(), 1);
-        assert_eq!(tally.records.len(), MOST_SOURCES);
+        assert_eq!(others.iter().filter(|(_, guess)| guess.to_log.is_some()).count(), 1);
+        assert_eq!(tally.records.len(), MAX_SOURCES);
 
         // The forgotten make room.
-        let later = now + FORGET_ONE_IN;
+        let later = now + DECAY_INTERVAL;
         assert_eq!(tally.note(Source::User(u32::MAX), later).delay, Duration::ZERO);
         assert_eq!(tally.records.len(), 1);
     }
 
-    #[test]
-    fn a_source_is_what_a_guesser_cannot_change() {
-        let unix = |uid, pid| Source::of(Peer::Unix { uid, gid: pid, pid: i32::try_from(pid).ok() });
-        assert_eq!(unix(1, 2), unix(1, 3));
-        assert_ne!(unix(1, 2), unix(2, 2));
-
-        let tcp = |ip: &str, port| Source::of(Peer::Tcp((ip.parse::<IpAddr>().unwrap(), port).into()));
-        assert_eq!(tcp("192.0.2.1", 1), tcp("192.0.2.1", 2));
-        assert_eq!(tcp("192.0.2.1", 1), tcp("::ffff:192.0.2.1", 1));
-        assert_ne!(tcp("192.0.2.1", 1), tcp("192.0.2.2", 1));
-        assert_eq!(tcp("2001:db8::1", 1), tcp("2001:db8::ffff:0:0:2", 1));
-        assert_ne!(tcp("2001:db8::1", 1), tcp("2001:db8:0:1::1", 1));
-        assert_ne!(tcp(&Ipv6Addr::LOCALHOST.to_string(), 1), tcp("127.0.0.1", 1));
-    }
-
     #[tokio::test(start_paused = true)]
     async fn a_refusal_is_held_back_for_the_delay() {
-        let (guesses, caller) = (Guesses::new(1024), caller(1));
+        let (throttle, caller) = (TokenThrottle::new(1024), caller(1));
         let (_stopping, stop) = watch::channel(false);
         let start = tokio::time::Instant::now();
         for expected in [0, 0, 0, 0, 0, 100, 300, 700, 1_500, 3_100, 6_300, 11_300, 16_300] {
-            guesses.hold_back(&caller, &stop).await;
+            throttle.hold_back(&caller, &stop).await;
             let elapsed = start.elapsed().as_millis();
             assert!((expected..expected + 20).contains(&elapsed), "{elapsed} instead of {expected}");
         }
@@ -317,14 +274,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_share_of_the_connections_is_held_back_and_no_more() {
-        let (guesses, caller) = (Arc::new(Guesses::new(8)), caller(1));
+        let (throttle, caller) = (Arc::new(TokenThrottle::new(8)), caller(1));
         let (_stopping, stop) = watch::channel(false);
         let start = tokio::time::Instant::now();
         let held: Vec<_> = (0..40)
             .map(|_| {
-                let (guesses, stop) = (Arc::clone(&guesses), stop.clone());
+                let (throttle, stop) = (Arc::clone(&throttle), stop.clone());
                 tokio::spawn(async move {
-                    guesses.hold_back(&caller, &stop).await;
+                    throttle.hold_back(&caller, &stop).await;
                     start.elapsed()
                 })
             })
@@ -334,18 +291,18 @@ mod tests {
             waited += u32::from(!task.await.unwrap().is_zero());
         }
         assert_eq!(waited, 2);
-        assert_eq!(guesses.places.available_permits(), 2);
+        assert_eq!(throttle.held_refusals.available_permits(), 2);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_stop_lets_go_of_what_is_held_back() {
-        let (guesses, caller) = (Guesses::new(8), caller(1));
+        let (throttle, caller) = (TokenThrottle::new(8), caller(1));
         let (stopping, stop) = watch::channel(false);
-        for _ in 0..HEAVIEST {
-            guesses.hold_back(&caller, &stop).await;
+        for _ in 0..MAX_WEIGHT {
+            throttle.hold_back(&caller, &stop).await;
         }
         let start = tokio::time::Instant::now();
-        tokio::join!(guesses.hold_back(&caller, &stop), async { stopping.send_replace(true) });
+        tokio::join!(throttle.hold_back(&caller, &stop), async { stopping.send_replace(true) });
         assert!(start.elapsed() < SHORTEST_DELAY);
     }
 

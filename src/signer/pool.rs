@@ -1,4 +1,4 @@
-//! Threads for what takes the processor: as many as there are cores, the most urgent work first.
+//! Signing threads: one a core, the most urgent work first.
 //!
 //! Signatures are computed here and not where connections are served, so that however many wait, connections are
 //! accepted and requests read meanwhile, and a block has at most one signature a core before it.
@@ -17,12 +17,12 @@ use tokio::sync::oneshot;
 use crate::duty::Priority;
 
 /// The threads and what waits for them. Dropping it waits for what has begun; what has not is not done any more.
-pub(crate) struct Workers {
+pub(crate) struct SigningPool {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Workers {
+impl SigningPool {
     /// Starts one thread for each core that this process may use. When all of them have found nothing to do, the last
     /// calls `at_rest`.
     pub(crate) fn start(at_rest: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
@@ -34,45 +34,45 @@ impl Workers {
     /// The work is told what waits behind it.
     ///
     /// # Errors
-    /// The work panicked, or the workers were dropped.
+    /// The work panicked, or the pool was dropped.
     pub(crate) fn run<T, W>(
         &self,
         priority: Priority,
         work: W,
-    ) -> impl Future<Output = Result<T, Gone>> + Send + use<T, W>
+    ) -> impl Future<Output = Result<T, PoolClosed>> + Send + use<T, W>
     where
         T: Send + 'static,
-        W: FnOnce(Behind) -> T + Send + 'static,
+        W: FnOnce(Backlog) -> T + Send + 'static,
     {
         let (answer, result) = oneshot::channel();
         self.shared.add(
             priority,
-            Box::new(move |behind| {
+            Box::new(move |backlog| {
                 if answer.is_closed() {
                     return None;
                 }
-                let outcome = work(behind);
-                // Whoever has gone meanwhile misses nothing.
-                Some(Box::new(move || drop(answer.send(outcome))) as HandOver)
+                let outcome = work(backlog);
+                // The caller was cancelled: the result is dropped.
+                Some(Box::new(move || drop(answer.send(outcome))) as Deliver)
             }),
         );
-        async { result.await.map_err(|_| Gone) }
+        async { result.await.map_err(|_| PoolClosed) }
     }
 
     fn with_threads(threads: NonZeroUsize, at_rest: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         let shared =
             Shared { threads, queue: Mutex::default(), added: Condvar::new(), at_rest: Box::new(at_rest) };
-        let mut workers = Self { shared: Arc::new(shared), threads: Vec::new() };
+        let mut pool = Self { shared: Arc::new(shared), threads: Vec::new() };
         for _ in 0..threads.get() {
-            let shared = Arc::clone(&workers.shared);
+            let shared = Arc::clone(&pool.shared);
             let thread = thread::Builder::new().name("signing".to_owned()).spawn(move || shared.work())?;
-            workers.threads.push(thread);
+            pool.threads.push(thread);
         }
-        Ok(workers)
+        Ok(pool)
     }
 }
 
-impl Drop for Workers {
+impl Drop for SigningPool {
     fn drop(&mut self) {
         self.shared.close();
         for thread in self.threads.drain(..) {
@@ -84,15 +84,15 @@ impl Drop for Workers {
 
 /// What waits for a core while some work is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Behind {
-    Nothing,
+pub(crate) enum Backlog {
+    Empty,
     MoreWork,
 }
 
-/// Work that was begun has no result.
+/// There is no result: the work panicked, or the pool was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signing threads have ended")]
-pub(crate) struct Gone;
+pub(crate) struct PoolClosed;
 
 struct Shared {
     threads: NonZeroUsize,
@@ -114,10 +114,10 @@ struct Queue {
 }
 
 /// Does the work; nothing comes of it if nobody waits for it any more.
-type Work = Box<dyn FnOnce(Behind) -> Option<HandOver> + Send>;
+type Work = Box<dyn FnOnce(Backlog) -> Option<Deliver> + Send>;
 
 /// Gives a result to whoever waits for it.
-type HandOver = Box<dyn FnOnce()>;
+type Deliver = Box<dyn FnOnce()>;
 
 impl Shared {
     fn add(&self, priority: Priority, work: Work) {
@@ -136,17 +136,17 @@ impl Shared {
 
     /// One thread's life.
     fn work(&self) {
-        let mut finished = Vec::with_capacity(TOGETHER);
+        let mut finished = Vec::with_capacity(RESULT_BATCH);
         loop {
-            let Some(Taken { priority, work, behind }) = self.try_next().or_else(|| {
-                hand_over(&mut finished);
+            let Some(Taken { priority, work, backlog }) = self.try_next().or_else(|| {
+                deliver(&mut finished);
                 self.next()
             }) else {
                 return;
             };
-            finished.extend(work(behind));
-            if priority == Priority::Block || finished.len() >= TOGETHER {
-                hand_over(&mut finished);
+            finished.extend(work(backlog));
+            if priority == Priority::Block || finished.len() >= RESULT_BATCH {
+                deliver(&mut finished);
             }
         }
     }
@@ -203,7 +203,7 @@ impl Shared {
 struct Taken {
     priority: Priority,
     work: Work,
-    behind: Behind,
+    backlog: Backlog,
 }
 
 impl Queue {
@@ -217,22 +217,22 @@ impl Queue {
             queues.into_iter().find_map(|(priority, queue)| Some((priority, queue.pop_front()?)))?;
         self.has_rested = false;
         let is_empty = self.blocks.is_empty() && self.votes.is_empty() && self.others.is_empty();
-        Some(Taken { priority, work, behind: if is_empty { Behind::Nothing } else { Behind::MoreWork } })
+        Some(Taken { priority, work, backlog: if is_empty { Backlog::Empty } else { Backlog::MoreWork } })
     }
 }
 
-fn hand_over(finished: &mut Vec<HandOver>) {
+fn deliver(finished: &mut Vec<Deliver>) {
     if finished.is_empty() {
         return;
     }
-    finished.drain(..).for_each(|hand_over| hand_over());
+    finished.drain(..).for_each(|deliver| deliver());
     // Who was woken shall not have to wait until our time slice ends.
     thread::yield_now();
 }
 
 /// So many results are handed over together at most while there is more to do: the first of them waits for as many
 /// signatures less one, half a millisecond.
-const TOGETHER: usize = 4;
+const RESULT_BATCH: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -243,8 +243,8 @@ mod tests {
 
     #[test]
     fn all_threads_share_the_work_and_every_result_comes_back() {
-        let workers = workers(4);
-        let results: Vec<_> = (0..500_u32).map(|i| workers.run(Priority::Vote, move |_| i * 2)).collect();
+        let pool = pool(4);
+        let results: Vec<_> = (0..500_u32).map(|i| pool.run(Priority::Vote, move |_| i * 2)).collect();
         for (i, result) in (0..).zip(results) {
             assert_eq!(wait(result), Ok(i * 2));
         }
@@ -252,7 +252,7 @@ mod tests {
 
     #[test]
     fn a_block_goes_before_votes_and_votes_before_the_rest() {
-        let (workers, gate) = occupied();
+        let (pool, gate) = occupied();
         let (order, seen) = mpsc::channel();
         let waiting = [
             (Priority::Other, "other"),
@@ -262,7 +262,7 @@ mod tests {
         ]
         .map(|(priority, name)| {
             let order = order.clone();
-            workers.run(priority, move |_| order.send(name).unwrap())
+            pool.run(priority, move |_| order.send(name).unwrap())
         });
         gate.send(()).unwrap();
         for result in waiting {
@@ -273,27 +273,27 @@ mod tests {
 
     #[test]
     fn a_block_is_handed_over_before_more_work_begins() {
-        let (workers, gate) = occupied();
+        let (pool, gate) = occupied();
         let (go_on, stopped) = mpsc::channel::<()>();
-        let block = workers.run(Priority::Block, |behind| behind);
-        let vote = workers.run(Priority::Vote, move |behind| {
+        let block = pool.run(Priority::Block, |backlog| backlog);
+        let vote = pool.run(Priority::Vote, move |backlog| {
             stopped.recv().unwrap();
-            behind
+            backlog
         });
         gate.send(()).unwrap();
         // Would never come if it was kept for the vote's result.
-        assert_eq!(wait(block), Ok(Behind::MoreWork));
+        assert_eq!(wait(block), Ok(Backlog::MoreWork));
         go_on.send(()).unwrap();
-        assert_eq!(wait(vote), Ok(Behind::Nothing));
+        assert_eq!(wait(vote), Ok(Backlog::Empty));
     }
 
     #[test]
     fn each_time_that_all_threads_come_to_rest_the_last_says_so() {
         let (rest, rests) = mpsc::channel();
         let at_rest = move || rest.send(()).unwrap_or_default();
-        let workers = Workers::with_threads(NonZeroUsize::new(3).unwrap(), at_rest).unwrap();
+        let pool = SigningPool::with_threads(NonZeroUsize::new(3).unwrap(), at_rest).unwrap();
         for _ in 0..100 {
-            let results: Vec<_> = (0..10).map(|i| workers.run(Priority::Vote, move |_| i)).collect();
+            let results: Vec<_> = (0..10).map(|i| pool.run(Priority::Vote, move |_| i)).collect();
             assert!(results.into_iter().all(|result| wait(result).is_ok()));
             rests.recv().unwrap();
         }
@@ -301,11 +301,11 @@ mod tests {
 
     #[test]
     fn work_that_nobody_waits_for_any_more_is_not_begun() {
-        let (workers, gate) = occupied();
+        let (pool, gate) = occupied();
         let begun = Arc::new(AtomicUsize::new(0));
         let count = || {
             let begun = Arc::clone(&begun);
-            workers.run(Priority::Vote, move |_| begun.fetch_add(1, Ordering::Relaxed))
+            pool.run(Priority::Vote, move |_| begun.fetch_add(1, Ordering::Relaxed))
         };
         let (wanted, unwanted) = (count(), count());
         drop(unwanted);
@@ -318,29 +318,29 @@ mod tests {
 
     #[test]
     fn who_waits_when_the_workers_go_is_told() {
-        let (workers, gate) = occupied();
-        let never = workers.run(Priority::Vote, |_| ());
-        let closing = thread::spawn(move || drop(workers));
-        assert_eq!(wait(never), Err(Gone));
+        let (pool, gate) = occupied();
+        let never = pool.run(Priority::Vote, |_| ());
+        let closing = thread::spawn(move || drop(pool));
+        assert_eq!(wait(never), Err(PoolClosed));
         gate.send(()).unwrap();
         closing.join().unwrap();
     }
 
     /// One thread, busy until the sender is used.
-    fn occupied() -> (Workers, mpsc::Sender<()>) {
-        let (workers, (gate, opened), (begun, is_begun)) = (workers(1), mpsc::channel(), mpsc::channel());
-        drop(workers.run(Priority::Block, |_| ())); // wakes nobody up for nothing
-        let occupied = workers.run(Priority::Block, move |_| {
+    fn occupied() -> (SigningPool, mpsc::Sender<()>) {
+        let (pool, (gate, opened), (begun, is_begun)) = (pool(1), mpsc::channel(), mpsc::channel());
+        drop(pool.run(Priority::Block, |_| ())); // wakes nobody up for nothing
+        let occupied = pool.run(Priority::Block, move |_| {
             begun.send(()).unwrap();
             opened.recv().unwrap();
         });
         is_begun.recv().unwrap();
         drop(occupied);
-        (workers, gate)
+        (pool, gate)
     }
 
-    fn workers(threads: usize) -> Workers {
-        Workers::with_threads(NonZeroUsize::new(threads).unwrap(), || ()).unwrap()
+    fn pool(threads: usize) -> SigningPool {
+        SigningPool::with_threads(NonZeroUsize::new(threads).unwrap(), || ()).unwrap()
     }
 
     fn wait<T>(future: impl Future<Output = T>) -> T {

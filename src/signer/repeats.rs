@@ -46,12 +46,12 @@ impl Repeats {
     fn note_at(&self, key: &str, rule: Rule, now: Instant) -> Told {
         let mut seen = self.lock();
         let is_new = !seen.contains_key(&(key.to_owned(), rule));
-        if is_new && seen.len() >= MOST_SEEN {
+        if is_new && seen.len() >= MAX_TRACKED {
             // So many keys at once: each has its line.
             return Told::Line { counted: 0 };
         }
         let entry = seen.entry((key.to_owned(), rule)).or_insert(Seen { since: now, counted: 0 });
-        if !is_new && now.duration_since(entry.since) < WINDOW {
+        if !is_new && now.duration_since(entry.since) < LOG_INTERVAL {
             entry.counted = entry.counted.saturating_add(1);
             return Told::Counted;
         }
@@ -63,7 +63,7 @@ impl Repeats {
     fn settle_at(&self, now: Instant) -> Vec<(String, u64)> {
         let mut counted = Vec::new();
         self.lock().retain(|(key, _), seen| {
-            if now.duration_since(seen.since) < WINDOW {
+            if now.duration_since(seen.since) < LOG_INTERVAL {
                 return true;
             }
             if seen.counted > 0 {
@@ -81,9 +81,9 @@ impl Repeats {
 }
 
 /// For which further refusals of a key by a rule are only counted.
-const WINDOW: Duration = Duration::from_secs(60);
+const LOG_INTERVAL: Duration = Duration::from_secs(60);
 /// Pairs of key and rule.
-const MOST_SEEN: usize = 16_384;
+const MAX_TRACKED: usize = 16_384;
 
 #[cfg(test)]
 mod tests {
@@ -119,9 +119,9 @@ mod tests {
     fn more_keys_than_are_remembered_still_have_a_line_each() {
         let repeats = Repeats::default();
         let (now, rule) = (Instant::now(), discriminant(&ledger::Refusal::NoChain));
-        for key in 0..=MOST_SEEN {
+        for key in 0..=MAX_TRACKED {
             assert_eq!(repeats.note_at(&key.to_string(), rule, now), Told::Line { counted: 0 });
         }
-        assert_eq!(repeats.lock().len(), MOST_SEEN);
+        assert_eq!(repeats.lock().len(), MAX_TRACKED);
     }
 }

@@ -8,12 +8,12 @@ use super::{Outcome, Status, in_order, unreadable};
 use crate::api::Signer;
 use crate::api::problem::Problem;
 use crate::bls::PublicKey;
-use crate::http::response::Answer;
+use crate::http::response::ApiResponse;
 use crate::ledger::{Departed, Departure, Farewell, Fault};
 use crate::text;
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
-pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Problem> {
+pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<ApiResponse, Problem> {
     let request: DeleteRequest = text::json(body).map_err(|error| unreadable(&error))?;
     let _turn = signer.keystores.turn().await;
 
@@ -36,7 +36,7 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<Answer, Probl
         departures.push(Departure { public_key, active });
     }
     let (departed, slashing_protection) = take_out(signer, departures).await;
-    Ok(Answer::json(&DeleteReply { data: in_order(outcomes, &departed), slashing_protection }))
+    Ok(ApiResponse::json(&DeleteReply { data: in_order(outcomes, &departed), slashing_protection }))
 }
 
 /// Takes the keys out of the ring, then forbids signing durably. When the ledger fails they stay out all the same: a key

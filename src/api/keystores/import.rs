@@ -13,7 +13,7 @@ use super::{Data, Outcome, Status, in_order, strings, unreadable};
 use crate::api::problem::Problem;
 use crate::api::{Signer, beside_others};
 use crate::bls::PublicKey;
-use crate::http::response::Answer;
+use crate::http::response::ApiResponse;
 use crate::keymanager::Persistence;
 use crate::keys::{EncryptedKey, Importer, Key, SealError};
 use crate::ledger::{Arrival, Arrived, Fault, Health, Interchange};
@@ -23,7 +23,7 @@ use crate::text;
 ///
 /// 400 only for a request that cannot be read or whose history is of another chain; what is wrong with one keystore is
 /// that keystore's `error` and never touches the ones beside it.
-pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Problem> {
+pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<ApiResponse, Problem> {
     let request = beside_others(body.len(), || ImportRequest::parse(body))?;
     let opened = open_all(signer.keystores.importer().clone(), request.items).await?;
 
@@ -46,7 +46,7 @@ pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<Answer, Probl
         });
     }
     let entered = enter(signer, entrants, request.history).await?;
-    Ok(Answer::json(&Data { data: in_order(outcomes, &entered) }))
+    Ok(ApiResponse::json(&Data { data: in_order(outcomes, &entered) }))
 }
 
 /// A key that a request brings.

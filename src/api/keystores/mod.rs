@@ -19,11 +19,11 @@ pub(crate) use self::import::import;
 
 use super::Signer;
 use crate::api::problem::Problem;
-use crate::http::response::Answer;
+use crate::http::response::ApiResponse;
 use crate::text::{self, JsonError};
 
 /// `GET`: `{data: [{validating_pubkey, derivation_path, readonly}]}`, sorted by key.
-pub(crate) fn list(signer: &Signer) -> Answer {
+pub(crate) fn list(signer: &Signer) -> ApiResponse {
     #[derive(Serialize)]
     struct Listed<'a> {
         validating_pubkey: String,
@@ -36,7 +36,7 @@ pub(crate) fn list(signer: &Signer) -> Answer {
         derivation_path: key.derivation_path(),
         readonly: key.is_readonly(),
     });
-    Answer::json(&Data { data: data.collect::<Vec<_>>() })
+    ApiResponse::json(&Data { data: data.collect::<Vec<_>>() })
 }
 
 /// What is known of one entry of a request.

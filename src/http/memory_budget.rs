@@ -1,9 +1,9 @@
 //! The memory that the requests of one role may take: what arrives of their bodies, and what nobody has read of their
 //! answers.
 //!
-//! Each request has a [`Share`], which grows as bytes come and shrinks to its answer, until that is written. Two pools
-//! keep large requests from taking the room of small ones. Whoever waits on a client [watches](Share::watch) it: a body
-//! or an answer that does not move within its limit is broken off, and much sooner where others wait for room.
+//! Each request has a [`Reservation`], which grows as bytes come and shrinks to its answer, until that is written. Two pools
+//! keep large requests from taking the memory of small ones. Whoever waits on a client [watches](Reservation::watch) it: a body
+//! or an answer that does not move within its limit is broken off, and much sooner where others wait for memory.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,25 +13,25 @@ use std::time::{Duration, Instant};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 
-/// How much room there is, in KiB.
+/// How much memory there is, in KiB.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Size {
-    /// For the first [`SMALL_KIB`] of each request.
+pub(crate) struct BudgetSize {
+    /// For the first [`SMALL_REQUEST_KIB`] of each request.
     pub(crate) small: u32,
     /// For all beyond, of all requests together.
     pub(crate) large: u32,
 }
 
-/// The room of one role.
-pub(crate) struct Room {
+/// The memory budget of one role.
+pub(crate) struct MemoryBudget {
     small: Arc<Semaphore>,
     large: Arc<Semaphore>,
-    size: Size,
+    size: BudgetSize,
     waits: Mutex<Waits>,
 }
 
-impl Room {
-    pub(crate) fn new(size: Size) -> Arc<Self> {
+impl MemoryBudget {
+    pub(crate) fn new(size: BudgetSize) -> Arc<Self> {
         let pool = |kib| Arc::new(Semaphore::new(usize::try_from(kib).unwrap_or(Semaphore::MAX_PERMITS)));
         Arc::new(Self {
             small: pool(size.small),
@@ -41,14 +41,14 @@ impl Room {
         })
     }
 
-    /// Room for one more request with a head of so many bytes.
-    pub(crate) async fn enter(self: &Arc<Self>, head: usize) -> Result<Share, Full> {
-        let kib = kib(head).saturating_add(REQUEST_KIB).min(SMALL_KIB);
+    /// Reserves memory for one more request with a head of so many bytes.
+    pub(crate) async fn reserve(self: &Arc<Self>, head: usize) -> Result<Reservation, BudgetExhausted> {
+        let kib = kib(head).saturating_add(REQUEST_OVERHEAD_KIB).min(SMALL_REQUEST_KIB);
         let small = self.take(&self.small, kib).await?;
-        Ok(Share { room: Arc::clone(self), small, large: None })
+        Ok(Reservation { budget: Arc::clone(self), small, large: None })
     }
 
-    /// Breaks off what has not moved for too long, and where room runs short also what does not move now. Called every now
+    /// Breaks off what has not moved for too long, and where memory runs short also what does not move now. Called every now
     /// and then.
     pub(crate) fn break_off_stalled(&self) {
         let is_short =
@@ -64,7 +64,7 @@ impl Room {
         held(&self.small, self.size.small).saturating_add(held(&self.large, self.size.large))
     }
 
-    async fn take(&self, pool: &Arc<Semaphore>, kib: u32) -> Result<OwnedSemaphorePermit, Full> {
+    async fn take(&self, pool: &Arc<Semaphore>, kib: u32) -> Result<OwnedSemaphorePermit, BudgetExhausted> {
         if let Ok(taken) = Arc::clone(pool).try_acquire_many_owned(kib) {
             return Ok(taken);
         }
@@ -72,16 +72,16 @@ impl Room {
         tokio::pin!(taken);
         let waiting = async {
             loop {
-                self.waits().break_off(Instant::now(), |_, _| true, AT_ONE_TIME);
+                self.waits().break_off(Instant::now(), |_, _| true, MAX_BREAK_OFFS);
                 tokio::select! {
                     taken = &mut taken => return taken,
-                    () = sleep(LOOK_AGAIN) => {}
+                    () = sleep(RETRY_INTERVAL) => {}
                 }
             }
         };
-        match timeout(LONGEST_WAIT, waiting).await {
+        match timeout(MAX_WAIT, waiting).await {
             Ok(Ok(taken)) => Ok(taken),
-            Ok(Err(_)) | Err(_) => Err(Full { seconds: LONGEST_WAIT.as_secs() }),
+            Ok(Err(_)) | Err(_) => Err(BudgetExhausted { seconds: MAX_WAIT.as_secs() }),
         }
     }
 
@@ -91,35 +91,35 @@ impl Room {
     }
 }
 
-/// There was no room for a request within the time that a client waits.
+/// There was no memory for a request within the time that a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signer is overloaded: for {seconds} s there was no room for the request")]
-pub(crate) struct Full {
+pub(crate) struct BudgetExhausted {
     seconds: u64,
 }
 
-/// One request's share of the room, given back when dropped.
-pub(crate) struct Share {
-    room: Arc<Room>,
+/// One request's reservation of the memory, given back when dropped.
+pub(crate) struct Reservation {
+    budget: Arc<MemoryBudget>,
     small: OwnedSemaphorePermit,
     large: Option<OwnedSemaphorePermit>,
 }
 
-impl Share {
-    /// Makes the share so large that it covers `bytes`; waits while there is no room.
+impl Reservation {
+    /// Makes the reservation so large that it covers `bytes`; waits while there is no memory.
     ///
     /// # Errors
-    /// When there is none in time. What is larger than the whole room takes all of it.
-    pub(crate) async fn cover(&mut self, bytes: usize) -> Result<(), Full> {
-        let wanted = kib(bytes).saturating_add(REQUEST_KIB);
-        let small = wanted.min(SMALL_KIB).saturating_sub(permits(&self.small));
+    /// When there is none in time. What is larger than the whole memory takes all of it.
+    pub(crate) async fn cover(&mut self, bytes: usize) -> Result<(), BudgetExhausted> {
+        let wanted = kib(bytes).saturating_add(REQUEST_OVERHEAD_KIB);
+        let small = wanted.min(SMALL_REQUEST_KIB).saturating_sub(permits(&self.small));
         if small > 0 {
-            self.small.merge(self.room.take(&self.room.small, small).await?);
+            self.small.merge(self.budget.take(&self.budget.small, small).await?);
         }
         let held = self.large.as_ref().map_or(0, permits);
-        let large = wanted.saturating_sub(SMALL_KIB).min(self.room.size.large).saturating_sub(held);
+        let large = wanted.saturating_sub(SMALL_REQUEST_KIB).min(self.budget.size.large).saturating_sub(held);
         if large > 0 {
-            let taken = self.room.take(&self.room.large, large).await?;
+            let taken = self.budget.take(&self.budget.large, large).await?;
             match &mut self.large {
                 Some(held) => held.merge(taken),
                 None => self.large = Some(taken),
@@ -130,10 +130,10 @@ impl Share {
 
     /// Gives back what `bytes` do not need.
     pub(crate) fn shrink(&mut self, bytes: usize) {
-        let needed = kib(bytes).saturating_add(REQUEST_KIB);
+        let needed = kib(bytes).saturating_add(REQUEST_OVERHEAD_KIB);
         let small = permits(&self.small).saturating_sub(needed);
         drop(self.small.split(usize::try_from(small).unwrap_or_default()));
-        let needed = needed.saturating_sub(SMALL_KIB);
+        let needed = needed.saturating_sub(SMALL_REQUEST_KIB);
         if let Some(large) = &mut self.large {
             let spare = permits(large).saturating_sub(needed);
             drop(large.split(usize::try_from(spare).unwrap_or_default()));
@@ -141,32 +141,32 @@ impl Share {
     }
 
     /// Notes that from now on the client has to move: `stalled` is told when it has not for `limit`, and earlier where
-    /// others wait for room.
+    /// others wait for memory.
     pub(crate) fn watch(&self, limit: Duration, stalled: Arc<Notify>) -> Watch {
         let now = Instant::now();
-        let key = self.room.waits().add(now, Wait { limit, stalled });
-        Watch { room: Arc::clone(&self.room), key, moved: 0 }
+        let key = self.budget.waits().add(now, Wait { limit, stalled });
+        Watch { budget: Arc::clone(&self.budget), key, moved: 0 }
     }
 }
 
 /// A body or an answer that its client has to move on, until it is dropped.
 pub(crate) struct Watch {
-    room: Arc<Room>,
+    budget: Arc<MemoryBudget>,
     key: (Instant, u64),
     /// Bytes since the last note of them.
     moved: usize,
 }
 
 impl Watch {
-    /// The client has taken or sent so many bytes. A trickle does not count: [`PROGRESS`] bytes are progress.
+    /// The client has taken or sent so many bytes. A trickle does not count: [`PROGRESS_BYTES`] bytes are progress.
     pub(crate) fn moved(&mut self, bytes: usize) {
         self.moved = self.moved.saturating_add(bytes);
-        if self.moved < PROGRESS {
+        if self.moved < PROGRESS_BYTES {
             return;
         }
         self.moved = 0;
         let now = Instant::now();
-        let mut waits = self.room.waits();
+        let mut waits = self.budget.waits();
         if let Some(wait) = waits.by_age.remove(&self.key) {
             self.key.0 = now;
             waits.by_age.insert(self.key, wait);
@@ -176,7 +176,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.room.waits().by_age.remove(&self.key);
+        self.budget.waits().by_age.remove(&self.key);
     }
 }
 
@@ -199,13 +199,13 @@ impl Waits {
         key
     }
 
-    /// Tells the first `most`, oldest first, whose quiet is too long, and never less than [`QUIET_IN_A_CROWD`].
+    /// Tells the first `most`, oldest first, whose quiet is too long, and never less than [`QUIET_UNDER_PRESSURE`].
     fn break_off(&mut self, now: Instant, is_too_long: impl Fn(&Wait, Duration) -> bool, most: usize) {
         let stalled: Vec<_> = self
             .by_age
             .iter()
             .map(|(key, wait)| (key, wait, now.saturating_duration_since(key.0)))
-            .take_while(|(_, _, quiet)| *quiet >= QUIET_IN_A_CROWD)
+            .take_while(|(_, _, quiet)| *quiet >= QUIET_UNDER_PRESSURE)
             .filter(|(_, wait, quiet)| is_too_long(wait, *quiet))
             .take(most)
             .map(|(key, _, _)| *key)
@@ -227,23 +227,23 @@ fn permits(held: &OwnedSemaphorePermit) -> u32 {
 }
 
 /// What a request costs beside its head, body and answer.
-const REQUEST_KIB: u32 = 4;
+const REQUEST_OVERHEAD_KIB: u32 = 4;
 
-/// Up to here a request takes room from the small pool.
-const SMALL_KIB: u32 = 64;
+/// Up to here a request takes memory from the small pool.
+const SMALL_REQUEST_KIB: u32 = 64;
 
 /// So many bytes are progress, where more are to come.
-const PROGRESS: usize = 64 * 1024;
+const PROGRESS_BYTES: usize = 64 * 1024;
 
-/// While others wait for room, what has not moved for this long is broken off.
-const QUIET_IN_A_CROWD: Duration = Duration::from_millis(250);
+/// While others wait for memory, what has not moved for this long is broken off.
+const QUIET_UNDER_PRESSURE: Duration = Duration::from_millis(250);
 
-/// How long a request waits for room. Validator clients give up after about 5 s.
-const LONGEST_WAIT: Duration = Duration::from_secs(4);
+/// How long a request waits for memory. Validator clients give up after about 5 s.
+const MAX_WAIT: Duration = Duration::from_secs(4);
 
 /// How long a request waits before it looks again for what can be broken off, and how many it then breaks off.
-const LOOK_AGAIN: Duration = Duration::from_millis(20);
-const AT_ONE_TIME: usize = 16;
+const RETRY_INTERVAL: Duration = Duration::from_millis(20);
+const MAX_BREAK_OFFS: usize = 16;
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects)]
@@ -253,10 +253,10 @@ mod tests {
 
     use super::*;
 
-    const SIZE: Size = Size { small: 256, large: 1024 };
+    const SIZE: BudgetSize = BudgetSize { small: 256, large: 1024 };
 
-    fn free(room: &Room) -> (usize, usize) {
-        (room.small.available_permits(), room.large.available_permits())
+    fn free(budget: &MemoryBudget) -> (usize, usize) {
+        (budget.small.available_permits(), budget.large.available_permits())
     }
 
     proptest! {
@@ -266,21 +266,21 @@ mod tests {
         ) {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
-                let room = Room::new(SIZE);
-                let mut share = room.enter(0).await.unwrap();
-                let held = |room: &Room| 1280 - free(room).0 - free(room).1;
+                let memory = MemoryBudget::new(SIZE);
+                let mut reservation = memory.reserve(0).await.unwrap();
+                let held = |budget: &MemoryBudget| 1280 - free(budget).0 - free(budget).1;
                 for (bytes, shrink) in sizes {
                     let needed = bytes.div_ceil(1024) + 4;
                     if shrink {
-                        share.shrink(bytes);
-                        prop_assert!(held(&room) <= needed);
+                        reservation.shrink(bytes);
+                        prop_assert!(held(&memory) <= needed);
                     } else {
-                        share.cover(bytes).await.unwrap();
-                        prop_assert!(held(&room) >= needed.min(1088));
+                        reservation.cover(bytes).await.unwrap();
+                        prop_assert!(held(&memory) >= needed.min(1088));
                     }
                 }
-                drop(share);
-                prop_assert_eq!(free(&room), (256, 1024));
+                drop(reservation);
+                prop_assert_eq!(free(&memory), (256, 1024));
                 Ok(())
             })?;
         }
@@ -288,18 +288,18 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_large_request_leaves_room_for_small_ones() {
-        let room = Room::new(SIZE);
-        let mut large = room.enter(0).await.unwrap();
+        let memory = MemoryBudget::new(SIZE);
+        let mut large = memory.reserve(0).await.unwrap();
         large.cover(1 << 30).await.unwrap();
-        let mut small = room.enter(1000).await.unwrap();
+        let mut small = memory.reserve(1000).await.unwrap();
         small.cover(10_000).await.unwrap();
-        assert_eq!(small.cover(100_000).await, Err(Full { seconds: 4 }));
+        assert_eq!(small.cover(100_000).await, Err(BudgetExhausted { seconds: 4 }));
     }
 
     #[tokio::test]
     async fn who_waits_for_room_gets_that_of_a_stalled_one() {
-        let room = Room::new(SIZE);
-        let mut stalled = room.enter(0).await.unwrap();
+        let memory = MemoryBudget::new(SIZE);
+        let mut stalled = memory.reserve(0).await.unwrap();
         stalled.cover(1 << 20).await.unwrap();
         let told = Arc::new(Notify::new());
         let watch = stalled.watch(Duration::from_secs(3600), Arc::clone(&told));
@@ -307,22 +307,22 @@ mod tests {
             told.notified().await;
             drop((watch, stalled));
         });
-        let mut other = room.enter(0).await.unwrap();
+        let mut other = memory.reserve(0).await.unwrap();
         other.cover(1 << 20).await.unwrap();
         breaking_off.await.unwrap();
     }
 
     #[tokio::test]
     async fn a_trickle_is_no_progress_and_the_limit_holds_without_a_crowd() {
-        let room = Room::new(SIZE);
-        let share = room.enter(0).await.unwrap();
+        let memory = MemoryBudget::new(SIZE);
+        let reservation = memory.reserve(0).await.unwrap();
         let (told, kept) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
-        let mut trickle = share.watch(Duration::from_secs(1), Arc::clone(&told));
-        let _patient = share.watch(Duration::from_secs(3600), Arc::clone(&kept));
+        let mut trickle = reservation.watch(Duration::from_secs(1), Arc::clone(&told));
+        let _patient = reservation.watch(Duration::from_secs(3600), Arc::clone(&kept));
         let stalled = async {
             loop {
                 trickle.moved(1);
-                room.break_off_stalled();
+                memory.break_off_stalled();
                 if timeout(Duration::from_millis(10), told.notified()).await.is_ok() {
                     return;
                 }
