@@ -4,8 +4,11 @@
 use std::path::PathBuf;
 use std::slice;
 
-use super::listing::{Entry, Listing, Material};
-use super::{Problem, Reason, Source, file, parse_keystore};
+use super::file;
+use super::listing::{Entry, Listing};
+use super::material::Material;
+use super::problem::{Problem, Reason, parse_keystore};
+use super::source::Source;
 use crate::keys::import::{ImportError, Importer};
 
 /// What a source has to offer.

@@ -6,7 +6,7 @@
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use super::listing::{Material, Password};
+use super::material::{Material, Password};
 use crate::keys::secret::{Scalar, SecretKeyError};
 use crate::sys::locked_memory::LockedMemory;
 use crate::yaml::{self, Mapping, Shown, YamlError};

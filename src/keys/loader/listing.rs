@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use super::directory::{Directory, PasswordError};
 use super::file::{self, FileError};
-use super::key_config::ConfigError;
-use super::{Place, Problem, Reason, Source, key_config};
-use crate::keys::secret::Scalar;
+use super::key_config::{self, ConfigError};
+use super::material::{Material, Password};
+use super::problem::{Problem, Reason};
+use super::source::{Place, Source};
 use crate::sys::locked_memory::LockedMemory;
-
-pub(super) use super::password::Password;
 
 /// What the sources hold, in their order and by name, and what of it could not be read.
 #[derive(Default)]
@@ -26,14 +25,6 @@ pub(super) struct Listing {
 pub(super) struct Entry {
     pub(super) place: Place,
     pub(super) material: Material,
-}
-
-/// How to come to the key.
-pub(super) enum Material {
-    /// An EIP-2335 keystore, not read yet.
-    Keystore { path: PathBuf, password: Password },
-    /// A secret key that stood in the clear.
-    Raw(Scalar),
 }
 
 impl Listing {
@@ -112,7 +103,7 @@ impl Listing {
 
     fn add_documents(&mut self, source: usize, path: &Path, documents: Vec<Result<Material, ConfigError>>) {
         for (document, material) in (1..).zip(documents) {
-            let place = Place { document, ..Place::file(source, path.to_owned()) };
+            let place = Place::document(source, path.to_owned(), document);
             match material {
                 Ok(material) => self.entries.push(Entry { place, material }),
                 // Where one document is no YAML, nothing can be said about those after it.

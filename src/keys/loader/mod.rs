@@ -9,56 +9,32 @@ pub(crate) mod file;
 mod inspect;
 mod key_config;
 mod listing;
-mod password;
+mod loaded;
+mod material;
+mod problem;
+mod source;
 
 use std::collections::hash_map::Entry as MapEntry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sha2::{Digest, Sha256};
-
 pub(crate) use self::inspect::Inspection;
+pub(crate) use self::loaded::{Barren, ContentHash, FileKey, Loaded, PassedOver};
+pub(crate) use self::problem::Problem;
+pub(crate) use self::source::Source;
 
-use self::directory::PasswordError;
-use self::file::FileError;
-use self::key_config::ConfigError;
-use self::listing::{Entry, Listing, Material};
-use super::eth2_keystore::{Keystore, KeystoreError};
-use super::import::{ImportError, Importer};
+use self::listing::{Entry, Listing};
+use self::loaded::{Duplicate, origin};
+use self::material::Material;
+use self::problem::{Reason, parse_keystore};
+use self::source::Place;
+use super::import::Importer;
 use super::kdf_pool::Urgency;
 use super::key::{Key, Origin};
 use super::ring::{Ring, Snapshot};
-use super::secret::{SecretKey, SecretKeyError};
+use super::secret::SecretKey;
 use crate::bls::PublicKey;
-use crate::text::OneLine;
-
-/// Where keys lie.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
-    /// `--keystores-path` and `--keystores-passwords-path`: a directory of keystores in a layout of [`directory`], and
-    /// either a directory of their passwords or one file with the password of all.
-    Keystores {
-        /// The directory of keystores.
-        directory: PathBuf,
-        /// A directory or a file.
-        passwords: PathBuf,
-    },
-    /// `--key-config-path`: a directory of Web3Signer's key configuration files, `*.yaml` and `*.yml`.
-    KeyConfigs {
-        /// The directory.
-        directory: PathBuf,
-    },
-}
-
-impl Source {
-    fn directory(&self) -> &Path {
-        match self {
-            Self::Keystores { directory, .. } | Self::KeyConfigs { directory } => directory,
-        }
-    }
-}
 
 /// Reads the sources, and remembers what it found where. Blocks: async code calls it from `spawn_blocking`.
 pub(crate) struct Loader {
@@ -66,82 +42,6 @@ pub(crate) struct Loader {
     importer: Importer,
     served: BTreeMap<Place, Served>,
     passed_over: Vec<PathBuf>,
-}
-
-/// What a load found out. Nothing has changed in the ring yet: the caller first tells the ledger, then [`Loaded::apply`].
-#[derive(Default)]
-pub(crate) struct Loaded {
-    /// Keys of files that are new or have changed. None that was imported: such a key stays the imported one.
-    pub(crate) entering: Vec<FileKey>,
-    /// Keys of files that are gone. None that was imported.
-    pub(crate) leaving: Vec<PublicKey>,
-    /// Files that gave no key this time. Their keys, if they had any, are still served.
-    pub(crate) problems: Vec<Problem>,
-    /// Files whose key another file has already given.
-    pub(crate) duplicates: Vec<Duplicate>,
-    /// What lies in the sources' directories and is not read.
-    pub(crate) passed_over: PassedOver,
-    /// Sources that give no key at all.
-    pub(crate) barren: Vec<Barren>,
-}
-
-/// What is not read by its name, or as JSON that is no keystore.
-#[derive(Default)]
-pub(crate) struct PassedOver {
-    /// In the order of the sources.
-    pub(crate) paths: Vec<PathBuf>,
-    /// Whether it is something else than at the last reading.
-    pub(crate) changed: bool,
-}
-
-/// A source without any key, as that of a directory that was not mounted or may not be read.
-#[derive(Debug, thiserror::Error)]
-#[error("no key comes from {}: {reason}", .directory.display())]
-pub(crate) struct Barren {
-    /// Its directory.
-    pub(crate) directory: PathBuf,
-    /// Why, as far as can be told.
-    pub(crate) reason: String,
-}
-
-/// A key that a file has given.
-pub(crate) struct FileKey {
-    pub(crate) key: Key,
-    /// The file's content, under which the key may be sealed so that the next start need not derive anything.
-    pub(crate) content: ContentHash,
-    /// Whether the key came out of its keystore by its password, rather than from the sealed keys.
-    pub(crate) derived: bool,
-}
-
-/// SHA-256 of what a key comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct ContentHash(pub(crate) [u8; 32]);
-
-/// A file, and which document in it.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Place {
-    /// The number of its source.
-    source: usize,
-    path: PathBuf,
-    /// The path within the source's directory.
-    name: PathBuf,
-    /// From 1; 0 for a file that is one key as a whole.
-    document: usize,
-}
-
-/// A file that gave no key, and why.
-#[derive(Debug)]
-pub(crate) struct Problem {
-    pub(crate) place: Place,
-    pub(crate) reason: Reason,
-}
-
-/// Two files with one key. The first, in the order of sources and names, gives it.
-#[derive(Debug)]
-pub(crate) struct Duplicate {
-    pub(crate) public_key: PublicKey,
-    pub(crate) first: Place,
-    pub(crate) second: Place,
 }
 
 /// How far a load is.
@@ -326,125 +226,10 @@ impl Loader {
     }
 }
 
-impl Loaded {
-    /// Changes the ring in one step. A key that was imported under the same public key stays the imported one.
-    pub(crate) fn apply(self, ring: &Ring) {
-        if self.entering.is_empty() && self.leaving.is_empty() {
-            return;
-        }
-        ring.change(|snapshot| {
-            for public_key in &self.leaving {
-                if origin(snapshot, public_key) == Some(Origin::File) {
-                    snapshot.remove(public_key);
-                }
-            }
-            for FileKey { key, .. } in self.entering {
-                snapshot.entry(key.public_key()).or_insert_with(|| key.into());
-            }
-        });
-    }
-}
-
-impl ContentHash {
-    fn of(parts: &[&[u8]]) -> Self {
-        let mut hash = Sha256::new();
-        for part in parts {
-            hash.update(part);
-        }
-        Self(hash.finalize().into())
-    }
-}
-
-impl Place {
-    fn file(source: usize, path: PathBuf) -> Self {
-        let name = path.file_name().map_or_else(|| path.clone(), PathBuf::from);
-        Self { source, path, name, document: 0 }
-    }
-
-    /// A file somewhere below the source's directory.
-    fn below(source: usize, directory: &Path, path: PathBuf) -> Self {
-        let name = path.strip_prefix(directory).unwrap_or(&path).to_owned();
-        Self { source, path, name, document: 0 }
-    }
-
-    /// The name without the source's directory.
-    pub(crate) fn name(&self) -> String {
-        let name = OneLine(self.name.display()).to_string();
-        match self.document {
-            0 => name,
-            number => format!("{name}, document {number}"),
-        }
-    }
-}
-
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = OneLine(self.path.display());
-        match self.document {
-            0 => path.fmt(f),
-            number => write!(f, "{path}, document {number}"),
-        }
-    }
-}
-
-impl fmt::Display for Problem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.reason)
-    }
-}
-
-impl std::error::Error for Problem {}
-
-/// Why a file gave no key.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Reason {
-    /// The file, or the directory, cannot be read.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// There is no password for it.
-    #[error(transparent)]
-    Password(#[from] PasswordError),
-    /// It is passed over, not reported.
-    #[error("it is JSON, but no keystore")]
-    SomethingElse,
-    /// The keystore does not open.
-    #[error(transparent)]
-    Keystore(#[from] ImportError),
-    /// The key is none.
-    #[error(transparent)]
-    Secret(#[from] SecretKeyError),
-    /// The key configuration is not understood.
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-}
-
-impl Reason {
-    /// Whether the file is sound and names a kind of key that is not for us.
-    pub(crate) fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Config(ConfigError::Type(_) | ConfigError::KeyType))
-    }
-}
-
-impl From<KeystoreError> for Reason {
-    fn from(error: KeystoreError) -> Self {
-        Self::Keystore(error.into())
-    }
-}
-
 /// What became of an entry that could be read.
 enum Finding {
     Unchanged { content: ContentHash, public_key: PublicKey },
     Opened(FileKey),
-}
-
-fn origin(snapshot: &Snapshot, public_key: &PublicKey) -> Option<Origin> {
-    snapshot.get(public_key).map(|key| key.origin())
-}
-
-fn parse_keystore(path: &Path, text: &str) -> Result<Keystore, Reason> {
-    Keystore::parse(text).map_err(|error| {
-        if directory::is_something_else(path, text) { Reason::SomethingElse } else { error.into() }
-    })
 }
 
 #[cfg(test)]

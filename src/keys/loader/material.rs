@@ -1,4 +1,4 @@
-//! Where the password of a keystore is.
+//! Material that a source names for a key: a keystore and its password, or a secret in the clear.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -8,8 +8,18 @@ use zeroize::Zeroizing;
 use super::directory::{self, PasswordError};
 use super::file;
 use crate::bls::PublicKey;
+use crate::keys::secret::Scalar;
 use crate::text;
 
+/// How to come to the key.
+pub(super) enum Material {
+    /// An EIP-2335 keystore, not read yet.
+    Keystore { path: PathBuf, password: Password },
+    /// A secret key that stood in the clear.
+    Raw(Scalar),
+}
+
+/// Where the password of a keystore is.
 #[derive(Clone)]
 pub(super) enum Password {
     /// One for many keystores, read already.
