@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 
-use crate::support::{Daemon, Key, Request, Setup, attestation, randao_reveal};
+use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, randao_reveal};
 
 #[test]
 fn signing_and_stopping_go_on_though_nobody_reads_the_log() {
@@ -149,8 +149,10 @@ fn hear_until(manager: &Manager, last: &str) -> Vec<String> {
     }
 }
 
+/// The file of a socket is there a moment before the socket listens.
 fn answers(daemon: &Daemon) -> bool {
-    daemon.directory().join("signer.sock").exists() && daemon.send(&Request::get("/upcheck")).status == 200
+    let connection = Connection::try_open(&daemon.socket());
+    connection.is_ok_and(|mut connection| connection.exchange(&Request::get("/upcheck")).status == 200)
 }
 
 /// What health says of the log.
