@@ -46,6 +46,7 @@ use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier, tell};
 use crate::supervisor::watchdog::{self, Probe};
 use crate::sys::hardening::{self, HardeningError};
+use crate::text::chain;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Environment) -> Result<(), Error> {
@@ -194,7 +195,10 @@ impl Daemon {
 /// Where nothing can be written, as on a full disk, no process can start: this one then goes on with what needs no ledger.
 async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreError> {
     let cause = ledger.broken().await;
-    tracing::error!(%cause, "the slashing protection ledger broke: no block, no attestation and no raw root is signed");
+    tracing::error!(
+        cause = chain(cause.as_ref()),
+        "the slashing protection ledger broke: no block, no attestation and no raw root is signed"
+    );
     if !supervised {
         std::future::pending::<()>().await;
     }
@@ -204,7 +208,10 @@ async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreErro
         match ledger.can_be_opened_again().await {
             Ok(()) => return cause,
             Err(error) if !told => {
-                tracing::error!(%error, "the ledger's directory cannot be written, so a restart would not help until it can: is the disk full?");
+                tracing::error!(
+                    error = chain(&error),
+                    "the ledger's directory cannot be written, so a restart would not help until it can: is the disk full?"
+                );
                 told = true;
             }
             Err(_) => {}

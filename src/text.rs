@@ -5,6 +5,7 @@
 //! long the value that it is about.
 
 use std::collections::VecDeque;
+use std::error::Error;
 use std::fmt::{self, Write};
 use std::io::{self, Read};
 
@@ -98,6 +99,18 @@ impl<T: fmt::Display> fmt::Display for OneLine<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_ends(f, &self.0, (LONGEST_LINE_START, LONGEST_LINE_END))
     }
+}
+
+/// An error with all its causes, in one line of bounded length.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    OneLine(text).to_string()
 }
 
 fn write_ends(

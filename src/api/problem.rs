@@ -4,7 +4,7 @@
 //! its details stay in the log. On the sign route no other status than 200, 400, 401, 403, 404, 405, 406, 412, 413,
 //! 415 and 500 is ever sent: Prysm parses any status that it does not know as a signature.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::fmt;
 use std::mem;
 
@@ -28,6 +28,7 @@ use crate::http::response::ApiResponse;
 use crate::signer::pool::PoolClosed;
 use crate::signer::repeats::{Repeats, Rule, Told};
 use crate::text::OneLine;
+use crate::text::chain;
 use crate::{duty, keys, ledger, signing_policy};
 
 /// A request that is not answered with what it asked for.
@@ -90,8 +91,8 @@ impl Problem {
     }
 
     /// A fault of ours: the caller gets `message`, the log gets `cause` too.
-    pub(crate) fn fault(message: impl Into<String>, cause: impl ToString) -> Self {
-        let cause = Some(OneLine(cause.to_string()).to_string());
+    pub(crate) fn fault(message: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        let cause = Some(chain(cause.into().as_ref()));
         let message = OneLine(message.into()).to_string();
         Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, header: None, cause, rule: None }
     }

@@ -10,7 +10,7 @@ use tokio::task::spawn_blocking;
 use super::Signer;
 use crate::http::response::ApiResponse;
 use crate::keymanager::{Operation, Reload, ReloadStatus};
-use crate::supervisor::logging;
+use crate::text::chain;
 
 /// `POST`: 202 when a reload has begun, 409 while another one runs. `status` and its words are Web3Signer's.
 pub(crate) fn start(signer: &Arc<Signer>) -> ApiResponse {
@@ -50,8 +50,8 @@ pub(crate) async fn read_access(signer: &Signer) -> Result<(), &'static str> {
             tracing::info!("tokens and certificates read");
             return Ok(());
         }
-        Ok(Err(error)) => logging::chain(&error),
-        Err(error) => error.to_string(),
+        Ok(Err(error)) => chain(&error),
+        Err(error) => chain(&error),
     };
     tracing::error!("tokens and certificates could not be read again, so those from before hold: {error}");
     Err(FAILED)

@@ -26,9 +26,10 @@ use crate::config::{self, Environment};
 use crate::daemon;
 use crate::keymanager::StartError;
 use crate::ledger::OpenError;
-use crate::supervisor::logging::{self, chain};
+use crate::supervisor::logging;
 use crate::supervisor::{activation, listeners};
 use crate::sys::hardening;
+use crate::text::chain;
 
 /// Runs the program with the process's own arguments and environment.
 pub fn run() -> ExitCode {

@@ -9,6 +9,7 @@ use super::{Error, packaged};
 use crate::config::{Environment, RawSettings};
 use crate::daemon;
 use crate::supervisor::{activation, logging, open_files};
+use crate::text::chain;
 
 /// The options of the daemon.
 #[derive(clap::Args)]
@@ -35,7 +36,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
         warn!("{warning}");
     }
     if let Err(error) = open_files::make_room(settings.limits.connections) {
-        warn!("{}", logging::chain(&error));
+        warn!("{}", chain(&error));
     }
     daemon::run(&settings, inherited, environment)?;
     Ok(())

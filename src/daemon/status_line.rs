@@ -9,8 +9,9 @@ use crate::api::Signer;
 use crate::http::tls::Validity;
 use crate::keymanager::KeyFiles;
 use crate::ledger::{Attention, Health, KeyNames};
-use crate::supervisor::logging::{self, chain};
+use crate::supervisor::logging;
 use crate::supervisor::notify::{Notifier, tell};
+use crate::text::chain;
 
 /// The line as it is now.
 pub(crate) fn status_line(signer: &Signer) -> String {

@@ -19,6 +19,7 @@ use super::connection_permits::ConnectionPermit;
 use super::response::ResponseBody;
 use super::tls::Admission;
 use crate::caller::Caller;
+use crate::text::chain;
 
 /// What answers the requests of a server.
 pub(crate) trait Service: Send + Sync + 'static {
@@ -86,7 +87,7 @@ impl Connection {
             tokio::select! {
                 ended = serving.as_mut() => {
                     if let Err(error) = ended {
-                        tracing::debug!(%caller, %error, "a connection ended badly");
+                        tracing::debug!(%caller, error = chain(error.as_ref()), "a connection ended badly");
                     }
                     return;
                 }

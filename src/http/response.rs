@@ -10,6 +10,7 @@ use hyper::{Response, StatusCode};
 use serde::Serialize;
 
 use super::memory_budget::{Reservation, Watch};
+use crate::text::chain;
 
 /// A complete answer. Bodies are small, so they are made whole.
 #[derive(Debug)]
@@ -42,7 +43,7 @@ impl ApiResponse {
         match serde_json::to_vec(value) {
             Ok(body) => Self::raw_json(body),
             Err(error) => {
-                tracing::error!(%error, "an answer could not be written as JSON");
+                tracing::error!(error = chain(&error), "an answer could not be written as JSON");
                 let body = r#"{"code":500,"message":"the answer could not be written","error":"the answer could not be written"}"#;
                 Self::raw_json(body).with_status(StatusCode::INTERNAL_SERVER_ERROR)
             }

@@ -24,6 +24,7 @@ use super::token_throttle::PeerLogLimit;
 use crate::caller::{Caller, Peer, Source};
 use crate::config::Role;
 use crate::sys::hardening::return_freed_memory;
+use crate::text::chain;
 
 /// What a server allows its callers.
 #[derive(Clone, Copy, Debug)]
@@ -106,7 +107,10 @@ fn allow_open_files() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)
         .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
     if let Err(error) = raised {
-        tracing::warn!(%error, "the limit of open files could not be raised: further connections may have to wait");
+        tracing::warn!(
+            error = chain(&error),
+            "the limit of open files could not be raised: further connections may have to wait"
+        );
     }
 }
 
@@ -135,7 +139,7 @@ async fn accept<S: Service>(
             Ok(accepted) => accepted,
             Err(error) => {
                 // Out of file descriptors, or the peer has gone: neither is helped by a busy loop.
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(error = chain(&error), "a connection could not be accepted");
                 if is_out_of_descriptors(&error) {
                     permits.close_one();
                 }
@@ -221,7 +225,7 @@ impl<S> Shared<S> {
     fn note_failed_handshake(&self, caller: &Caller, error: &io::Error) {
         match tls::refusal(error) {
             // Who looks whether the port is open leaves in the middle.
-            None => tracing::debug!(%caller, %error, "a TLS handshake was broken off"),
+            None => tracing::debug!(%caller, error = chain(&error), "a TLS handshake was broken off"),
             Some(reason) => {
                 if let Some(refused) = self.failed_handshakes.note(caller.peer) {
                     tracing::warn!(%caller, refused, "TLS handshake refused: {reason}");

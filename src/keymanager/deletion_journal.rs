@@ -17,6 +17,7 @@ use nix::fcntl::OFlag;
 
 use crate::bls::PublicKey;
 use crate::ledger::{Departure, Fault, Health, Ledger};
+use crate::text::chain;
 
 /// The file: a line for each key, and blank ones to write on.
 pub(super) struct DeletionJournal {
@@ -82,7 +83,10 @@ impl DeletionJournal {
                 .map_err(failed)?;
         }
         if let Err(error) = self.preallocate(text.len()) {
-            tracing::warn!(%error, "there is no room to note deletions in, should the ledger's disk fail");
+            tracing::warn!(
+                error = chain(&error),
+                "there is no room to note deletions in, should the ledger's disk fail"
+            );
         }
         Ok(())
     }

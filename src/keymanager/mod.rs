@@ -24,6 +24,7 @@ use crate::bls::PublicKey;
 use crate::keys::loader::{ContentHash, Loader};
 use crate::keys::{FdStore, Importer, Key, Ring, Seal, SealError};
 use crate::ledger::SealedKeystore;
+use crate::text::chain;
 
 /// The keys in use and their keepers.
 pub(crate) struct Keystores {
@@ -91,7 +92,7 @@ impl Keystores {
             for key in &keys {
                 if let Err(error) = fd_store.insert(key) {
                     let public_key = key.public_key();
-                    tracing::warn!(%public_key, %error, "the key will not survive a restart of the process");
+                    tracing::warn!(%public_key, error = chain(&error), "the key will not survive a restart of the process");
                 }
             }
         }
@@ -103,7 +104,7 @@ impl Keystores {
         for key in self.ring.remove(public_keys).into_iter().flatten() {
             let Some(fd_store) = &self.fd_store else { continue };
             if let Err(error) = fd_store.remove(&key) {
-                tracing::error!(public_key = %key.public_key(), %error, "the key may come back with a restart");
+                tracing::error!(public_key = %key.public_key(), error = chain(&error), "the key may come back with a restart");
             }
         }
     }
@@ -116,7 +117,10 @@ impl Keystores {
         }
         let noted = self.deletion_journal.add(public_keys);
         if let Err(error) = &noted {
-            tracing::error!(%error, "the deletion cannot be noted either: the keys may come back with a restart");
+            tracing::error!(
+                error = chain(error),
+                "the deletion cannot be noted either: the keys may come back with a restart"
+            );
         }
         noted.is_ok()
     }
@@ -125,7 +129,10 @@ impl Keystores {
     pub(crate) fn forget_deletion(&self, public_keys: &[PublicKey]) -> bool {
         let forgotten = self.deletion_journal.remove(public_keys);
         if let Err(error) = &forgotten {
-            tracing::error!(%error, "keys that were deleted before may be taken for deleted at the next start");
+            tracing::error!(
+                error = chain(error),
+                "keys that were deleted before may be taken for deleted at the next start"
+            );
         }
         forgotten.is_ok()
     }

@@ -11,7 +11,7 @@ use crate::bls::PublicKey;
 use crate::keys::loader::{self, FileKey, Loaded, PassedOver, SealedKey};
 use crate::keys::{Origin, Urgency};
 use crate::ledger::{Fault, Ledger, SealedKeystore};
-use crate::text::Bounded;
+use crate::text::{Bounded, chain};
 
 /// How the last reload went, as `GET /reload` tells it.
 #[derive(Clone, Debug, Default)]
@@ -84,7 +84,7 @@ impl Keystores {
             Ok(copy) => copy,
             Err(error) => {
                 let public_key = key.public_key();
-                tracing::error!(%public_key, %error, "no sealed copy of the key could be made");
+                tracing::error!(%public_key, error = chain(&error), "no sealed copy of the key could be made");
                 None
             }
         };
@@ -106,13 +106,16 @@ impl Reload {
         let reading =
             spawn_blocking(move || keystores.read_files(Urgency::Background, &|_| None, &|_| {})).await;
         let outcome = match reading {
-            Ok(loaded) => take(&self.keystores, ledger, loaded).await.map_err(|fault| fault.to_string()),
-            Err(error) => Err(error.to_string()),
+            Ok(loaded) => take(&self.keystores, ledger, loaded)
+                .await
+                .map_err(|fault| (fault.to_string(), chain(&fault))),
+            Err(error) => Err((error.to_string(), chain(&error))),
         };
         let (operation, last_error) = match outcome {
-            Err(error) => {
+            // Why the ledger failed may name files, so it is for the log alone.
+            Err((told, error)) => {
                 tracing::error!(error, "the reload failed");
-                (Operation::Failed, Some(error))
+                (Operation::Failed, Some(told))
             }
             Ok(errors) => {
                 // In Web3Signer's words.

@@ -23,6 +23,7 @@ use crate::supervisor::activation::StoredFd;
 use crate::supervisor::notify::{Notifier, tell};
 use crate::sys::hardening;
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
+use crate::text::chain;
 
 /// The names under which systemd keeps the region of keys and its index.
 const STORED_FDS: [&str; 2] = ["keys-region", "keys-index"];
@@ -85,7 +86,7 @@ fn take_over(stored: Vec<StoredFd>) -> Option<Inherited> {
         (Some(region), Some(index)) => match FdStore::resume(region, index) {
             Ok(inherited) => Some(inherited),
             Err(error) => {
-                tracing::error!(%error, "the keys of the process before cannot be taken over");
+                tracing::error!(error = chain(&error), "the keys of the process before cannot be taken over");
                 None
             }
         },
@@ -102,14 +103,14 @@ fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<FdStore> {
     let fd_store = match FdStore::begin(importer.memory()) {
         Ok(fd_store) => fd_store?,
         Err(error) => {
-            tracing::warn!(%error, "keys in memory will not survive a restart");
+            tracing::warn!(error = chain(&error), "keys in memory will not survive a restart");
             return None;
         }
     };
     let (region, index) = fd_store.files()?;
     for (name, fd) in STORED_FDS.into_iter().zip([region, index]) {
         if let Err(error) = notifier.remove_stored(name).and_then(|()| notifier.store(name, fd)) {
-            tracing::warn!(%error, "keys in memory will not survive a restart");
+            tracing::warn!(error = chain(&error), "keys in memory will not survive a restart");
             return None;
         }
     }

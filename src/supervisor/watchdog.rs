@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
-use super::logging::chain;
 use super::notify::Notifier;
+use crate::text::chain;
 
 /// A piece of the daemon that shows that it works.
 pub(crate) struct Probe<'daemon> {

@@ -10,7 +10,7 @@ use crate::api::problem::Problem;
 use crate::bls::PublicKey;
 use crate::http::response::ApiResponse;
 use crate::ledger::{Departed, Departure, Farewell, Fault};
-use crate::text;
+use crate::text::{self, chain};
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
 pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<ApiResponse, Problem> {
@@ -67,7 +67,10 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (Vec<Status>, 
             (statuses.collect(), EMPTY_INTERCHANGE.to_owned())
         }
         Err(fault) => {
-            tracing::error!(%fault, "deleted keys could not be recorded: they do not sign any more in this process");
+            tracing::error!(
+                fault = chain(&fault),
+                "deleted keys could not be recorded: they do not sign any more in this process"
+            );
             // All that are named: of a key that left the ring before, a sealed keystore may still be on disk.
             let named: Vec<_> = departures.iter().map(|departure| departure.public_key).collect();
             let message = if signer.keystores.note_deletion(&named) { NOTED } else { NOT_RECORDED };

@@ -17,7 +17,7 @@ use crate::http::response::ApiResponse;
 use crate::keymanager::Persistence;
 use crate::keys::{EncryptedKey, Importer, Key, SealError};
 use crate::ledger::{Arrival, Arrived, Fault, Health, Interchange};
-use crate::text;
+use crate::text::{self, chain};
 
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
 ///
@@ -136,7 +136,7 @@ async fn enter(
 ///
 /// A ledger that was broken before it was asked has written nothing.
 fn shut_out(signer: &Signer, entrants: Vec<Entrant>, fault: &Fault, was_broken: bool) -> Vec<Status> {
-    tracing::error!(%fault, "keys could not be imported");
+    tracing::error!(fault = chain(fault), "keys could not be imported");
     let new = entrants.iter().filter_map(|entrant| match entrant {
         Entrant::New(key) => Some(key.public_key()),
         Entrant::Here(_) => None,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::supervisor::logging::chain;
+use crate::text::chain;
 
 /// One line of the report.
 #[derive(Debug, PartialEq, Eq)]

@@ -21,6 +21,7 @@ use crate::keys::{SecretKey, SecretKeyError};
 use crate::primitives::SigningRoot;
 use crate::supervisor::activation::Inherited;
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError};
+use crate::text::chain;
 
 /// Runs the demonstration; with `once` it ends after the last step, otherwise it serves until Ctrl-C.
 pub(crate) fn run(once: bool) -> Result<(), DemoError> {
@@ -191,7 +192,7 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(%error, path = %self.path.display(), "the demonstration's directory could not be removed");
+            tracing::warn!(error = chain(&error), path = %self.path.display(), "the demonstration's directory could not be removed");
         }
     }
 }

@@ -11,10 +11,10 @@ use super::files::{self, Found, Keystore, Passwords, Search};
 use super::{Error, KEYSTORES, KeyResult, counted, data, failures, report, say};
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::progress::Progress;
-use crate::cli::{chain, history, prompt};
+use crate::cli::{history, prompt};
 use crate::config::Environment;
 use crate::ledger::Interchange;
-use crate::text::OneLine;
+use crate::text::{OneLine, chain};
 
 #[derive(clap::Args)]
 #[group(skip)]

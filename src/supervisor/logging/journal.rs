@@ -13,8 +13,9 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer};
 
+use super::bounded;
 use super::queue::{Outlet, Queue};
-use super::{bounded, chain};
+use crate::text::chain;
 
 /// The journal's socket.
 pub(super) struct Journal {

@@ -6,7 +6,6 @@
 mod journal;
 mod queue;
 
-use std::error::Error;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -24,7 +23,6 @@ use tracing_subscriber::util::SubscriberInitExt;
 use self::journal::{Journal, JournalLayer};
 use self::queue::{Outlet, Queue};
 use crate::config::{Environment, LogLevel};
-use crate::text::OneLine;
 
 /// Starts logging for the whole process; a second call does nothing.
 pub(crate) fn start(level: LogLevel, environment: &Environment) {
@@ -64,18 +62,6 @@ pub(crate) fn flush() {
     if let Some(log) = LOG.get() {
         log.queue.flush(LAST_MOMENT);
     }
-}
-
-/// An error with all its causes, in one line of bounded length.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    OneLine(text).to_string()
 }
 
 fn last_words(prefix: &str, line: &str) {
@@ -216,6 +202,31 @@ mod tests {
     fn stderr_is_not_the_journal_without_the_variable() {
         assert!(!stderr_is_journal(&Environment::default()));
         assert!(!stderr_is_journal(&[("JOURNAL_STREAM", "0:0")].into_iter().collect()));
+    }
+
+    /// `%error` would leave out why: an error's display says what failed, its sources say why.
+    #[test]
+    fn no_event_of_ours_leaves_the_causes_of_an_error_out() {
+        let mut files = 0;
+        let mut directories = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+        while let Some(directory) = directories.pop() {
+            for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+                if path.is_dir() {
+                    directories.push(path);
+                } else {
+                    files += 1;
+                    let text = std::fs::read_to_string(&path).unwrap();
+                    let events = text.split("error!(").skip(1).chain(text.split("warn!(").skip(1));
+                    for event in events.map(|rest| rest.split(");").next().unwrap()) {
+                        let bare = ["error", "fault", "cause"].into_iter().find(|name| {
+                            event.contains(&format!("%{name}")) || event.contains(&format!("%&{name}"))
+                        });
+                        assert_eq!(bare, None, "{}: write chain(&...) there: {event}", path.display());
+                    }
+                }
+            }
+        }
+        assert!(files > 100, "{files} files were read");
     }
 
     #[test]

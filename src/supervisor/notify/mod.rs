@@ -15,8 +15,8 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
 use nix::time::{ClockId, clock_gettime};
 
 use self::outbox::{Line, Message, Subject};
-use super::logging::chain;
 use crate::config::Environment;
+use crate::text::chain;
 
 /// The line to the service manager, if there is one.
 #[derive(Debug, Default)]
