@@ -63,6 +63,11 @@ client sign tcp:127.0.0.1:9001
 refused "ConnectionRefused" client sign $tcp
 rm -r /etc/systemd/system/bls-signer-tcp.socket.d
 
+step "however often it is started within seconds"
+systemctl daemon-reload
+for _ in 1 2 3 4 5 6 7; do systemctl restart bls-signer-tcp.socket; done
+client sign $tcp
+
 step "stopped as a whole it stays stopped"
 systemctl daemon-reload
 # shellcheck disable=SC2086
