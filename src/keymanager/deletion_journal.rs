@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use crate::bls::PublicKey;
-use crate::ledger::{Departure, Fault, Health, Ledger};
+use crate::ledger::{Deletion, Fault, Health, Ledger};
 use crate::text::chain;
 
 /// The file: a line for each key, and blank ones to write on.
@@ -73,8 +73,8 @@ impl DeletionJournal {
             return Ok(());
         }
         if !keys.is_empty() {
-            let departures = keys.iter().map(|&public_key| Departure { public_key, active: true });
-            ledger.delete(departures.collect()).await.map_err(DeletionJournalError::Ledger)?;
+            let deletions = keys.iter().map(|&public_key| Deletion { public_key, active: true });
+            ledger.delete(deletions.collect()).await.map_err(DeletionJournalError::Ledger)?;
             tracing::warn!(
                 keys = keys.len(),
                 "keys that a fault had kept the ledger from deleting, or from taking in whole, are deleted now"

@@ -44,8 +44,8 @@ pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::line::Haste;
 pub(crate) use self::opened::Opened;
 pub(crate) use self::orders::{
-    Arrival, Arrived, Departed, Departure, Exported, Farewell, ImportRefusal, KeyStatus, Raised,
-    ResealRefusal, Selection, Status,
+    Activation, ActivationOutcome, Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal,
+    KeyStatus, Raised, ResealRefusal, Selection, Status,
 };
 pub(crate) use self::policy::RawRoots;
 pub(crate) use self::refusal::Refusal;

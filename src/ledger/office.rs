@@ -6,8 +6,8 @@ use super::book::{Book, Head};
 use super::horizon::Horizon;
 use super::interchange::{self, Interchange};
 use super::orders::{
-    Arrival, Arrived, Departed, Departure, Exported, Farewell, ImportRefusal, Imported, KeyStatus, Page,
-    Raised, ResealRefusal, Selection, Status,
+    Activation, ActivationOutcome, Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal,
+    Imported, KeyStatus, Page, Raised, ResealRefusal, Selection, Status,
 };
 use super::page::Entry;
 use super::rules::{SignedAttestation, SignedBlock, Watermark};
@@ -50,37 +50,37 @@ impl Office<'_> {
 
     pub(super) fn activate(
         &mut self,
-        arrivals: Vec<Arrival>,
+        activations: Vec<Activation>,
         history: Option<Interchange>,
-    ) -> Result<Vec<Arrived>, ImportRefusal> {
+    ) -> Result<Vec<ActivationOutcome>, ImportRefusal> {
         if let Some(interchange) = &history {
             self.check_chain(interchange)?;
         }
-        Ok(arrivals.into_iter().map(|arrival| self.welcome(arrival, history.as_ref())).collect())
+        Ok(activations.into_iter().map(|activation| self.welcome(activation, history.as_ref())).collect())
     }
 
-    fn welcome(&mut self, arrival: Arrival, history: Option<&Interchange>) -> Arrived {
-        let Arrival { public_key, keystore } = arrival;
+    fn welcome(&mut self, activation: Activation, history: Option<&Interchange>) -> ActivationOutcome {
+        let Activation { public_key, keystore } = activation;
         let before = self.entry(public_key);
         let entry = Entry { deleted: false, ..before };
         let theirs = history.and_then(|interchange| {
             Some((interchange.histories.get(&public_key)?, interchange.genesis_validators_root))
         });
         match theirs {
-            Some((Err(reason), _)) => return Arrived::Unmergeable { reason: reason.clone() },
+            Some((Err(reason), _)) => return ActivationOutcome::Unmergeable { reason: reason.clone() },
             Some((Ok(watermark), chain)) => self.merge(entry, *watermark, chain),
             None => self.book.put(entry),
         }
         if let Some(keystore) = keystore {
             self.keep(keystore);
         }
-        Arrived::Active { deleted_before: before.deleted, raw_root_signed: before.raw_root_signed }
+        ActivationOutcome::Active { deleted_before: before.deleted, raw_root_signed: before.raw_root_signed }
     }
 
-    pub(super) fn delete(&mut self, departures: &[Departure]) -> Result<Farewell, StoreError> {
-        let mut statuses = HashMap::<PublicKey, Departed>::new();
-        let mut keys = Vec::with_capacity(departures.len());
-        for Departure { public_key, active } in departures {
+    pub(super) fn delete(&mut self, deletions: &[Deletion]) -> Result<DeletionReport, StoreError> {
+        let mut statuses = HashMap::<PublicKey, DeletionStatus>::new();
+        let mut keys = Vec::with_capacity(deletions.len());
+        for Deletion { public_key, active } in deletions {
             let known = self.book.entry(public_key);
             let kept = match self.book.position(public_key) {
                 Some(position) => self.store.has_sealed_keystore(position)?,
@@ -89,11 +89,11 @@ impl Office<'_> {
             let status = if (*active || kept) && !statuses.contains_key(public_key) {
                 self.book.put(Entry { deleted: true, ..self.entry(*public_key) });
                 self.sealed.extend(self.book.position(public_key).map(SealedChange::Remove));
-                Departed::Deleted
+                DeletionStatus::Deleted
             } else if known.is_some_and(|entry| !entry.watermark.is_empty()) {
-                Departed::NotActive
+                DeletionStatus::NotActive
             } else {
-                Departed::NotFound
+                DeletionStatus::NotFound
             };
             statuses.entry(*public_key).or_insert(status);
             keys.push(status);
@@ -101,7 +101,7 @@ impl Office<'_> {
         let Exported { interchange, .. } = self.export(|public_key| statuses.contains_key(public_key));
         let marked = |key: &&PublicKey| self.entry(**key).raw_root_signed;
         let raw_root_signed = statuses.keys().filter(marked).copied().collect();
-        Ok(Farewell { keys, raw_root_signed, interchange })
+        Ok(DeletionReport { keys, raw_root_signed, interchange })
     }
 
     pub(super) fn export(&self, selected: impl Fn(&PublicKey) -> bool) -> Exported {

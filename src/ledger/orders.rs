@@ -41,15 +41,15 @@ impl Selection {
 
 /// A key that is to be signed with here from now on.
 #[derive(Clone, Debug)]
-pub(crate) struct Arrival {
+pub(crate) struct Activation {
     pub(crate) public_key: PublicKey,
     /// What to keep of it over a restart, if there is a seal secret.
     pub(crate) keystore: Option<SealedKeystore>,
 }
 
-/// What became of an arrival.
+/// What became of an activation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Arrived {
+pub(crate) enum ActivationOutcome {
     /// It may sign; key and history are durable.
     Active {
         /// It had been deleted here. Its earlier watermarks are still in force.
@@ -64,15 +64,15 @@ pub(crate) enum Arrived {
 
 /// A key that is not to be signed with here any more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Departure {
+pub(crate) struct Deletion {
     pub(crate) public_key: PublicKey,
     /// Whether the caller can sign with it now.
     pub(crate) active: bool,
 }
 
-/// What became of a departure; the Keymanager API's words.
+/// What became of a deletion; the Keymanager API's words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Departed {
+pub(crate) enum DeletionStatus {
     /// It was active and is disabled for good.
     Deleted,
     /// It was not active; there is history of it.
@@ -81,11 +81,11 @@ pub(crate) enum Departed {
     NotFound,
 }
 
-/// The answer to departures.
+/// The answer to deletions.
 #[derive(Clone, Debug)]
-pub(crate) struct Farewell {
+pub(crate) struct DeletionReport {
     /// In the order of the request.
-    pub(crate) keys: Vec<Departed>,
+    pub(crate) keys: Vec<DeletionStatus>,
     /// Those of them with which raw roots were signed: what those said is not in their histories.
     pub(crate) raw_root_signed: HashSet<PublicKey>,
     /// EIP-3076 JSON of those that were deleted or not active.
@@ -184,13 +184,14 @@ impl Ledger {
 
     /// Lets keys sign here, each with its history and its kept keystore, all in one transaction.
     ///
-    /// Of `history` only what concerns the arrivals is merged. The answers are in the order of the arrivals.
+    /// Of `history` only what concerns the activations is merged. The answers are in the order of the activations.
     pub(crate) fn activate(
         &self,
-        arrivals: Vec<Arrival>,
+        activations: Vec<Activation>,
         history: Option<Interchange>,
-    ) -> impl Future<Output = Result<Result<Vec<Arrived>, ImportRefusal>, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.activate(arrivals, history)))
+    ) -> impl Future<Output = Result<Result<Vec<ActivationOutcome>, ImportRefusal>, Fault>> + Send + use<>
+    {
+        self.order(move |office| Ok(office.activate(activations, history)))
     }
 
     /// Disables keys, forgets their kept keystores and exports their histories, all in one transaction.
@@ -199,9 +200,9 @@ impl Ledger {
     /// [`Ledger::activate`].
     pub(crate) fn delete(
         &self,
-        departures: Vec<Departure>,
-    ) -> impl Future<Output = Result<Farewell, Fault>> + Send + use<> {
-        self.order(move |office| office.delete(&departures))
+        deletions: Vec<Deletion>,
+    ) -> impl Future<Output = Result<DeletionReport, Fault>> + Send + use<> {
+        self.order(move |office| office.delete(&deletions))
     }
 
     /// The selected keys' histories as EIP-3076 JSON.

@@ -9,7 +9,7 @@ use crate::api::Signer;
 use crate::api::problem::Problem;
 use crate::bls::PublicKey;
 use crate::http::response::ApiResponse;
-use crate::ledger::{Departed, Departure, Farewell, Fault};
+use crate::ledger::{Deletion, DeletionReport, DeletionStatus, Fault};
 use crate::text::{self, chain};
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
@@ -18,7 +18,7 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<ApiResponse, 
     let _turn = signer.keystores.turn().await;
 
     let mut seen = HashSet::new();
-    let mut departures = Vec::new();
+    let mut deletions = Vec::new();
     let mut outcomes = Vec::with_capacity(request.pubkeys.len());
     for text in &request.pubkeys {
         let Ok(public_key) = text.parse::<PublicKey>() else {
@@ -32,38 +32,35 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<ApiResponse, 
         }
         // A second mention in one request finds the key gone.
         let active = key.is_some() && seen.insert(public_key);
-        outcomes.push(Outcome::Asked(departures.len()));
-        departures.push(Departure { public_key, active });
+        outcomes.push(Outcome::Asked(deletions.len()));
+        deletions.push(Deletion { public_key, active });
     }
-    let (departed, slashing_protection) = take_out(signer, departures).await;
-    Ok(ApiResponse::json(&DeleteReply { data: in_order(outcomes, &departed), slashing_protection }))
+    let (deleted, slashing_protection) = take_out(signer, deletions).await;
+    Ok(ApiResponse::json(&DeleteReply { data: in_order(outcomes, &deleted), slashing_protection }))
 }
 
 /// Takes the keys out of the ring, then forbids signing durably. When the ledger fails they stay out all the same: a key
 /// that somebody wanted gone must not sign on.
-async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (Vec<Status>, String) {
-    let leaving: Vec<PublicKey> = departures
-        .iter()
-        .filter(|departure| departure.active)
-        .map(|departure| departure.public_key)
-        .collect();
+async fn take_out(signer: &Signer, deletions: Vec<Deletion>) -> (Vec<Status>, String) {
+    let leaving: Vec<PublicKey> =
+        deletions.iter().filter(|deletion| deletion.active).map(|deletion| deletion.public_key).collect();
     signer.keystores.dismiss(&leaving);
-    let farewell = signer.ledger.delete(departures.clone()).await;
+    let report = signer.ledger.delete(deletions.clone()).await;
     for public_key in &leaving {
         tracing::info!(%public_key, "key deleted");
     }
-    match farewell {
-        Ok(Farewell { keys, raw_root_signed, interchange }) => {
-            let statuses = keys.into_iter().zip(&departures).map(|(departed, departure)| {
-                let note = raw_root_signed.contains(&departure.public_key).then_some(RAW_ROOTS);
-                Status::with_notes(status(departed), note.into_iter())
+    match report {
+        Ok(DeletionReport { keys, raw_root_signed, interchange }) => {
+            let statuses = keys.into_iter().zip(&deletions).map(|(deleted, deletion)| {
+                let note = raw_root_signed.contains(&deletion.public_key).then_some(RAW_ROOTS);
+                Status::with_notes(status(deleted), note.into_iter())
             });
             (statuses.collect(), interchange)
         }
         Err(Fault::Off) => {
-            let statuses = departures
+            let statuses = deletions
                 .iter()
-                .map(|departure| Status::of(if departure.active { "deleted" } else { "not_found" }));
+                .map(|deletion| Status::of(if deletion.active { "deleted" } else { "not_found" }));
             (statuses.collect(), EMPTY_INTERCHANGE.to_owned())
         }
         Err(fault) => {
@@ -72,9 +69,9 @@ async fn take_out(signer: &Signer, departures: Vec<Departure>) -> (Vec<Status>, 
                 "deleted keys could not be recorded: they do not sign any more in this process"
             );
             // All that are named: of a key that left the ring before, a sealed keystore may still be on disk.
-            let named: Vec<_> = departures.iter().map(|departure| departure.public_key).collect();
+            let named: Vec<_> = deletions.iter().map(|deletion| deletion.public_key).collect();
             let message = if signer.keystores.note_deletion(&named) { NOTED } else { NOT_RECORDED };
-            let statuses = departures.iter().map(|_| Status::error(message));
+            let statuses = deletions.iter().map(|_| Status::error(message));
             (statuses.collect(), EMPTY_INTERCHANGE.to_owned())
         }
     }
@@ -92,11 +89,11 @@ struct DeleteReply {
     slashing_protection: String,
 }
 
-fn status(departed: Departed) -> &'static str {
-    match departed {
-        Departed::Deleted => "deleted",
-        Departed::NotActive => "not_active",
-        Departed::NotFound => "not_found",
+fn status(deleted: DeletionStatus) -> &'static str {
+    match deleted {
+        DeletionStatus::Deleted => "deleted",
+        DeletionStatus::NotActive => "not_active",
+        DeletionStatus::NotFound => "not_found",
     }
 }
 

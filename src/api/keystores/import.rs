@@ -16,7 +16,7 @@ use crate::bls::PublicKey;
 use crate::http::response::ApiResponse;
 use crate::keymanager::Persistence;
 use crate::keys::{EncryptedKey, Importer, Key, SealError};
-use crate::ledger::{Arrival, Arrived, Fault, Health, Interchange};
+use crate::ledger::{Activation, ActivationOutcome, Fault, Health, Interchange};
 use crate::text::{self, chain};
 
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
@@ -71,26 +71,27 @@ async fn enter(
     entrants: Vec<Entrant>,
     history: Option<Interchange>,
 ) -> Result<Vec<Status>, Problem> {
-    let arrivals = entrants.iter().map(|entrant| {
+    let activations = entrants.iter().map(|entrant| {
         let keystore = match entrant {
             Entrant::New(key) => signer.keystores.sealed(key, None)?,
             Entrant::Here(_) => None,
         };
-        Ok(Arrival { public_key: entrant.public_key(), keystore })
+        Ok(Activation { public_key: entrant.public_key(), keystore })
     });
-    let arrivals = arrivals.collect::<Result<Vec<_>, SealError>>().map_err(|error| {
+    let activations = activations.collect::<Result<Vec<_>, SealError>>().map_err(|error| {
         Problem::fault("the keys cannot be sealed, so none was imported: see the signer's log", error)
     })?;
     let with_history = history.is_some();
     let was_broken = matches!(signer.ledger.health(), Health::Broken(_));
     let mut may_leave = None;
-    let arrived = match signer.ledger.activate(arrivals, history).await {
-        Ok(Ok(arrived)) => {
-            let active = entrants.iter().zip(&arrived);
-            let active = active.filter(|(_, arrived)| matches!(arrived, Arrived::Active { .. }));
+    let activated = match signer.ledger.activate(activations, history).await {
+        Ok(Ok(activated)) => {
+            let active = entrants.iter().zip(&activated);
+            let active =
+                active.filter(|(_, activated)| matches!(activated, ActivationOutcome::Active { .. }));
             let active: Vec<_> = active.map(|(entrant, _)| entrant.public_key()).collect();
             may_leave = (!signer.keystores.forget_deletion(&active)).then_some(MAY_LEAVE);
-            arrived
+            activated
         }
         Ok(Err(refusal)) => return Err(refusal.into()),
         Err(Fault::Off) if with_history => {
@@ -99,17 +100,19 @@ async fn enter(
             return Ok(entrants.iter().map(|_| Status::error(refused)).collect());
         }
         Err(Fault::Off) => {
-            let active = Arrived::Active { deleted_before: false, raw_root_signed: false };
+            let active = ActivationOutcome::Active { deleted_before: false, raw_root_signed: false };
             entrants.iter().map(|_| active.clone()).collect()
         }
         Err(fault) => return Ok(shut_out(signer, entrants, &fault, was_broken)),
     };
     let mut entering = Vec::new();
     let mut statuses = Vec::new();
-    for (entrant, arrived) in entrants.into_iter().zip(arrived) {
-        statuses.push(match (arrived, entrant) {
-            (Arrived::Unmergeable { reason }, Entrant::New(_) | Entrant::Here(_)) => Status::error(reason),
-            (Arrived::Active { deleted_before, raw_root_signed }, Entrant::New(key)) => {
+    for (entrant, activated) in entrants.into_iter().zip(activated) {
+        statuses.push(match (activated, entrant) {
+            (ActivationOutcome::Unmergeable { reason }, Entrant::New(_) | Entrant::Here(_)) => {
+                Status::error(reason)
+            }
+            (ActivationOutcome::Active { deleted_before, raw_root_signed }, Entrant::New(key)) => {
                 tracing::info!(public_key = %key.public_key(), "key imported");
                 entering.push(key);
                 let persistence = match signer.keystores.persistence() {
@@ -122,7 +125,7 @@ async fn enter(
                     before(deleted_before, raw_root_signed).chain(persistence).chain(may_leave),
                 )
             }
-            (Arrived::Active { deleted_before, raw_root_signed }, Entrant::Here(_)) => {
+            (ActivationOutcome::Active { deleted_before, raw_root_signed }, Entrant::Here(_)) => {
                 Status::with_notes("duplicate", before(deleted_before, raw_root_signed).chain(may_leave))
             }
         });

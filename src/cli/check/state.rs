@@ -146,7 +146,7 @@ mod tests {
     use super::*;
     use crate::bls::PublicKey;
     use crate::config::{self, Environment, RawSettings};
-    use crate::ledger::Arrival;
+    use crate::ledger::Activation;
 
     #[test]
     fn what_the_service_s_own_credential_seals_is_no_fault_of_a_check_that_cannot_read_it() {
@@ -167,7 +167,7 @@ mod tests {
         let json = "{}".to_owned();
         let keystore = Some(SealedKeystore { public_key, json, derivation_path: None, copy_of: None });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(ledger.activate(vec![Arrival { public_key, keystore }], None)).unwrap().unwrap();
+        runtime.block_on(ledger.activate(vec![Activation { public_key, keystore }], None)).unwrap().unwrap();
         assert!(said(true).unwrap().starts_with("note"));
         assert!(matches!(said(false), Err(Error::Start(StartError::SealMissing { keys: 1 }))));
     }

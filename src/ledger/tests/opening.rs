@@ -9,7 +9,7 @@ use rusqlite::Connection;
 
 use super::*;
 use crate::ledger::book::HighWatermark;
-use crate::ledger::{Arrival, OpenError, Selection};
+use crate::ledger::{Activation, OpenError, Selection};
 
 #[test]
 fn a_missing_ledger_is_only_created_on_request() {
@@ -304,8 +304,8 @@ fn a_configured_chain_is_pinned_with_the_first_history_and_not_with_a_key_that_h
     let directory = tempfile::tempdir().unwrap();
     let network =
         |root| Settings { genesis_validators_root: Some(Root([root; 32])), ..settings(directory.path()) };
-    let arrival = Arrival { public_key: public_key(1), keystore: None };
-    wait(Ledger::open(network(0xAA)).unwrap().activate(vec![arrival], None)).unwrap().unwrap();
+    let activation = Activation { public_key: public_key(1), keystore: None };
+    wait(Ledger::open(network(0xAA)).unwrap().activate(vec![activation], None)).unwrap().unwrap();
     wait(Ledger::open(network(0xBB)).unwrap().raise(Some(Slot(1)), None, Selection::All)).unwrap();
     assert!(matches!(Ledger::open(network(0xAA)), Err(OpenError::OtherChain { .. })));
     assert!(Ledger::open(network(0xBB)).is_ok());

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::*;
 use crate::ledger::orders::{Imported, Page, ResealRefusal};
 use crate::ledger::{
-    Arrival, Arrived, Departed, Departure, HighWatermark, ImportRefusal, Interchange, SealedKeystore,
-    Selection,
+    Activation, ActivationOutcome, Deletion, DeletionStatus, HighWatermark, ImportRefusal, Interchange,
+    SealedKeystore, Selection,
 };
 
 #[test]
@@ -49,7 +49,7 @@ fn a_history_of_another_chain_is_refused_whole() {
     let foreign = interchange(Root([0xEE; 32]), &[entry(1, 99, 1, 2)]);
     let refusal = ImportRefusal::OtherChain { theirs: Root([0xEE; 32]), pinned: CHAIN };
     assert_eq!(wait(ledger.import(foreign.clone(), Selection::All)).unwrap(), Err(refusal));
-    assert_eq!(wait(ledger.activate(vec![arrival(2)], Some(foreign))).unwrap(), Err(refusal));
+    assert_eq!(wait(ledger.activate(vec![activation(2)], Some(foreign))).unwrap(), Err(refusal));
     sign(&ledger, block(1, 11, 1));
     assert_eq!(wait(ledger.status(Selection::All)).unwrap().keys.len(), 1);
 }
@@ -76,15 +76,17 @@ fn a_history_that_cannot_be_merged_keeps_its_key_alone_from_being_activated() {
     let ledger = open(directory.path());
     let unreadable = entry(1, 1, 1, 2).replace("\"slot\":\"1\"", "\"slot\":\"one\"");
     let history = interchange(CHAIN, &[unreadable, entry(2, 20, 1, 2), entry(3, 30, 1, 2)]);
-    let arrivals = vec![kept_arrival(1), kept_arrival(2), arrival(4)];
-    let arrived = wait(ledger.activate(arrivals, Some(history.clone()))).unwrap().unwrap();
-    let active = Arrived::Active { deleted_before: false, raw_root_signed: false };
-    assert!(matches!(&arrived[0], Arrived::Unmergeable { reason } if reason.contains("signed_blocks")));
-    assert_eq!(arrived[1..], [active.clone(), active]);
+    let activations = vec![kept_activation(1), kept_activation(2), activation(4)];
+    let activated = wait(ledger.activate(activations, Some(history.clone()))).unwrap().unwrap();
+    let active = ActivationOutcome::Active { deleted_before: false, raw_root_signed: false };
+    assert!(
+        matches!(&activated[0], ActivationOutcome::Unmergeable { reason } if reason.contains("signed_blocks"))
+    );
+    assert_eq!(activated[1..], [active.clone(), active]);
     let kept = wait(ledger.keystores(0, 10)).unwrap();
     assert_eq!(kept.keystores, [keystore(2)]);
     refuse(&ledger, block(2, 20, 1));
-    // Only what concerns the arrivals was merged.
+    // Only what concerns the activations was merged.
     sign(&ledger, block(3, 1, 1));
 
     let imported = wait(ledger.import(history, Selection::All)).unwrap().unwrap();
@@ -98,11 +100,11 @@ fn a_deleted_key_signs_nothing_until_it_is_activated_again() {
     let directory = tempfile::tempdir().unwrap();
     {
         let ledger = open(directory.path());
-        wait(ledger.activate(vec![kept_arrival(1)], None)).unwrap().unwrap();
+        wait(ledger.activate(vec![kept_activation(1)], None)).unwrap().unwrap();
         sign(&ledger, block(1, 10, 1));
-        let farewell = wait(ledger.delete(vec![departure(1, true)])).unwrap();
-        assert_eq!(farewell.keys, [Departed::Deleted]);
-        assert!(farewell.interchange.contains(r#""slot":"10""#), "{}", farewell.interchange);
+        let report = wait(ledger.delete(vec![deletion(1, true)])).unwrap();
+        assert_eq!(report.keys, [DeletionStatus::Deleted]);
+        assert!(report.interchange.contains(r#""slot":"10""#), "{}", report.interchange);
         assert_eq!(refuse(&ledger, block(1, 11, 1)), Refusal::Deleted { public_key: public_key(1) });
         assert_eq!(refuse(&ledger, raw_root(1, 1)), Refusal::Deleted { public_key: public_key(1) });
     }
@@ -110,8 +112,8 @@ fn a_deleted_key_signs_nothing_until_it_is_activated_again() {
     assert_eq!(refuse(&ledger, block(1, 11, 1)), Refusal::Deleted { public_key: public_key(1) });
     assert!(wait(ledger.keystores(0, 10)).unwrap().keystores.is_empty());
 
-    let arrived = wait(ledger.activate(vec![arrival(1)], None)).unwrap().unwrap();
-    assert_eq!(arrived, [Arrived::Active { deleted_before: true, raw_root_signed: false }]);
+    let activated = wait(ledger.activate(vec![activation(1)], None)).unwrap().unwrap();
+    assert_eq!(activated, [ActivationOutcome::Active { deleted_before: true, raw_root_signed: false }]);
     assert_eq!(refuse(&ledger, block(1, 10, 2)), Refusal::OtherBlockAtSlot { slot: Slot(10) });
     sign(&ledger, block(1, 11, 1));
 }
@@ -122,31 +124,31 @@ fn statuses_of_deleted_keys_are_right_also_after_a_restart() {
     {
         let ledger = open(directory.path());
         sign(&ledger, block(1, 10, 1));
-        let farewell = wait(ledger.delete(vec![
-            departure(1, true),
-            departure(2, true),
-            departure(1, true),
-            departure(2, true),
-            departure(3, false),
+        let report = wait(ledger.delete(vec![
+            deletion(1, true),
+            deletion(2, true),
+            deletion(1, true),
+            deletion(2, true),
+            deletion(3, false),
         ]))
         .unwrap();
         // Key 2 never signed: once it is gone, nothing is known of it.
         assert_eq!(
-            farewell.keys,
+            report.keys,
             [
-                Departed::Deleted,
-                Departed::Deleted,
-                Departed::NotActive,
-                Departed::NotFound,
-                Departed::NotFound
+                DeletionStatus::Deleted,
+                DeletionStatus::Deleted,
+                DeletionStatus::NotActive,
+                DeletionStatus::NotFound,
+                DeletionStatus::NotFound
             ]
         );
     }
     let ledger = open(directory.path());
-    let departures = vec![departure(1, false), departure(2, false), departure(3, false)];
-    let farewell = wait(ledger.delete(departures)).unwrap();
-    assert_eq!(farewell.keys, [Departed::NotActive, Departed::NotFound, Departed::NotFound]);
-    let again = Interchange::parse(farewell.interchange.as_bytes()).unwrap();
+    let deletions = vec![deletion(1, false), deletion(2, false), deletion(3, false)];
+    let report = wait(ledger.delete(deletions)).unwrap();
+    assert_eq!(report.keys, [DeletionStatus::NotActive, DeletionStatus::NotFound, DeletionStatus::NotFound]);
+    let again = Interchange::parse(report.interchange.as_bytes()).unwrap();
     assert_eq!(again.len(), 1);
     assert_eq!(refuse(&ledger, block(2, 1, 1)), Refusal::Deleted { public_key: public_key(2) });
 }
@@ -155,8 +157,8 @@ fn statuses_of_deleted_keys_are_right_also_after_a_restart() {
 fn a_kept_keystore_makes_a_key_that_could_not_be_loaded_deletable() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path());
-    wait(ledger.activate(vec![kept_arrival(1)], None)).unwrap().unwrap();
-    assert_eq!(wait(ledger.delete(vec![departure(1, false)])).unwrap().keys, [Departed::Deleted]);
+    wait(ledger.activate(vec![kept_activation(1)], None)).unwrap().unwrap();
+    assert_eq!(wait(ledger.delete(vec![deletion(1, false)])).unwrap().keys, [DeletionStatus::Deleted]);
     assert!(wait(ledger.keystores(0, 10)).unwrap().keystores.is_empty());
 }
 
@@ -165,9 +167,9 @@ fn a_deleted_keystore_leaves_no_bytes_behind() {
     let directory = tempfile::tempdir().unwrap();
     {
         let ledger = open(directory.path());
-        wait(ledger.activate(vec![kept_arrival(1)], None)).unwrap().unwrap();
+        wait(ledger.activate(vec![kept_activation(1)], None)).unwrap().unwrap();
         assert!(on_disk(directory.path(), &keystore(1).json));
-        wait(ledger.delete(vec![departure(1, true)])).unwrap();
+        wait(ledger.delete(vec![deletion(1, true)])).unwrap();
     }
     assert!(!on_disk(directory.path(), &keystore(1).json));
 }
@@ -252,7 +254,7 @@ fn kept_keystores_come_back_page_by_page_and_are_resealed_together() {
     {
         let ledger = open(directory.path());
         sign(&ledger, block(9, 1, 1));
-        wait(ledger.activate((1..=5).map(kept_arrival).collect(), None)).unwrap().unwrap();
+        wait(ledger.activate((1..=5).map(kept_activation).collect(), None)).unwrap().unwrap();
         wait(ledger.keep(vec![SealedKeystore { copy_of: Some([7; 32]), ..keystore(6) }])).unwrap();
         wait(ledger.forget(vec![public_key(2), public_key(200)])).unwrap();
     }
@@ -284,12 +286,12 @@ fn without_a_ledger_there_is_nothing_to_administer() {
     assert!(matches!(wait(Ledger::off().export(Selection::All)), Err(Fault::Off)));
 }
 
-fn arrival(key: u8) -> Arrival {
-    Arrival { public_key: public_key(key), keystore: None }
+fn activation(key: u8) -> Activation {
+    Activation { public_key: public_key(key), keystore: None }
 }
 
-fn kept_arrival(key: u8) -> Arrival {
-    Arrival { public_key: public_key(key), keystore: Some(keystore(key)) }
+fn kept_activation(key: u8) -> Activation {
+    Activation { public_key: public_key(key), keystore: Some(keystore(key)) }
 }
 
 fn keystore(key: u8) -> SealedKeystore {
@@ -301,8 +303,8 @@ fn keystore(key: u8) -> SealedKeystore {
     }
 }
 
-fn departure(key: u8, active: bool) -> Departure {
-    Departure { public_key: public_key(key), active }
+fn deletion(key: u8, active: bool) -> Deletion {
+    Deletion { public_key: public_key(key), active }
 }
 
 fn history(key: u8, slot: u64, source: u64, target: u64) -> Interchange {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::tape::Tape;
 use super::*;
 use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
-use crate::ledger::{Arrival, Departure, Interchange, SealedKeystore, Selection};
+use crate::ledger::{Activation, Deletion, Interchange, SealedKeystore, Selection};
 
 /// An entry on the tape between what the files saw.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ pub(super) fn live(ledger: &Ledger, tape: &Tape, epochs: std::ops::Range<u64>) -
             }
             5 => {
                 tape.mark(Mark::Asked(public_key(3)));
-                wait(ledger.delete(vec![Departure { public_key: public_key(3), active: true }]))?;
+                wait(ledger.delete(vec![Deletion { public_key: public_key(3), active: true }]))?;
                 promise(tape, 3, Watermark::default(), Some(true));
                 tape.mark(Mark::Asked(public_key(3)));
                 let keystore = SealedKeystore {
@@ -125,8 +125,8 @@ pub(super) fn live(ledger: &Ledger, tape: &Tape, epochs: std::ops::Range<u64>) -
                     derivation_path: None,
                     copy_of: None,
                 };
-                let arrival = Arrival { public_key: public_key(3), keystore: Some(keystore) };
-                wait(ledger.activate(vec![arrival], None))?.unwrap();
+                let activation = Activation { public_key: public_key(3), keystore: Some(keystore) };
+                wait(ledger.activate(vec![activation], None))?.unwrap();
                 promise(tape, 3, Watermark::default(), Some(false));
             }
             _ => {}

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::{
-    Arrival, Arrived, Departure, GenesisClock, HighWatermark, Interchange, RawRoots, Selection,
+    Activation, ActivationOutcome, Deletion, GenesisClock, HighWatermark, Interchange, RawRoots, Selection,
 };
 
 #[test]
@@ -109,10 +109,10 @@ fn a_deletion_an_import_and_a_history_do_not_take_the_mark_off() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path());
     sign(&ledger, raw_root(1, 1));
-    let farewell = wait(ledger.delete(vec![Departure { public_key: public_key(1), active: true }])).unwrap();
-    assert_eq!(farewell.raw_root_signed, HashSet::from([public_key(1)]));
+    let report = wait(ledger.delete(vec![Deletion { public_key: public_key(1), active: true }])).unwrap();
+    assert_eq!(report.raw_root_signed, HashSet::from([public_key(1)]));
     assert!(ledger.attention().raw_roots.is_empty(), "a deleted key signs nothing at all");
-    let arrivals = || vec![Arrival { public_key: public_key(1), keystore: None }];
+    let activations = || vec![Activation { public_key: public_key(1), keystore: None }];
     let history = format!(
         r#"{{"metadata": {{"interchange_format_version": "5", "genesis_validators_root": "{CHAIN}"}},
             "data": [{{"pubkey": "{}", "signed_blocks": [{{"slot": "5"}}],
@@ -120,8 +120,8 @@ fn a_deletion_an_import_and_a_history_do_not_take_the_mark_off() {
         public_key(1)
     );
     let history = Interchange::parse(history.as_bytes()).unwrap();
-    let arrived = wait(ledger.activate(arrivals(), Some(history))).unwrap().unwrap();
-    assert_eq!(arrived, [Arrived::Active { deleted_before: true, raw_root_signed: true }]);
+    let activated = wait(ledger.activate(activations(), Some(history))).unwrap().unwrap();
+    assert_eq!(activated, [ActivationOutcome::Active { deleted_before: true, raw_root_signed: true }]);
     assert_eq!(refuse(&ledger, block(1, 10, 1)), Refusal::RawRootSigned { public_key: public_key(1) });
     // It has a history now, so nothing unprotected is added to it.
     refuse(&ledger, raw_root(1, 1));
@@ -245,10 +245,10 @@ proptest! {
                     raw_signed &= slot.is_none() || epoch.is_none();
                 }
                 Step::DeleteAndActivate => {
-                    let departure = Departure { public_key: public_key(1), active: true };
-                    wait(here.delete(vec![departure])).unwrap();
-                    let arrival = Arrival { public_key: public_key(1), keystore: None };
-                    wait(here.activate(vec![arrival], None)).unwrap().unwrap();
+                    let deletion = Deletion { public_key: public_key(1), active: true };
+                    wait(here.delete(vec![deletion])).unwrap();
+                    let activation = Activation { public_key: public_key(1), keystore: None };
+                    wait(here.activate(vec![activation], None)).unwrap().unwrap();
                 }
                 Step::Restart => {
                     drop(ledger.take());
