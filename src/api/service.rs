@@ -11,7 +11,6 @@ use hyper::{Method, Request, Response};
 use super::problem::Problem;
 use super::routes::{self, Handler, Matched, Route};
 use crate::api::{self, Signer};
-use crate::caller::Caller;
 use crate::config::Role;
 use crate::http::body;
 use crate::http::capacity::{Capacity, InFlightPermit, RoleCapacity};
@@ -141,7 +140,7 @@ impl ApiService {
             Ok(permit) => permit,
             Err(overloaded) => return (Err(overloaded.into()), Some(reservation)),
         };
-        let (answer, held) = self.ask(&connection.caller, head, matched, body, (permit, reservation)).await;
+        let (answer, held) = self.ask(connection, head, matched, body, (permit, reservation)).await;
         let Some((_permit, mut reservation)) = held else { return (answer, None) };
         // Before the permit goes to the next: answers that find no memory are as few as there are permits.
         let answer = match answer {
@@ -154,13 +153,14 @@ impl ApiService {
     /// Hands the request to its handler; what it holds stays held until the work is done.
     async fn ask(
         &self,
-        caller: &Caller,
+        connection: &Connection,
         head: &Parts,
         matched: &Matched,
         body: Bytes,
         held: (InFlightPermit, Reservation),
     ) -> (Result<ApiResponse, Problem>, Option<(InFlightPermit, Reservation)>) {
         let signer = &self.signer;
+        let caller = &connection.caller;
         let answer = match matched.route.handler {
             Handler::Upcheck => Ok(api::health::upcheck(&head.headers)),
             Handler::Healthcheck => Ok(api::health::healthcheck(signer, caller)),
@@ -172,7 +172,9 @@ impl ApiService {
             Handler::ListKeystores => Ok(api::keystores::list(signer)),
             Handler::ImportKeystores => {
                 let signer = Arc::clone(signer);
-                return to_its_end(async move { api::keystores::import(&signer, body).await }, held).await;
+                let (_answer, presence) = connection.client.expect_answer();
+                let work = async move { api::keystores::import(&signer, body, presence).await };
+                return to_its_end(work, held).await;
             }
             Handler::SlashingProtection => api::slashing_protection::answer(signer, &body).await,
             Handler::ReloadStatus => Ok(api::reload::status(signer)),

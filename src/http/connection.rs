@@ -16,6 +16,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep, timeout};
 
 use super::connection_permits::ConnectionPermit;
+use super::presence::ClientSocket;
 use super::response::ResponseBody;
 use super::tls::Admission;
 use crate::caller::Caller;
@@ -36,6 +37,7 @@ pub(crate) struct Connection {
     pub(crate) caller: Caller,
     pub(crate) admission: Admission,
     pub(crate) permit: ConnectionPermit,
+    pub(crate) client: ClientSocket,
     /// Told when the client does not read its answers.
     pub(crate) stalled: Arc<Notify>,
     /// Turns true when the server stops.
@@ -57,9 +59,11 @@ impl Connection {
         caller: Caller,
         admission: Admission,
         permit: ConnectionPermit,
+        client: ClientSocket,
         stop: watch::Receiver<bool>,
     ) -> Self {
-        Self { caller, admission, permit, stalled: Arc::new(Notify::new()), stop, activity: Activity::new() }
+        let (stalled, activity) = (Arc::new(Notify::new()), Activity::new());
+        Self { caller, admission, permit, client, stalled, stop, activity }
     }
 
     /// Serves it to its end: its own, its idle limit, pressure for its permit, or the server's stop.

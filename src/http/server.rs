@@ -19,6 +19,7 @@ use tokio::time::{interval, sleep, timeout};
 use super::capacity::Capacity;
 use super::connection::{Connection, Service, Timeouts, stopped};
 use super::connection_permits::ConnectionPermits;
+use super::presence::{ClientSocket, probe_when_idle};
 use super::tls::{self, Admission, Tls};
 use super::token_throttle::PeerLogLimit;
 use crate::caller::{Caller, Peer, Source};
@@ -154,13 +155,14 @@ async fn accept<S: Service>(
         let (shared, open, stop) = (Arc::clone(&shared), open.clone(), stop.clone());
         tokio::spawn(async move {
             let Shared { service, limits, http, .. } = &*shared;
+            let client = stream.client_of(caller.role);
             match stream {
                 Stream::Unix(stream) => {
-                    let connection = Connection::new(caller, Admission::Open, permit, stop);
+                    let connection = Connection::new(caller, Admission::Open, permit, client, stop);
                     connection.serve(stream, Arc::clone(service), http, limits.timeouts).await;
                 }
                 Stream::Tcp(stream) => {
-                    let connection = Connection::new(caller, Admission::Open, permit, stop);
+                    let connection = Connection::new(caller, Admission::Open, permit, client, stop);
                     connection.serve(stream, Arc::clone(service), http, limits.timeouts).await;
                 }
                 Stream::Tls(stream, tls) => {
@@ -171,7 +173,7 @@ async fn accept<S: Service>(
                     };
                     match accepted {
                         Ok(Ok((stream, admission))) => {
-                            let connection = Connection::new(caller, admission, permit, stop);
+                            let connection = Connection::new(caller, admission, permit, client, stop);
                             connection.serve(stream, Arc::clone(service), http, limits.timeouts).await;
                         }
                         Ok(Err(error)) => shared.note_failed_handshake(&caller, &error),
@@ -195,6 +197,20 @@ enum Stream {
     Tls(tokio::net::TcpStream, Tls),
 }
 
+impl Stream {
+    /// The client's socket, where there is work that is dropped without it: what manages keys.
+    fn client_of(&self, role: Role) -> ClientSocket {
+        match role {
+            Role::Signing | Role::Metrics => return ClientSocket::default(),
+            Role::Keymanager | Role::All => {}
+        }
+        match self {
+            Self::Unix(stream) => ClientSocket::of(stream),
+            Self::Tcp(stream) | Self::Tls(stream, _) => ClientSocket::of(stream),
+        }
+    }
+}
+
 impl Listener {
     /// The next connection whose other end is still there. Errors are the listening socket's own.
     async fn accept(&self) -> io::Result<(Stream, Caller)> {
@@ -210,6 +226,7 @@ impl Listener {
                 let (stream, address) = listener.accept().await?;
                 let Ok(()) = stream.set_nodelay(true) else { continue };
                 let Ok(()) = bound_buffers(&stream) else { continue };
+                let Ok(()) = probe_when_idle(&stream) else { continue };
                 let caller = Caller { role, peer: Peer::Tcp(address) };
                 return Ok(match tls {
                     Some(tls) => (Stream::Tls(stream, tls.clone()), caller),

@@ -31,27 +31,44 @@ impl Importer {
 
     /// Opens each on its own: one that fails says why and touches none beside it. Same order, same length.
     ///
-    /// Nothing here knows which keys are loaded: duplicates, history and the ring are the caller's steps.
-    pub(crate) fn open_all(&self, items: &[EncryptedKey]) -> Vec<Result<Key, ImportError>> {
+    /// Those that are not begun when they are not wanted any more are left alone. Nothing here knows which keys are loaded:
+    /// duplicates, history and the ring are the caller's steps.
+    pub(crate) fn open_all(
+        &self,
+        items: &[EncryptedKey],
+        are_wanted: &(dyn Fn() -> bool + Sync),
+    ) -> Vec<Result<Key, ImportError>> {
         self.pool.map(items, Urgency::Background, |item| {
-            self.open(&item.keystore, &item.password, Origin::Imported)
+            let keystore = Keystore::parse(&item.keystore)?;
+            self.unlock_wanted(&keystore, &item.password, Origin::Imported, are_wanted)
         })
     }
 
     /// Opens one keystore when the pool has the memory for it.
-    pub(crate) fn open(&self, keystore: &str, password: &str, origin: Origin) -> Result<Key, ImportError> {
-        self.unlock(&Keystore::parse(keystore)?, password, origin)
-    }
-
-    /// The same for one that was read already.
     pub(crate) fn unlock(
         &self,
         keystore: &Keystore,
         password: &str,
         origin: Origin,
     ) -> Result<Key, ImportError> {
-        let secret =
-            self.pool.with_memory(keystore.memory(), || keystore.decrypt(password, &self.memory))??;
+        self.unlock_wanted(keystore, password, origin, &|| true)
+    }
+
+    fn unlock_wanted(
+        &self,
+        keystore: &Keystore,
+        password: &str,
+        origin: Origin,
+        is_wanted: &dyn Fn() -> bool,
+    ) -> Result<Key, ImportError> {
+        let secret = self.pool.with_memory(keystore.memory(), || {
+            // Asked only now: the wait for memory may have been long.
+            if is_wanted() {
+                Ok(keystore.decrypt(password, &self.memory)?)
+            } else {
+                Err(ImportError::Unwanted)
+            }
+        })??;
         if let Some(weakness) = keystore.weakness() {
             warn_of(&secret.public_key(), weakness);
         }
@@ -76,6 +93,9 @@ pub(crate) enum ImportError {
     /// It would take more memory than there is for this.
     #[error(transparent)]
     OverBudget(#[from] OverBudget),
+    /// Nobody waited for it any more.
+    #[error("the keystore was not opened, as the client had left: import it again")]
+    Unwanted,
 }
 
 fn warn_of(public_key: &crate::bls::PublicKey, weakness: Weakness) {
@@ -84,6 +104,9 @@ fn warn_of(public_key: &crate::bls::PublicKey, weakness: Weakness) {
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::keys::eth2_keystore::{KdfCost, encrypt};
     use crate::keys::{KdfLimits, SecretKey};
@@ -99,7 +122,7 @@ mod tests {
             good(3),
             good(1),
         ];
-        let outcome = importer.open_all(&items);
+        let outcome = importer.open_all(&items, &|| true);
         let keys: Vec<Option<String>> = outcome
             .iter()
             .map(|result| result.as_ref().ok().map(|key| key.public_key().to_string()))
@@ -114,13 +137,24 @@ mod tests {
     }
 
     #[test]
+    fn begins_none_that_is_not_wanted_any_more() {
+        let importer = importer(KdfLimits { threads: NonZeroUsize::MIN, ..KdfLimits::default() });
+        let items: Vec<_> = (1..=4).map(|number| item(&importer, number, "secret", "secret")).collect();
+        let asked = AtomicUsize::new(0);
+        let outcome = importer.open_all(&items, &|| asked.fetch_add(1, Ordering::Relaxed) < 2);
+        let is_unwanted = |outcome: &Result<Key, _>| matches!(outcome, Err(ImportError::Unwanted));
+        assert_eq!(outcome.iter().map(is_unwanted).collect::<Vec<_>>(), [false, false, true, true]);
+        assert!(outcome.iter().take(2).all(Result::is_ok));
+    }
+
+    #[test]
     fn refuses_a_keystore_that_needs_more_than_the_budget() {
         let importer = importer(KdfLimits { memory: 256 << 20, ..KdfLimits::default() });
         // The vector alone is 256 MiB; the blocks beside it do not fit.
         let keystore = include_str!("../../tests/vectors/eip2335.json");
         let all: Vec<serde_json::Value> = serde_json::from_str(keystore).unwrap();
         let scrypt = all[0]["keystore"].to_string();
-        let outcome = importer.open(&scrypt, "testpassword", Origin::Imported);
+        let outcome = importer.unlock(&Keystore::parse(&scrypt).unwrap(), "testpassword", Origin::Imported);
         assert!(matches!(outcome, Err(ImportError::OverBudget(OverBudget { .. }))));
     }
 

@@ -20,7 +20,7 @@ mod seal;
 mod secret;
 
 pub(crate) use self::fd_store::{FdStore, Inherited};
-pub(crate) use self::import::{EncryptedKey, Importer};
+pub(crate) use self::import::{EncryptedKey, ImportError, Importer};
 pub(crate) use self::kdf_pool::{KdfLimits, KdfPool, Urgency};
 pub(crate) use self::key::{HeldSignature, Key, Origin, ReleaseError};
 pub(crate) use self::ring::{Ring, Snapshot};

@@ -13,6 +13,7 @@
 )]
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
+mod abandoned_imports;
 mod check_command;
 mod client_certificates;
 mod command_line;

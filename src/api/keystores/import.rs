@@ -13,19 +13,21 @@ use super::{Data, Outcome, Status, in_order, strings, unreadable};
 use crate::api::problem::Problem;
 use crate::api::{Signer, beside_others};
 use crate::bls::PublicKey;
+use crate::http::presence::Presence;
 use crate::http::response::ApiResponse;
 use crate::keymanager::Persistence;
-use crate::keys::{EncryptedKey, Importer, Key, SealError};
+use crate::keys::{EncryptedKey, ImportError, Importer, Key, SealError};
 use crate::ledger::{Activation, ActivationOutcome, Fault, Health, Interchange};
 use crate::text::{self, chain};
 
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
 ///
 /// 400 only for a request that cannot be read or whose history is of another chain; what is wrong with one keystore is
-/// that keystore's `error` and never touches the ones beside it.
-pub(crate) async fn import(signer: &Signer, body: Bytes) -> Result<ApiResponse, Problem> {
+/// that keystore's `error` and never touches the ones beside it. Keystores that are not being opened yet when the client leaves
+/// are left alone; what was opened by then is imported.
+pub(crate) async fn import(signer: &Signer, body: Bytes, client: Presence) -> Result<ApiResponse, Problem> {
     let request = beside_others(body.len(), || ImportRequest::parse(body))?;
-    let opened = open_all(signer.keystores.importer().clone(), request.items).await?;
+    let opened = open_all(signer.keystores.importer().clone(), request.items, client).await?;
 
     let _turn = signer.keystores.turn().await;
     let mut seen = HashMap::new();
@@ -155,9 +157,21 @@ fn shut_out(signer: &Signer, entrants: Vec<Entrant>, fault: &Fault, was_broken: 
 }
 
 /// Opens keystores away from the threads that sign.
-async fn open_all(importer: Importer, items: Vec<EncryptedKey>) -> Result<Vec<Result<Key, String>>, Problem> {
-    let opened = spawn_blocking(move || importer.open_all(&items)).await;
+async fn open_all(
+    importer: Importer,
+    items: Vec<EncryptedKey>,
+    client: Presence,
+) -> Result<Vec<Result<Key, String>>, Problem> {
+    let opened = spawn_blocking(move || importer.open_all(&items, &|| client.is_there())).await;
     let opened = opened.map_err(|error| Problem::fault("the keystores could not be opened", error))?;
+    let unwanted = opened.iter().filter(|outcome| matches!(outcome, Err(ImportError::Unwanted))).count();
+    if unwanted > 0 {
+        let keystores = opened.len();
+        tracing::warn!(
+            unwanted,
+            "the client of an import left: {unwanted} of {keystores} keystores were not opened"
+        );
+    }
     Ok(opened.into_iter().map(|outcome| outcome.map_err(|error| error.to_string())).collect())
 }
 
