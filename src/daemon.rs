@@ -23,7 +23,7 @@ use self::reminders::keep_reminding;
 use self::status_line::{keep_telling, status_line};
 use crate::api::public_keys::WrittenList;
 use crate::api::service::ApiService;
-use crate::api::{LastDuty, Signer, reload};
+use crate::api::{Api, reload};
 use crate::bls::{self, HashCache};
 use crate::config::{Environment, RawRoots, Settings};
 use crate::duty::Priority;
@@ -37,10 +37,9 @@ use crate::http::token_throttle::TokenThrottle;
 use crate::keymanager::{self, StartError};
 use crate::ledger::{self, Attention, Fault, GenesisClock, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
-use crate::signer::newer_forks::NewerForks;
 use crate::signer::pool::SigningPool;
-use crate::signer::repeats::Repeats;
-use crate::signing_policy::Permits;
+use crate::signer::{Outcomes, Signer};
+use crate::signing_policy::SigningPolicy;
 use crate::supervisor::activation::{self, Inherited};
 use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier, tell};
@@ -68,7 +67,7 @@ pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Envir
 
 /// A daemon that has started: it listens, its ledger is read and its keys are loaded. Callers can connect and wait.
 pub(crate) struct Daemon {
-    signer: Arc<Signer>,
+    api: Arc<Api>,
     service: Arc<ApiService>,
     capacity: Arc<Capacity>,
     listeners: Vec<server::Listener>,
@@ -98,20 +97,21 @@ impl Daemon {
                 .await?,
         );
         let pool = SigningPool::start(ledger.hurry()).map_err(Error::Pool)?;
-        let permits = Permits { refuse_raw_roots: settings.raw_roots == RawRoots::Refuse };
-        let signer = Arc::new(Signer {
+        let policy = SigningPolicy { refuse_raw_roots: settings.raw_roots == RawRoots::Refuse };
+        let signer = Signer {
             network,
+            policy,
             ledger,
             keystores,
-            access: Arc::clone(&access),
-            permits,
             hashes: Arc::new(HashCache::new()),
             pool,
-            last_duty: LastDuty::default(),
-            newer_forks: NewerForks::default(),
-            repeats: Repeats::default(),
-            started: Instant::now(),
+            outcomes: Outcomes::default(),
+        };
+        let api = Arc::new(Api {
+            signer: Arc::new(signer),
+            access: Arc::clone(&access),
             public_keys: WrittenList::default(),
+            started: Instant::now(),
         });
 
         let guard = Guard::new(
@@ -121,7 +121,7 @@ impl Daemon {
         );
         let throttle = TokenThrottle::new(settings.limits.connections.get());
         let capacity = Arc::new(Capacity::new(settings.limits.requests.get()));
-        let service = Arc::new(ApiService::new(Arc::clone(&signer), guard, throttle, Arc::clone(&capacity)));
+        let service = Arc::new(ApiService::new(Arc::clone(&api), guard, throttle, Arc::clone(&capacity)));
         let limits = Limits {
             connections: settings.limits.connections.get(),
             timeouts: Timeouts {
@@ -138,7 +138,7 @@ impl Daemon {
             listeners.push(server::Listener { role, socket });
             socket_files.extend(file);
         }
-        Ok(Self { signer, service, capacity, listeners, limits, notifier, _socket_files: socket_files })
+        Ok(Self { api, service, capacity, listeners, limits, notifier, _socket_files: socket_files })
     }
 
     /// The address of the first TCP listener, if there is one.
@@ -157,19 +157,19 @@ impl Daemon {
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
         // Dropped keys are wiped, also in the memory that the next process takes over: so these are never dropped.
         let _left =
-            self.signer.keystores.uses_fd_store().then(|| ManuallyDrop::new(Arc::clone(&self.signer)));
+            self.api.signer.keystores.uses_fd_store().then(|| ManuallyDrop::new(Arc::clone(&self.api)));
         let hangups = signal(SignalKind::hangup()).map_err(Error::Signals)?;
-        let status = status_line(&self.signer);
+        let status = status_line(&self.api);
         tracing::info!("ready: {status}");
         tell(self.notifier.ready(&status));
         let _companions = AbortOnDrop::all([
-            tokio::spawn(keep_telling(Arc::clone(&self.signer), Arc::clone(&self.notifier))),
-            tokio::spawn(keep_reminding(Arc::clone(&self.signer))),
-            tokio::spawn(reload_on(hangups, Arc::clone(&self.signer), Arc::clone(&self.notifier))),
+            tokio::spawn(keep_telling(Arc::clone(&self.api), Arc::clone(&self.notifier))),
+            tokio::spawn(keep_reminding(Arc::clone(&self.api))),
+            tokio::spawn(reload_on(hangups, Arc::clone(&self.api), Arc::clone(&self.notifier))),
         ]);
 
-        let broken = mended_by_a_restart(&self.signer.ledger, self.notifier.is_supervised());
-        let probes = probes(&self.signer);
+        let broken = mended_by_a_restart(&self.api.signer.ledger, self.notifier.is_supervised());
+        let probes = probes(&self.api.signer);
         let (stopping, stopped) = watch::channel(false);
         let serving =
             server::serve(self.listeners, self.service, self.capacity, self.limits, stopped, DRAIN_TIMEOUT);
@@ -220,18 +220,18 @@ async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreErro
 }
 
 /// Reloads the key files at each SIGHUP, between `RELOADING=1` and `READY=1` (systemd.service(5), `Type=notify-reload`).
-async fn reload_on(mut hangups: Signal, signer: Arc<Signer>, notifier: Arc<Notifier>) {
+async fn reload_on(mut hangups: Signal, api: Arc<Api>, notifier: Arc<Notifier>) {
     while hangups.recv().await.is_some() {
         tell(notifier.reloading());
-        match signer.keystores.begin_reload() {
-            Some(reload) => reload::run(&signer, reload).await,
+        match api.signer.keystores.begin_reload() {
+            Some(reload) => reload::run(&api, reload).await,
             None => {
                 // What was taken away must not wait for thousands of key files to be read.
-                let _ = reload::read_access(&signer).await;
+                let _ = reload::read_access(&api).await;
                 tracing::warn!("SIGHUP while a reload runs: the key files are not read twice");
             }
         }
-        tell(notifier.ready(&status_line(&signer)));
+        tell(notifier.ready(&status_line(&api)));
     }
 }
 

@@ -3,7 +3,7 @@
 //! A sign request is a chain of values, and each link is a proof (`docs/architecture.md`):
 //!
 //! ```text
-//! bytes --http: read, bounded--> Request --api::routes--> api::sign       refuse: 400 401 403 404 405 413 415
+//! bytes --http: read, bounded--> Request --api::routes--> signer::sign    refuse: 400 401 403 404 405 413 415
 //! body --duty: hash_tree_root, domain--> Duty (its SigningRoot)           refuse: 400
 //! (PublicKey, Duty) --signing_policy--> Permitted                         refuse: 403
 //! Permitted --ledger: judged in memory--> Judged                          refuse: 412
@@ -22,6 +22,7 @@ pub mod parts;
 pub mod primitives;
 
 mod api;
+mod blocking;
 mod caller;
 mod config;
 mod daemon;

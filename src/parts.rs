@@ -11,7 +11,7 @@ use crate::duty::Duty;
 use crate::keys::{HeldSignature, Key, Origin, SecretKey};
 use crate::ledger::{self, Judged, Missing, Settings, Verdict};
 use crate::primitives::SigningRoot;
-use crate::signing_policy::{Permits, Permitted};
+use crate::signing_policy::{Permitted, SigningPolicy};
 use crate::sys::locked_memory::LockedMemory;
 
 /// The cache of hashes to the curve.
@@ -46,7 +46,7 @@ impl Multiplier {
     /// The key of a secret (32 bytes big endian) and a duty that it is allowed to sign.
     pub async fn new(secret: &[u8; 32], duty: &Duty) -> Result<Self, Box<dyn Error>> {
         let key = Key::new(SecretKey::new(secret, &LockedMemory::new()?)?, Origin::Imported, None);
-        let permitted = Permits::default().permit(key.public_key(), duty.clone())?;
+        let permitted = SigningPolicy::default().permit(key.public_key(), duty.clone())?;
         let judged = allowed(ledger::Ledger::off().submit(&permitted).await?)?;
         Ok(Self { key, judged })
     }
@@ -69,7 +69,7 @@ impl Ledger {
 
     /// Has the duty judged and recorded for each key, all at once, and waits until every record is durable.
     pub async fn clear(&self, public_keys: &[PublicKey], duty: &Duty) -> Result<(), Box<dyn Error>> {
-        let permit = |public_key: &PublicKey| Permits::default().permit(*public_key, duty.clone());
+        let permit = |public_key: &PublicKey| SigningPolicy::default().permit(*public_key, duty.clone());
         let permits = public_keys.iter().map(permit).collect::<Result<Vec<Permitted>, _>>()?;
         for verdict in self.0.submit_all(&permits).await? {
             allowed(verdict)?.cleared().await?;

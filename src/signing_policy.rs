@@ -5,12 +5,12 @@ use crate::duty::{Claim, Duty};
 
 /// What is allowed, as configured: the same for every caller and key.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Permits {
+pub(crate) struct SigningPolicy {
     /// Whether roots without their message are refused from everyone (`--raw-roots refuse`).
     pub(crate) refuse_raw_roots: bool,
 }
 
-impl Permits {
+impl SigningPolicy {
     /// Allows `duty` for `public_key`, or says why not.
     pub(crate) fn permit(&self, public_key: PublicKey, duty: Duty) -> Result<Permitted, Refusal> {
         match duty.claim() {
@@ -65,7 +65,7 @@ mod tests {
         );
         let permitted = |refuse_raw_roots, body: &str| {
             let duty = Duty::parse(body.as_bytes(), &Network::load("minimal").unwrap()).unwrap();
-            Permits { refuse_raw_roots }
+            SigningPolicy { refuse_raw_roots }
                 .permit(PublicKey([1; 48]), duty)
                 .map(|permitted| permitted.public_key())
         };

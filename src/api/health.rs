@@ -6,7 +6,7 @@ use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
-use super::Signer;
+use super::Api;
 use crate::caller::Caller;
 use crate::http::negotiation::accepts_text;
 use crate::http::response::ApiResponse;
@@ -22,19 +22,19 @@ pub(crate) fn upcheck(headers: &HeaderMap) -> ApiResponse {
 }
 
 /// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`.
-pub(crate) fn healthcheck(signer: &Signer, caller: &Caller) -> ApiResponse {
-    let checks = checks(signer, caller.peer.is_operator());
+pub(crate) fn healthcheck(api: &Api, caller: &Caller) -> ApiResponse {
+    let checks = checks(api, caller.peer.is_operator());
     let status =
         if checks.iter().all(|check| check.status == Status::Up) { Status::Up } else { Status::Down };
     ApiResponse::json(&Healthcheck { status, checks, outcome: status }).with_status(status.code())
 }
 
 /// `GET /health`: `{"status": "healthy", "keys_loaded": N}`; 503 and `"unhealthy"` when a check fails.
-pub(crate) fn health(signer: &Signer) -> ApiResponse {
-    let healthy = checks(signer, false).iter().all(|check| check.status == Status::Up);
+pub(crate) fn health(api: &Api) -> ApiResponse {
+    let healthy = checks(api, false).iter().all(|check| check.status == Status::Up);
     let (status, code) =
         if healthy { ("healthy", StatusCode::OK) } else { ("unhealthy", StatusCode::SERVICE_UNAVAILABLE) };
-    ApiResponse::json(&Health { status, keys_loaded: signer.keystores.ring().len() }).with_status(code)
+    ApiResponse::json(&Health { status, keys_loaded: api.signer.keystores.ring().len() }).with_status(code)
 }
 
 #[derive(Serialize)]
@@ -75,12 +75,12 @@ impl Status {
 }
 
 /// What is asked first when something is wrong.
-fn process(signer: &Signer) -> Value {
+fn process(api: &Api) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "network": signer.network.name(),
-        "uptime-seconds": signer.started.elapsed().as_secs(),
-        "last-duty-seconds-ago": signer.last_duty.seconds_ago(),
+        "network": api.signer.network.name(),
+        "uptime-seconds": api.started.elapsed().as_secs(),
+        "last-duty-seconds-ago": api.signer.outcomes.seconds_since_signature(),
     })
 }
 
@@ -96,8 +96,8 @@ fn certificate(expiry: Expiry) -> Value {
 
 /// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault. Everybody
 /// may ask, so the names of key files are for the operator alone.
-fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
-    let (status, protection) = match signer.ledger.health() {
+fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
+    let (status, protection) = match api.signer.ledger.health() {
         ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
         ledger::Health::Off => (Status::Up, vec![("slashing-protection", json!("off"))]),
         // Who asks needs no token, so no more than the kind of error.
@@ -108,7 +108,7 @@ fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
     let mut protection: Map<_, _> =
         protection.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     // Of no fault of the signer's, so they turn nothing red: raw roots go on being signed, and a record stays what it is.
-    let Attention { raw_roots, far_ahead } = signer.ledger.attention();
+    let Attention { raw_roots, far_ahead } = api.signer.ledger.attention();
     let concerns = [
         ("unprotected-keys", "signed-raw-roots", raw_roots),
         ("keys-with-a-record-far-ahead", "far-ahead", far_ahead),
@@ -120,13 +120,13 @@ fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
     protection.extend(members);
     // A file that gives no key stops nobody else, so it is told and turns nothing red. A source that was configured and gives
     // no key at all does: its directory is not mounted, or not readable, and validators that belong here do not sign.
-    let KeyFiles { problems, passed_over, barren_sources } = &*signer.keystores.key_files();
+    let KeyFiles { problems, passed_over, barren_sources } = &*api.signer.keystores.key_files();
     let keys_status = if barren_sources.is_empty() { Status::Up } else { Status::Down };
     let mut keys = json!({
-        "keys-loaded": signer.keystores.ring().len(),
+        "keys-loaded": api.signer.keystores.ring().len(),
         "error-count": problems.len(),
         "sources-without-keys": barren_sources.len(),
-        "imported-keys": match signer.keystores.persistence() {
+        "imported-keys": match api.signer.keystores.persistence() {
             Persistence::Sealed => "sealed on disk",
             Persistence::FdStore => "in memory, kept by the service manager over a restart",
             Persistence::Memory => "in memory only",
@@ -137,17 +137,17 @@ fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
         keys.insert("files-passed-over".to_owned(), json!(passed_over));
     }
     let mut checks = vec![
-        Check { id: "default-check", status: Status::Up, data: Some(process(signer)) },
+        Check { id: "default-check", status: Status::Up, data: Some(process(api)) },
         Check { id: "slashing-protection", status, data: Some(Value::Object(protection)) },
         Check { id: "keys-check", status: keys_status, data: Some(keys) },
-        Check { id: "access-check", status: Status::Up, data: access(signer) },
+        Check { id: "access-check", status: Status::Up, data: access(api) },
         // A fork that the schedule does not have is signed for, so it is told and turns nothing red.
         Check {
             id: "network-check",
             status: Status::Up,
             data: Some(json!({
-                "network": signer.network.name(),
-                "newer-fork-versions": signer.newer_forks.seen(),
+                "network": api.signer.network.name(),
+                "newer-fork-versions": api.signer.outcomes.newer_forks(),
             })),
         },
         // Lines that nobody read in time are lost, and no duty with them.
@@ -157,7 +157,7 @@ fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
             data: Some(json!({ "lines-dropped": logging::dropped() })),
         },
     ];
-    checks.extend(signer.access.certificate_expiry().map(|expiry| Check {
+    checks.extend(api.access.certificate_expiry().map(|expiry| Check {
         id: "tls-check",
         status: Status::Up,
         data: Some(certificate(expiry)),
@@ -166,9 +166,9 @@ fn checks(signer: &Signer, shows_files: bool) -> Vec<Check> {
 }
 
 /// What an operator should know of who may call; `None` where there is nothing to say. Names no file.
-fn access(signer: &Signer) -> Option<Value> {
-    let exposures = signer.access.exposures().iter().map(ToString::to_string);
-    let outdated = signer
+fn access(api: &Api) -> Option<Value> {
+    let exposures = api.access.exposures().iter().map(ToString::to_string);
+    let outdated = api
         .access
         .is_outdated()
         .then(|| "tokens and certificates could not be read again: those from before hold".to_owned());

@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::Signer;
 use super::problem::Problem;
 use crate::http::response::ApiResponse;
 use crate::ledger::{Fault, HighWatermark};
+use crate::signer::Signer;
 
 /// Answers `{"epoch": "…", "slot": "…"}`, each only if it is set. 404 when slashing protection is off.
 pub(crate) async fn read(signer: &Signer) -> Result<ApiResponse, Problem> {

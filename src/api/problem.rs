@@ -5,8 +5,6 @@
 //! 415 and 500 is ever sent: Prysm parses any status that it does not know as a signature.
 
 use std::error::Error;
-use std::fmt;
-use std::mem;
 
 use hyper::header::{ALLOW, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use hyper::{Method, StatusCode};
@@ -16,7 +14,6 @@ use serde::{Serialize, Serializer};
 use super::routes::RouteRefusal;
 use crate::api::sign_batch;
 use crate::api::slashing_protection::OrderError;
-use crate::bls::PublicKey;
 use crate::caller::Caller;
 use crate::http::body::BodyRefusal;
 use crate::http::capacity::Overloaded;
@@ -26,7 +23,7 @@ use crate::http::memory_budget::BudgetExhausted;
 use crate::http::negotiation::Produces;
 use crate::http::response::ApiResponse;
 use crate::signer::pool::PoolClosed;
-use crate::signer::repeats::{Repeats, Rule, Told};
+use crate::signer::{SignError, SignFault, SignRefusal};
 use crate::text::OneLine;
 use crate::text::chain;
 use crate::{duty, keys, ledger, signing_policy};
@@ -38,10 +35,7 @@ pub(crate) struct Problem {
     /// For the caller: what failed, with which value, and what to do. Never a path, a password or SQL.
     message: String,
     header: Option<(HeaderName, HeaderValue)>,
-    /// For the log alone: what a fault's message to the caller leaves out.
-    cause: Option<String>,
-    /// For the log alone: which rule of slashing protection refused.
-    rule: Option<Rule>,
+    cause: Cause,
 }
 
 impl Problem {
@@ -70,18 +64,6 @@ impl Problem {
         )
     }
 
-    /// `None`: what names the key is no public key.
-    pub(crate) fn unknown_key(public_key: Option<PublicKey>) -> Self {
-        let message = match public_key {
-            Some(public_key) => {
-                format!("the signer has no key {public_key}: import it, or check the public key")
-            }
-            None => "the signer has no such key: an identifier is a BLS public key of 96 hexadecimal digits"
-                .to_owned(),
-        };
-        Self::refusal(StatusCode::NOT_FOUND, message)
-    }
-
     pub(crate) fn protection_off() -> Self {
         Self::refusal(StatusCode::NOT_FOUND, "slashing protection is off, so there are no watermarks")
     }
@@ -92,49 +74,27 @@ impl Problem {
 
     /// A fault of ours: the caller gets `message`, the log gets `cause` too.
     pub(crate) fn fault(message: impl Into<String>, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        let cause = Some(chain(cause.into().as_ref()));
+        let cause = Cause::Fault(chain(cause.into().as_ref()));
         let message = OneLine(message.into()).to_string();
-        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, header: None, cause, rule: None }
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, message, header: None, cause }
     }
 
     fn refusal(status: StatusCode, message: impl Into<String>) -> Self {
-        Self { status, message: OneLine(message.into()).to_string(), header: None, cause: None, rule: None }
+        Self { status, message: OneLine(message.into()).to_string(), header: None, cause: Cause::Refusal }
     }
 
     fn with_header(self, name: HeaderName, value: HeaderValue) -> Self {
         Self { header: Some((name, value)), ..self }
     }
 
-    pub(crate) fn log(&self, caller: &Caller, method: &Method, path: &str, repeats: &Repeats) {
+    /// Tells the log, unless the signer has.
+    pub(crate) fn log(&self, caller: &Caller, method: &Method, path: &str) {
         let status = self.status.as_u16();
         let message = &self.message;
-        if let Some(cause) = &self.cause {
-            tracing::error!(%caller, %method, path, status, cause, "{message}");
-            return;
-        }
-        // A sign request names the key there, as a batch does in its body.
-        let key = path.rsplit('/').next().unwrap_or(path);
-        match self.rule.map(|rule| repeats.note(key, rule)) {
-            Some(Told::Line { counted }) => {
-                tracing::warn!(%caller, %method, path, status, "refused: {message}{}", MoreLikeThis(counted));
-            }
-            Some(Told::Counted) | None => {
-                tracing::debug!(%caller, %method, path, status, "refused: {message}");
-            }
-        }
-    }
-
-    /// One key's problem in a request for several.
-    pub(crate) fn log_of_one(&self, caller: &Caller, identifier: &str, repeats: &Repeats) {
-        let status = self.status.as_u16();
-        let message = &self.message;
-        match self.rule.map(|rule| repeats.note(identifier, rule)) {
-            Some(Told::Line { counted }) => {
-                tracing::warn!(%caller, identifier, status, "refused: {message}{}", MoreLikeThis(counted));
-            }
-            Some(Told::Counted) | None => {
-                tracing::debug!(%caller, identifier, status, "refused: {message}");
-            }
+        match &self.cause {
+            Cause::Logged => {}
+            Cause::Fault(cause) => tracing::error!(%caller, %method, path, status, cause, "{message}"),
+            Cause::Refusal => tracing::debug!(%caller, %method, path, status, "refused: {message}"),
         }
     }
 
@@ -147,16 +107,15 @@ impl Problem {
     }
 }
 
-/// How many refusals like one in the log were not in it.
-struct MoreLikeThis(u64);
-
-impl fmt::Display for MoreLikeThis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => Ok(()),
-            more => write!(f, " ({more} more like this since the last such line)"),
-        }
-    }
+/// Whose matter a problem is, and what the log is still to be told of it.
+#[derive(Debug)]
+enum Cause {
+    /// The caller's.
+    Refusal,
+    /// Ours; this is what the message to the caller leaves out.
+    Fault(String),
+    /// Noted as an outcome by the signer.
+    Logged,
 }
 
 /// As callers see it: `code`, `message`, and the message again as `error`, where Nimbus looks for it.
@@ -256,6 +215,39 @@ impl From<sign_batch::Refusal> for Problem {
     }
 }
 
+impl From<SignError> for Problem {
+    fn from(error: SignError) -> Self {
+        let problem = match error {
+            SignError::Refused(refusal) => refusal.into(),
+            SignError::Failed(fault) => fault.into(),
+        };
+        Self { cause: Cause::Logged, ..problem }
+    }
+}
+
+impl From<SignRefusal> for Problem {
+    fn from(refusal: SignRefusal) -> Self {
+        match refusal {
+            SignRefusal::Duty(refusal) => refusal.into(),
+            SignRefusal::UnknownKey { .. } | SignRefusal::NoPublicKey => {
+                Self::refusal(StatusCode::NOT_FOUND, refusal.to_string())
+            }
+            SignRefusal::Policy(refusal) => refusal.into(),
+            SignRefusal::SlashingProtection(refusal) => refusal.into(),
+        }
+    }
+}
+
+impl From<SignFault> for Problem {
+    fn from(fault: SignFault) -> Self {
+        match fault {
+            SignFault::Ledger(fault) => fault.into(),
+            SignFault::Pool(closed) => closed.into(),
+            SignFault::Withheld(error) => error.into(),
+        }
+    }
+}
+
 impl From<PoolClosed> for Problem {
     fn from(closed: PoolClosed) -> Self {
         Self::fault("the signature could not be computed: see the signer's log", closed)
@@ -270,8 +262,7 @@ impl From<signing_policy::Refusal> for Problem {
 
 impl From<ledger::Refusal> for Problem {
     fn from(refusal: ledger::Refusal) -> Self {
-        let rule = Some(mem::discriminant(&refusal));
-        Self { rule, ..Self::refusal(StatusCode::PRECONDITION_FAILED, refusal.to_string()) }
+        Self::refusal(StatusCode::PRECONDITION_FAILED, refusal.to_string())
     }
 }
 

@@ -4,13 +4,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use hyper::body::Bytes;
 
-use super::Signer;
+use super::Api;
 use crate::http::response::ApiResponse;
 use crate::keys::Snapshot;
 
 /// Answers a JSON array of public keys, `0x` and lower case, sorted.
-pub(crate) fn list(signer: &Signer) -> ApiResponse {
-    ApiResponse::shared_json(signer.public_keys.of(&signer.keystores.ring().snapshot()))
+pub(crate) fn list(api: &Api) -> ApiResponse {
+    ApiResponse::shared_json(api.public_keys.of(&api.signer.keystores.ring().snapshot()))
 }
 
 /// The list of public keys, written once for each change of the keys: all answers share its bytes.

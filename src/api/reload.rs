@@ -7,13 +7,14 @@ use hyper::StatusCode;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
-use super::Signer;
+use super::Api;
 use crate::http::response::ApiResponse;
 use crate::keymanager::{Operation, Reload, ReloadStatus};
+use crate::signer::Signer;
 use crate::text::chain;
 
 /// `POST`: 202 when a reload has begun, 409 while another one runs. `status` and its words are Web3Signer's.
-pub(crate) fn start(signer: &Arc<Signer>) -> ApiResponse {
+pub(crate) fn start(api: &Arc<Api>) -> ApiResponse {
     #[derive(Serialize)]
     struct Started {
         code: u16,
@@ -22,29 +23,29 @@ pub(crate) fn start(signer: &Arc<Signer>) -> ApiResponse {
         #[serde(skip_serializing_if = "Option::is_none")]
         error: Option<&'static str>,
     }
-    let Some(reload) = signer.keystores.begin_reload() else {
+    let Some(reload) = api.signer.keystores.begin_reload() else {
         let message = "a reload is already in progress: ask again when GET /reload says that it has ended";
         let answer = Started { code: 409, status: "error", message, error: Some(message) };
         return ApiResponse::json(&answer).with_status(StatusCode::CONFLICT);
     };
-    let signer = Arc::clone(signer);
-    tokio::spawn(async move { run(&signer, reload).await });
+    let api = Arc::clone(api);
+    tokio::spawn(async move { run(&api, reload).await });
     let answer = Started { code: 202, status: "accepted", message: "the reload has begun", error: None };
     ApiResponse::json(&answer).with_status(StatusCode::ACCEPTED)
 }
 
 /// Reads tokens and certificates again, then the key files.
-pub(crate) async fn run(signer: &Signer, reload: Reload) {
-    let access = read_access(signer).await;
-    reload.run(&signer.ledger, access.err()).await;
+pub(crate) async fn run(api: &Api, reload: Reload) {
+    let access = read_access(api).await;
+    reload.run(&api.signer.ledger, access.err()).await;
 }
 
 /// Reads tokens and certificates again, and tells the log. An error is the text for `GET /reload`: why is for the log alone,
 /// as it names files.
-pub(crate) async fn read_access(signer: &Signer) -> Result<(), &'static str> {
+pub(crate) async fn read_access(api: &Api) -> Result<(), &'static str> {
     const FAILED: &str =
         "tokens and certificates could not be read again, so those from before hold: see the log";
-    let access = Arc::clone(&signer.access);
+    let access = Arc::clone(&api.access);
     let error = match spawn_blocking(move || access.reload()).await {
         Ok(Ok(())) => {
             tracing::info!("tokens and certificates read");

@@ -10,7 +10,9 @@ use hyper::{Method, Request, Response};
 
 use super::problem::Problem;
 use super::routes::{self, Handler, Matched, Route};
-use crate::api::{self, Signer};
+use super::{
+    Api, health, high_watermark, keystores, public_keys, reload, sign, sign_batch, slashing_protection,
+};
 use crate::config::Role;
 use crate::http::body;
 use crate::http::capacity::{Capacity, InFlightPermit, RoleCapacity};
@@ -23,7 +25,7 @@ use crate::http::token_throttle::TokenThrottle;
 
 /// Answers requests by the route table.
 pub(crate) struct ApiService {
-    signer: Arc<Signer>,
+    api: Arc<Api>,
     guard: Guard,
     throttle: TokenThrottle,
     capacity: Arc<Capacity>,
@@ -48,7 +50,7 @@ impl Service for ApiService {
             }
         };
         let answer = outcome.unwrap_or_else(|problem| {
-            problem.log(&connection.caller, &head.method, head.uri.path(), &self.signer.repeats);
+            problem.log(&connection.caller, &head.method, head.uri.path());
             problem.into_api_response()
         });
         if head.method == Method::HEAD {
@@ -64,13 +66,8 @@ impl Service for ApiService {
 }
 
 impl ApiService {
-    pub(crate) fn new(
-        signer: Arc<Signer>,
-        guard: Guard,
-        throttle: TokenThrottle,
-        capacity: Arc<Capacity>,
-    ) -> Self {
-        Self { signer, guard, throttle, capacity }
+    pub(crate) fn new(api: Arc<Api>, guard: Guard, throttle: TokenThrottle, capacity: Arc<Capacity>) -> Self {
+        Self { api, guard, throttle, capacity }
     }
 
     /// What follows such a request on its connection cannot be trusted.
@@ -81,7 +78,7 @@ impl ApiService {
         refusal: FramingRefusal,
     ) -> Response<ResponseBody> {
         let problem = Problem::from(refusal);
-        problem.log(&connection.caller, &head.method, head.uri.path(), &self.signer.repeats);
+        problem.log(&connection.caller, &head.method, head.uri.path());
         let mut response = problem.into_api_response().into_response(None);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response
@@ -159,29 +156,29 @@ impl ApiService {
         body: Bytes,
         held: (InFlightPermit, Reservation),
     ) -> (Result<ApiResponse, Problem>, Option<(InFlightPermit, Reservation)>) {
-        let signer = &self.signer;
+        let Api { signer, .. } = &*self.api;
         let caller = &connection.caller;
         let answer = match matched.route.handler {
-            Handler::Upcheck => Ok(api::health::upcheck(&head.headers)),
-            Handler::Healthcheck => Ok(api::health::healthcheck(signer, caller)),
-            Handler::Health => Ok(api::health::health(signer)),
-            Handler::PublicKeys => Ok(api::public_keys::list(signer)),
-            Handler::Sign => api::sign::sign(signer, caller, matched.public_key, &head.headers, &body).await,
-            Handler::SignBatch => api::sign_batch::sign_batch(signer, caller, &body).await,
-            Handler::HighWatermark => api::high_watermark::read(signer).await,
-            Handler::ListKeystores => Ok(api::keystores::list(signer)),
+            Handler::Upcheck => Ok(health::upcheck(&head.headers)),
+            Handler::Healthcheck => Ok(health::healthcheck(&self.api, caller)),
+            Handler::Health => Ok(health::health(&self.api)),
+            Handler::PublicKeys => Ok(public_keys::list(&self.api)),
+            Handler::Sign => sign::sign(signer, caller, matched.public_key, &head.headers, &body).await,
+            Handler::SignBatch => sign_batch::sign_batch(signer, caller, &body).await,
+            Handler::HighWatermark => high_watermark::read(signer).await,
+            Handler::ListKeystores => Ok(keystores::list(signer)),
             Handler::ImportKeystores => {
                 let signer = Arc::clone(signer);
                 let (_answer, presence) = connection.client.expect_answer();
-                let work = async move { api::keystores::import(&signer, body, presence).await };
+                let work = async move { keystores::import(&signer, body, presence).await };
                 return to_its_end(work, held).await;
             }
-            Handler::SlashingProtection => api::slashing_protection::answer(signer, &body).await,
-            Handler::ReloadStatus => Ok(api::reload::status(signer)),
-            Handler::Reload => Ok(api::reload::start(signer)),
+            Handler::SlashingProtection => slashing_protection::answer(signer, &body).await,
+            Handler::ReloadStatus => Ok(reload::status(signer)),
+            Handler::Reload => Ok(reload::start(&self.api)),
             Handler::DeleteKeystores => {
                 let signer = Arc::clone(signer);
-                return to_its_end(async move { api::keystores::delete(&signer, &body).await }, held).await;
+                return to_its_end(async move { keystores::delete(&signer, &body).await }, held).await;
             }
         };
         (answer, Some(held))

@@ -1,25 +1,20 @@
-//! `POST /api/v1/eth2/sign`: one duty signed by many keys.
+//! `POST /api/v1/eth2/sign`: one duty signed with many keys.
 //!
-//! Source: the draft in ethereum/remote-signing-api pull request 29. The duty is hashed to the curve once, its records
-//! share one transaction of the ledger, and the signatures are spread over all cores.
+//! Source: the draft in ethereum/remote-signing-api pull request 29.
 
 use std::borrow::Cow;
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use super::problem::Problem;
-use super::{Signer, beside_others, haste};
+use crate::blocking;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
-use crate::duty::{Duty, Priority};
+use crate::duty::Duty;
 use crate::http::response::ApiResponse;
-use crate::keys::{HeldSignature, Key};
-use crate::ledger::{Judged, Verdict};
-use crate::signer::pool::PoolClosed;
-use crate::signing_policy::Permitted;
+use crate::signer::{SignError, Signer};
 use crate::text::{self, JsonError};
 
 /// Signs the `signing_request` in `body` with every key in its `identifiers`.
@@ -32,120 +27,25 @@ pub(crate) async fn sign_batch(
     caller: &Caller,
     body: &[u8],
 ) -> Result<ApiResponse, Problem> {
-    let batch = beside_others(body.len(), || Batch::parse(body))?;
-    let duty =
-        beside_others(body.len(), || Duty::parse(batch.signing_request.get().as_bytes(), &signer.network))?;
-
-    let mut results = Vec::with_capacity(batch.members.len());
-    let (mut keys, mut permits) = (Vec::new(), Vec::new());
-    beside_others(body.len(), || {
-        for (at, member) in batch.members.iter().enumerate() {
-            match member.permitted(signer, &duty) {
-                Ok((key, permit)) => {
-                    keys.push((at, key));
-                    permits.push(permit);
-                }
-                Err(problem) => results.push((at, Err(problem))),
-            }
-        }
-    });
-    let mut allowed = Vec::with_capacity(keys.len());
-    for ((at, key), verdict) in keys.into_iter().zip(signer.ledger.submit_all(&permits).await?) {
-        match verdict {
-            Verdict::Allowed(judged) => allowed.push(Assignment { at, key, judged }),
-            Verdict::Refused(refusal) => results.push((at, Err(refusal.into()))),
-        }
-    }
-    // All of it is queued before the first result is waited for.
-    let mut shares = Vec::with_capacity(allowed.len().div_ceil(KEYS_PER_JOB));
-    let mut allowed = allowed.into_iter().peekable();
-    while allowed.peek().is_some() {
-        shares.push(presign(signer, &duty, allowed.by_ref().take(KEYS_PER_JOB).collect()));
-    }
-    for share in shares {
-        for Held { at, signature, judged } in share.await? {
-            results.push((at, Ok(signature.release(judged.cleared().await?)?)));
-        }
-    }
-
-    Ok(beside_others(body.len(), || {
-        results.sort_unstable_by_key(|(at, _)| *at);
-        let answer: Vec<_> = batch
-            .members
-            .iter()
-            .zip(&results)
-            .map(|(member, (_, result))| {
-                match result {
-                    Ok(_) => signer.signed(caller, &member.identifier, &duty),
-                    Err(problem) => problem.log_of_one(caller, &member.identifier, &signer.repeats),
-                }
-                ResultJson::new(&member.identifier, result)
-            })
-            .collect();
+    let batch = blocking::in_place_if_large(body.len(), || Batch::parse(body))?;
+    let signing_request = batch.signing_request.get().as_bytes();
+    let read = || blocking::in_place_if_large(body.len(), || Duty::parse(signing_request, &signer.network));
+    let results = signer.sign_many(caller, &batch.public_keys, read).await?;
+    Ok(blocking::in_place_if_large(body.len(), || {
+        let results = batch.identifiers.iter().zip(results);
+        let answer: Vec<_> =
+            results.map(|(identifier, result)| ResultJson::new(identifier, result)).collect();
         ApiResponse::json(&answer)
     }))
-}
-
-/// One key's part in a batch, judged.
-struct Assignment {
-    /// The key's place in the request.
-    at: usize,
-    key: Arc<Key>,
-    judged: Judged,
-}
-
-/// The same, signed.
-struct Held {
-    at: usize,
-    signature: HeldSignature,
-    judged: Judged,
-}
-
-/// Queues some keys' multiplications for one core.
-fn presign(
-    signer: &Signer,
-    duty: &Duty,
-    share: Vec<Assignment>,
-) -> impl Future<Output = Result<Vec<Held>, PoolClosed>> + Send + use<> {
-    let (hashes, signing_root) = (Arc::clone(&signer.hashes), duty.signing_root());
-    let priority = Priority::of(duty.kind());
-    signer.pool.run(priority, move |backlog| {
-        share.iter().for_each(|assignment| assignment.judged.begin_to_record(haste(priority, backlog)));
-        let hashed = hashes.hashed(&signing_root);
-        share
-            .into_iter()
-            .map(|Assignment { at, key, judged }| Held {
-                at,
-                signature: key.presign(&hashed, &judged),
-                judged,
-            })
-            .collect()
-    })
 }
 
 /// A request, every key of it named once.
 #[derive(Debug)]
 struct Batch<'b> {
-    members: Vec<Member<'b>>,
+    identifiers: Vec<Cow<'b, str>>,
+    /// One for each identifier; None where that is no public key, so that no key can have it.
+    public_keys: Vec<Option<PublicKey>>,
     signing_request: &'b RawValue,
-}
-
-#[derive(Debug)]
-struct Member<'b> {
-    identifier: Cow<'b, str>,
-    /// None where the identifier is not a public key, so that no key can have it.
-    public_key: Option<PublicKey>,
-}
-
-impl Member<'_> {
-    fn permitted(&self, signer: &Signer, duty: &Duty) -> Result<(Arc<Key>, Permitted), Problem> {
-        let key = self
-            .public_key
-            .and_then(|public_key| signer.keystores.ring().key(&public_key))
-            .ok_or_else(|| Problem::unknown_key(self.public_key))?;
-        let permitted = signer.permits.permit(key.public_key(), duty.clone())?;
-        Ok((key, permitted))
-    }
 }
 
 impl<'b> Batch<'b> {
@@ -161,16 +61,15 @@ impl<'b> Batch<'b> {
         if identifiers.len() > MAX_KEYS_PER_BATCH {
             return Err(Refusal::TooMany { keys: identifiers.len() });
         }
-        let mut seen = HashSet::with_capacity(identifiers.len());
-        let mut members = Vec::with_capacity(identifiers.len());
-        for Text(identifier) in identifiers {
-            let public_key = identifier.parse::<PublicKey>().ok();
-            if let Some(public_key) = public_key.filter(|public_key| !seen.insert(*public_key)) {
-                return Err(Refusal::Twice { public_key });
+        let identifiers: Vec<_> = identifiers.into_iter().map(|Text(identifier)| identifier).collect();
+        let public_keys: Vec<_> = identifiers.iter().map(|identifier| identifier.parse().ok()).collect();
+        let mut seen = HashSet::with_capacity(public_keys.len());
+        for public_key in public_keys.iter().flatten() {
+            if !seen.insert(*public_key) {
+                return Err(Refusal::Twice { public_key: *public_key });
             }
-            members.push(Member { identifier, public_key });
         }
-        Ok(Self { members, signing_request })
+        Ok(Self { identifiers, public_keys, signing_request })
     }
 }
 
@@ -219,21 +118,17 @@ struct ResultJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     signature: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<&'a Problem>,
+    error: Option<Problem>,
 }
 
 impl<'a> ResultJson<'a> {
-    fn new(identifier: &'a str, result: &'a Result<Signature, Problem>) -> Self {
-        let (signature, error) = match result {
-            Ok(signature) => (Some(signature.to_string()), None),
-            Err(problem) => (None, Some(problem)),
-        };
-        Self { identifier, signature, error }
+    fn new(identifier: &'a str, result: Result<Signature, SignError>) -> Self {
+        match result {
+            Ok(signature) => Self { identifier, signature: Some(signature.to_string()), error: None },
+            Err(error) => Self { identifier, signature: None, error: Some(error.into()) },
+        }
     }
 }
-
-/// Keys whose signatures one core computes before it looks for more urgent work: about a millisecond.
-const KEYS_PER_JOB: usize = 6;
 
 /// Keys in one request. A request for them takes a core some seconds.
 const MAX_KEYS_PER_BATCH: usize = 16_384;
@@ -251,9 +146,8 @@ mod tests {
         let key = "ab".repeat(48);
         let body = format!(r#"{{"signing_request": {{"a": 1}}, "identifiers": ["x", "0x{key}", "x"]}}"#);
         let batch = Batch::parse(body.as_bytes()).unwrap();
-        let members: Vec<_> =
-            batch.members.iter().map(|it| (&*it.identifier, it.public_key.is_some())).collect();
-        assert_eq!(members, [("x", false), (format!("0x{key}").as_str(), true), ("x", false)]);
+        assert_eq!(batch.identifiers, ["x", format!("0x{key}").as_str(), "x"]);
+        assert_eq!(batch.public_keys, [None, Some(key.parse().unwrap()), None]);
         assert_eq!(batch.signing_request.get(), r#"{"a": 1}"#);
     }
 

@@ -9,7 +9,7 @@ use std::time::{Duration, SystemTime};
 use serde::{Deserialize, Serialize};
 
 use super::problem::Problem;
-use super::{Signer, beside_others};
+use crate::blocking;
 use crate::bls::{BlsError, PublicKey};
 use crate::http::response::ApiResponse;
 use crate::ledger::{
@@ -18,6 +18,7 @@ use crate::ledger::{
 };
 use crate::network::Network;
 use crate::primitives::{Epoch, Slot};
+use crate::signer::Signer;
 use crate::text::{self, Bounded};
 
 /// The route.
@@ -142,7 +143,7 @@ pub(crate) struct ShownKey {
 
 /// Answers the [`Done`] of the [`Request`] in `body`.
 pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<ApiResponse, Problem> {
-    let Request { ledger, order } = beside_others(body.len(), || text::json(body))
+    let Request { ledger, order } = blocking::in_place_if_large(body.len(), || text::json(body))
         .map_err(|error| Problem::bad_request(format!("the body is no order for the ledger: {error}")))?;
     let own = signer.ledger.opened().map(|opened| opened.directory);
     if let (Some(meant), Some(own)) = (ledger, own) {
@@ -157,8 +158,9 @@ pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<ApiResponse, 
 pub(crate) async fn carry_out(ledger: &Ledger, network: &Network, order: Order) -> Result<Done, OrderError> {
     match order {
         Order::Import { interchange, keys } => {
-            let interchange =
-                beside_others(interchange.len(), || Interchange::parse(interchange.as_bytes()))?;
+            let interchange = blocking::in_place_if_large(interchange.len(), || {
+                Interchange::parse(interchange.as_bytes())
+            })?;
             let imported = ledger.import(interchange, selection(&keys)?).await??;
             let failed = imported
                 .failed

@@ -5,23 +5,23 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, interval};
 
-use crate::api::Signer;
+use crate::api::Api;
 use crate::http::tls::{Expiry, Validity};
 
 /// Tells the log until it is dropped.
-pub(crate) async fn keep_reminding(signer: Arc<Signer>) {
+pub(crate) async fn keep_reminding(api: Arc<Api>) {
     let mut looks = interval(CHECK_INTERVAL);
     let mut warned: Option<Instant> = None;
     loop {
         looks.tick().await;
-        for (key, counted) in signer.repeats.settle() {
+        for (key, counted) in api.signer.outcomes.take_counted_refusals() {
             tracing::warn!(
-                key,
+                %key,
                 "refused: {counted} more like the last line for this key, within a minute of it"
             );
         }
         if warned.is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL) {
-            signer.access.certificate_expiry().inspect(|expiry| warn(*expiry));
+            api.access.certificate_expiry().inspect(|expiry| warn(*expiry));
             warned = Some(Instant::now());
         }
     }

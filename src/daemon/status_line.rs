@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, interval};
 
-use crate::api::Signer;
+use crate::api::Api;
 use crate::http::tls::Validity;
 use crate::keymanager::KeyFiles;
 use crate::ledger::{Attention, Health, KeyNames};
@@ -14,18 +14,18 @@ use crate::supervisor::notify::{Notifier, tell};
 use crate::text::chain;
 
 /// The line as it is now.
-pub(crate) fn status_line(signer: &Signer) -> String {
-    let last_duty = match signer.last_duty.seconds_ago() {
+pub(crate) fn status_line(api: &Api) -> String {
+    let last_duty = match api.signer.outcomes.seconds_since_signature() {
         Some(seconds) => format!("last duty {seconds} s ago"),
         None => "no duty yet".to_owned(),
     };
-    format!("{}, {last_duty}", state(signer))
+    format!("{}, {last_duty}", state(api))
 }
 
 /// What of the line is news as soon as it changes.
-fn state(signer: &Signer) -> String {
-    let (keys, network) = (signer.keystores.ring().len(), signer.network.name());
-    let ledger = match signer.ledger.health() {
+fn state(api: &Api) -> String {
+    let (keys, network) = (api.signer.keystores.ring().len(), api.signer.network.name());
+    let ledger = match api.signer.ledger.health() {
         Health::Working => "slashing protection on".to_owned(),
         Health::Off => "SLASHING PROTECTION OFF".to_owned(),
         Health::Broken(cause) => format!("slashing protection BROKEN ({})", chain(cause.as_ref())),
@@ -34,15 +34,15 @@ fn state(signer: &Signer) -> String {
         0 => String::new(),
         lines => format!(", {lines} log lines dropped"),
     };
-    let Attention { raw_roots, far_ahead } = signer.ledger.attention();
+    let Attention { raw_roots, far_ahead } = api.signer.ledger.attention();
     let concern = |keys: KeyNames, what| match keys.count() {
         0 => String::new(),
         count => format!(", {count} keys {what}"),
     };
     let (raw_roots, far_ahead) =
         (concern(raw_roots, "UNPROTECTED (raw roots)"), concern(far_ahead, "with a record YEARS AHEAD"));
-    let files = key_files(&signer.keystores.key_files());
-    let certificate = match signer.access.certificate_expiry().map(|expiry| expiry.at(SystemTime::now())) {
+    let files = key_files(&api.signer.keystores.key_files());
+    let certificate = match api.access.certificate_expiry().map(|expiry| expiry.at(SystemTime::now())) {
         None | Some(Validity::Long) => String::new(),
         Some(Validity::Ending { days }) => format!(", TLS certificate ends in {days} days"),
         Some(Validity::Over) => ", TLS CERTIFICATE HAS ENDED".to_owned(),
@@ -69,16 +69,16 @@ fn key_files(KeyFiles { problems, passed_over: _, barren_sources }: &KeyFiles) -
 
 /// Keeps the service manager's copy of the line true until it is dropped: what is news at once, the last duty's age now and
 /// then.
-pub(crate) async fn keep_telling(signer: Arc<Signer>, notifier: Arc<Notifier>) {
+pub(crate) async fn keep_telling(api: Arc<Api>, notifier: Arc<Notifier>) {
     let mut looks = interval(CHECK_INTERVAL);
     let (mut state_told, mut line_told, mut told_at) = (String::new(), String::new(), Instant::now());
     loop {
         looks.tick().await;
-        let state = state(&signer);
+        let state = state(&api);
         if state == state_told && told_at.elapsed() < AGE_INTERVAL {
             continue;
         }
-        let line = status_line(&signer);
+        let line = status_line(&api);
         if line != line_told {
             tell(notifier.status(&line));
         }

@@ -119,7 +119,7 @@ mod tests {
     use crate::duty::Duty;
     use crate::ledger::{Ledger, Verdict};
     use crate::network::Network;
-    use crate::signing_policy::Permits;
+    use crate::signing_policy::SigningPolicy;
     use crate::sys::locked_memory::LockedMemory;
 
     #[test]
@@ -155,7 +155,7 @@ mod tests {
         let root = SigningRoot([byte; 32]);
         let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
         let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
-        let permitted = Permits::default().permit(key.public_key(), duty).unwrap();
+        let permitted = SigningPolicy::default().permit(key.public_key(), duty).unwrap();
         match wait(Ledger::off().submit(&permitted)).unwrap() {
             Verdict::Allowed(judged) => (judged, root),
             Verdict::Refused(refusal) => panic!("{refusal}"),

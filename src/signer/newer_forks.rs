@@ -11,11 +11,11 @@ use crate::primitives::ForkVersion;
 
 /// The versions seen since the start.
 #[derive(Default)]
-pub(crate) struct NewerForks(Mutex<Vec<ForkVersion>>);
+pub(super) struct NewerForks(Mutex<Vec<ForkVersion>>);
 
 impl NewerForks {
     /// Notes a duty that was signed; the first of its version is a warning in the log.
-    pub(crate) fn note(&self, duty: &Duty, network: &Network) {
+    pub(super) fn note(&self, duty: &Duty, network: &Network) {
         let Some(version) = duty.newer_version() else { return };
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if seen.contains(&version) || seen.len() >= MAX_VERSIONS {
@@ -31,7 +31,7 @@ impl NewerForks {
     }
 
     /// The versions, for the health check.
-    pub(crate) fn seen(&self) -> Vec<String> {
+    pub(super) fn seen(&self) -> Vec<String> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(ForkVersion::to_string).collect()
     }
 }

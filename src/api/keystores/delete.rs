@@ -5,11 +5,11 @@ use std::collections::HashSet;
 use serde::{Deserialize, Serialize};
 
 use super::{Outcome, Status, in_order, unreadable};
-use crate::api::Signer;
 use crate::api::problem::Problem;
 use crate::bls::PublicKey;
 use crate::http::response::ApiResponse;
 use crate::ledger::{Deletion, DeletionReport, DeletionStatus, Fault};
+use crate::signer::Signer;
 use crate::text::{self, chain};
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.

@@ -11,22 +11,23 @@ use zeroize::Zeroizing;
 
 use super::{Data, Outcome, Status, in_order, strings, unreadable};
 use crate::api::problem::Problem;
-use crate::api::{Signer, beside_others};
+use crate::blocking;
 use crate::bls::PublicKey;
 use crate::http::presence::Presence;
 use crate::http::response::ApiResponse;
 use crate::keymanager::Persistence;
 use crate::keys::{EncryptedKey, ImportError, Importer, Key, SealError};
 use crate::ledger::{Activation, ActivationOutcome, Fault, Health, Interchange};
+use crate::signer::Signer;
 use crate::text::{self, chain};
 
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
 ///
 /// 400 only for a request that cannot be read or whose history is of another chain; what is wrong with one keystore is
-/// that keystore's `error` and never touches the ones beside it. Keystores that are not being opened yet when the client leaves
-/// are left alone; what was opened by then is imported.
+/// that keystore's `error` and never touches the ones beside it. Keystores that are not being opened yet when the client
+/// leaves are left alone; what was opened by then is imported.
 pub(crate) async fn import(signer: &Signer, body: Bytes, client: Presence) -> Result<ApiResponse, Problem> {
-    let request = beside_others(body.len(), || ImportRequest::parse(body))?;
+    let request = blocking::in_place_if_large(body.len(), || ImportRequest::parse(body))?;
     let opened = open_all(signer.keystores.importer().clone(), request.items, client).await?;
 
     let _turn = signer.keystores.turn().await;

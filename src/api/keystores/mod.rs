@@ -17,9 +17,9 @@ use serde_json::error::Category;
 pub(crate) use self::delete::delete;
 pub(crate) use self::import::import;
 
-use super::Signer;
 use crate::api::problem::Problem;
 use crate::http::response::ApiResponse;
+use crate::signer::Signer;
 use crate::text::{self, JsonError};
 
 /// `GET`: `{data: [{validating_pubkey, derivation_path, readonly}]}`, sorted by key.

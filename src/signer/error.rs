@@ -1,0 +1,103 @@
+//! Why a duty was not signed.
+
+use super::outcome::OutcomeKind;
+use super::pool::PoolClosed;
+use crate::bls::PublicKey;
+use crate::keys::ReleaseError;
+use crate::{duty, ledger, signing_policy};
+
+/// Why a duty was not signed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignError {
+    /// The caller's matter.
+    #[error(transparent)]
+    Refused(SignRefusal),
+    /// Ours.
+    #[error(transparent)]
+    Failed(SignFault),
+}
+
+/// Why a duty is not signed for whoever asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignRefusal {
+    #[error(transparent)]
+    Duty(duty::Refusal),
+    #[error("the signer has no key {public_key}: import it, or check the public key")]
+    UnknownKey { public_key: PublicKey },
+    #[error("the signer has no such key: an identifier is a BLS public key of 96 hexadecimal digits")]
+    NoPublicKey,
+    #[error(transparent)]
+    Policy(signing_policy::Refusal),
+    #[error(transparent)]
+    SlashingProtection(ledger::Refusal),
+}
+
+/// What failed here while a duty was to be signed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SignFault {
+    #[error(transparent)]
+    Ledger(ledger::Fault),
+    #[error(transparent)]
+    Pool(PoolClosed),
+    #[error(transparent)]
+    Withheld(ReleaseError),
+}
+
+impl SignError {
+    /// What a counter or a log calls it.
+    pub(crate) fn kind(&self) -> OutcomeKind {
+        match self {
+            Self::Refused(refusal) => match refusal {
+                SignRefusal::Duty(_) => OutcomeKind::NoDuty,
+                SignRefusal::UnknownKey { .. } | SignRefusal::NoPublicKey => OutcomeKind::UnknownKey,
+                SignRefusal::Policy(_) => OutcomeKind::Forbidden,
+                SignRefusal::SlashingProtection(_) => OutcomeKind::Slashable,
+            },
+            Self::Failed(SignFault::Ledger(_) | SignFault::Pool(_) | SignFault::Withheld(_)) => {
+                OutcomeKind::Fault
+            }
+        }
+    }
+}
+
+impl From<SignRefusal> for SignError {
+    fn from(refusal: SignRefusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<duty::Refusal> for SignError {
+    fn from(refusal: duty::Refusal) -> Self {
+        Self::Refused(SignRefusal::Duty(refusal))
+    }
+}
+
+impl From<signing_policy::Refusal> for SignError {
+    fn from(refusal: signing_policy::Refusal) -> Self {
+        Self::Refused(SignRefusal::Policy(refusal))
+    }
+}
+
+impl From<ledger::Refusal> for SignError {
+    fn from(refusal: ledger::Refusal) -> Self {
+        Self::Refused(SignRefusal::SlashingProtection(refusal))
+    }
+}
+
+impl From<ledger::Fault> for SignError {
+    fn from(fault: ledger::Fault) -> Self {
+        Self::Failed(SignFault::Ledger(fault))
+    }
+}
+
+impl From<PoolClosed> for SignError {
+    fn from(closed: PoolClosed) -> Self {
+        Self::Failed(SignFault::Pool(closed))
+    }
+}
+
+impl From<ReleaseError> for SignError {
+    fn from(error: ReleaseError) -> Self {
+        Self::Failed(SignFault::Withheld(error))
+    }
+}

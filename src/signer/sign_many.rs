@@ -1,0 +1,165 @@
+//! One duty signed with many keys: it is hashed to the curve once, its records share one transaction of the ledger, and the
+//! signatures are spread over all cores.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::Signer;
+use super::error::SignError;
+use super::outcome::{Latencies, Outcome, Stopwatch};
+use super::pool::PoolClosed;
+use super::sign::haste;
+use crate::blocking;
+use crate::bls::{PublicKey, Signature};
+use crate::caller::Caller;
+use crate::duty::{self, Duty, Priority};
+use crate::keys::{HeldSignature, Key};
+use crate::ledger::{Judged, Verdict};
+use crate::signing_policy::Permitted;
+
+impl Signer {
+    /// Signs the duty that `read` gives with each of these keys, for this caller, and notes what came of it. The results are
+    /// in the order of the keys; what is refused for one key does not concern the others.
+    ///
+    /// # Errors
+    /// There is no duty, or something failed: then none is signed.
+    pub(crate) async fn sign_many(
+        &self,
+        caller: &Caller,
+        public_keys: &[Option<PublicKey>],
+        read: impl FnOnce() -> Result<Duty, duty::Refusal>,
+    ) -> Result<Vec<Result<Signature, SignError>>, SignError> {
+        let mut stopwatch = Stopwatch::start();
+        let mut latencies = Latencies::default();
+        let read = read();
+        latencies.parse = stopwatch.lap();
+        let (duty, results) = match read {
+            Ok(duty) => {
+                let results = self.sign_with_all(&duty, public_keys, &mut stopwatch, &mut latencies).await;
+                (Some(duty), results)
+            }
+            Err(refusal) => (None, Err(refusal.into())),
+        };
+        let duty = duty.as_ref();
+        let results = results.inspect_err(|error| {
+            let error = Some(error);
+            self.outcomes.note(&Outcome { caller, public_key: None, duty, error, latencies }, &self.network);
+        })?;
+        Ok(in_place_if_many(public_keys, || {
+            let noted = public_keys.iter().zip(results).map(|(public_key, (result, latencies))| {
+                let (public_key, error) = (*public_key, result.as_ref().err());
+                self.outcomes.note(&Outcome { caller, public_key, duty, error, latencies }, &self.network);
+                result
+            });
+            noted.collect()
+        }))
+    }
+
+    async fn sign_with_all(
+        &self,
+        duty: &Duty,
+        public_keys: &[Option<PublicKey>],
+        stopwatch: &mut Stopwatch,
+        latencies: &mut Latencies,
+    ) -> Result<Vec<(Result<Signature, SignError>, Latencies)>, SignError> {
+        let mut results = Vec::with_capacity(public_keys.len());
+        let mut keys = Vec::new();
+        let mut permits = Vec::new();
+        in_place_if_many(public_keys, || {
+            for (at, public_key) in public_keys.iter().enumerate() {
+                match self.permitted(*public_key, duty) {
+                    Ok((key, permitted)) => {
+                        keys.push((at, key));
+                        permits.push(permitted);
+                    }
+                    Err(error) => results.push((at, Err(error), *latencies)),
+                }
+            }
+        });
+        let mut allowed = Vec::with_capacity(keys.len());
+        let verdicts = self.ledger.submit_all(&permits).await?;
+        latencies.judge = stopwatch.lap();
+        for ((at, key), verdict) in keys.into_iter().zip(verdicts) {
+            match verdict {
+                Verdict::Allowed(judged) => allowed.push(Assignment { at, key, judged }),
+                Verdict::Refused(refusal) => results.push((at, Err(refusal.into()), *latencies)),
+            }
+        }
+        // All of it is queued before the first result is waited for.
+        let queued = Instant::now();
+        let mut jobs = Vec::with_capacity(allowed.len().div_ceil(KEYS_PER_JOB));
+        let mut allowed = allowed.into_iter().peekable();
+        while allowed.peek().is_some() {
+            jobs.push(self.presign(duty, allowed.by_ref().take(KEYS_PER_JOB).collect()));
+        }
+        for job in jobs {
+            let held = job.await?;
+            latencies.multiply = queued.elapsed();
+            let mut stopwatch = Stopwatch::start();
+            for Held { at, signature, judged } in held {
+                let cleared = judged.cleared().await?;
+                latencies.wait = stopwatch.lap();
+                results.push((at, Ok(signature.release(cleared)?), *latencies));
+            }
+        }
+        results.sort_unstable_by_key(|(at, ..)| *at);
+        Ok(results.into_iter().map(|(_, result, latencies)| (result, latencies)).collect())
+    }
+
+    fn permitted(
+        &self,
+        public_key: Option<PublicKey>,
+        duty: &Duty,
+    ) -> Result<(Arc<Key>, Permitted), SignError> {
+        let key = self.key(public_key)?;
+        let permitted = self.policy.permit(key.public_key(), duty.clone())?;
+        Ok((key, permitted))
+    }
+
+    /// Queues some keys' multiplications for one core.
+    fn presign(
+        &self,
+        duty: &Duty,
+        job: Vec<Assignment>,
+    ) -> impl Future<Output = Result<Vec<Held>, PoolClosed>> + Send + use<> {
+        let (hashes, signing_root) = (Arc::clone(&self.hashes), duty.signing_root());
+        let priority = Priority::of(duty.kind());
+        self.pool.run(priority, move |backlog| {
+            job.iter().for_each(|assignment| assignment.judged.begin_to_record(haste(priority, backlog)));
+            let hashed = hashes.hashed(&signing_root);
+            job.into_iter()
+                .map(|Assignment { at, key, judged }| Held {
+                    at,
+                    signature: key.presign(&hashed, &judged),
+                    judged,
+                })
+                .collect()
+        })
+    }
+}
+
+/// One key's part in a batch, judged.
+struct Assignment {
+    /// The key's place in the request.
+    at: usize,
+    key: Arc<Key>,
+    judged: Judged,
+}
+
+/// The same, signed.
+struct Held {
+    at: usize,
+    signature: HeldSignature,
+    judged: Judged,
+}
+
+/// Works on so many keys.
+fn in_place_if_many<T>(public_keys: &[Option<PublicKey>], work: impl FnOnce() -> T) -> T {
+    blocking::in_place_if_large(public_keys.len().saturating_mul(BYTES_PER_KEY), work)
+}
+
+/// Keys whose signatures one core computes before it looks for more urgent work: about a millisecond.
+const KEYS_PER_JOB: usize = 6;
+
+/// About what a key takes in a request.
+const BYTES_PER_KEY: usize = 100;
