@@ -28,6 +28,30 @@ use crate::text::OneLine;
 use crate::text::chain;
 use crate::{duty, keys, ledger, signing_policy};
 
+impl ApiResponse {
+    /// The JSON form of `value`. Our own types cannot fail to serialise; if one did, the answer is 500, not a panic.
+    pub(crate) fn json(value: &impl Serialize) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(body) => Self::raw_json(body),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "an answer could not be written as JSON");
+                Self::raw_json(UNWRITTEN).with_status(StatusCode::INTERNAL_SERVER_ERROR)
+            }
+        }
+    }
+}
+
+/// Of a health route.
+pub(crate) fn health_status(is_up: bool) -> StatusCode {
+    if is_up { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+/// Of a reload that has begun.
+pub(crate) const RELOAD_BEGUN: StatusCode = StatusCode::ACCEPTED;
+
+/// Of a reload that has not, as another one runs.
+pub(crate) const RELOAD_RUNNING: StatusCode = StatusCode::CONFLICT;
+
 /// A request that is not answered with what it asked for.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -310,3 +334,7 @@ impl From<keys::ReleaseError> for Problem {
         Self::fault("the signature was withheld: see the signer's log", error)
     }
 }
+
+/// The body where none could be written.
+const UNWRITTEN: &str =
+    r#"{"code":500,"message":"the answer could not be written","error":"the answer could not be written"}"#;

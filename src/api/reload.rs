@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use hyper::StatusCode;
 use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use super::Api;
+use super::problem::{RELOAD_BEGUN, RELOAD_RUNNING};
 use crate::http::response::ApiResponse;
 use crate::keymanager::{Operation, Reload, ReloadStatus};
 use crate::signer::Signer;
@@ -25,13 +25,19 @@ pub(crate) fn start(api: &Arc<Api>) -> ApiResponse {
     }
     let Some(reload) = api.signer.keystores.begin_reload() else {
         let message = "a reload is already in progress: ask again when GET /reload says that it has ended";
-        let answer = Started { code: 409, status: "error", message, error: Some(message) };
-        return ApiResponse::json(&answer).with_status(StatusCode::CONFLICT);
+        let answer =
+            Started { code: RELOAD_RUNNING.as_u16(), status: "error", message, error: Some(message) };
+        return ApiResponse::json(&answer).with_status(RELOAD_RUNNING);
     };
     let api = Arc::clone(api);
     tokio::spawn(async move { run(&api, reload).await });
-    let answer = Started { code: 202, status: "accepted", message: "the reload has begun", error: None };
-    ApiResponse::json(&answer).with_status(StatusCode::ACCEPTED)
+    let answer = Started {
+        code: RELOAD_BEGUN.as_u16(),
+        status: "accepted",
+        message: "the reload has begun",
+        error: None,
+    };
+    ApiResponse::json(&answer).with_status(RELOAD_BEGUN)
 }
 
 /// Reads tokens and certificates again, then the key files.

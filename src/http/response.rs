@@ -1,4 +1,4 @@
-//! What a handler gives back, a status, a media type, a body; and the same on its way to the client.
+//! Response of a handler: a status, a media type, a body; and the same on its way to the client.
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -7,10 +7,8 @@ use std::task::{Context, Poll};
 use hyper::body::{Body, Buf, Bytes, Frame, SizeHint};
 use hyper::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{Response, StatusCode};
-use serde::Serialize;
 
 use super::memory_budget::{Reservation, Watch};
-use crate::text::chain;
 
 /// A complete answer. Bodies are small, so they are made whole.
 #[derive(Debug)]
@@ -23,8 +21,9 @@ pub(crate) struct ApiResponse {
 }
 
 impl ApiResponse {
+    /// Text, with status 200.
     pub(crate) fn text(body: impl Into<Bytes>) -> Self {
-        let (status, media_type) = (StatusCode::OK, MediaType::Text);
+        let (status, media_type) = (StatusCode::default(), MediaType::Text);
         Self { status, media_type, body: body.into(), is_shared: false, header: None }
     }
 
@@ -36,18 +35,6 @@ impl ApiResponse {
     /// JSON already written that many answers share: it takes no memory of its own.
     pub(crate) fn shared_json(body: Bytes) -> Self {
         Self { is_shared: true, ..Self::raw_json(body) }
-    }
-
-    /// The JSON form of `value`. Our own types cannot fail to serialise; if one did, the answer is 500, not a panic.
-    pub(crate) fn json(value: &impl Serialize) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(body) => Self::raw_json(body),
-            Err(error) => {
-                tracing::error!(error = chain(&error), "an answer could not be written as JSON");
-                let body = r#"{"code":500,"message":"the answer could not be written","error":"the answer could not be written"}"#;
-                Self::raw_json(body).with_status(StatusCode::INTERNAL_SERVER_ERROR)
-            }
-        }
     }
 
     pub(crate) fn with_status(self, status: StatusCode) -> Self {
