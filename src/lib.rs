@@ -36,4 +36,5 @@ mod signing_policy;
 mod supervisor;
 mod sys;
 mod text;
+mod wire;
 mod yaml;

@@ -2,11 +2,11 @@
 
 use std::time::SystemTime;
 
-use hyper::{HeaderMap, StatusCode};
-use serde::Serialize;
+use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::Api;
+use super::problem::health_status;
 use crate::caller::Caller;
 use crate::http::negotiation::accepts_text;
 use crate::http::response::ApiResponse;
@@ -14,6 +14,7 @@ use crate::http::tls::{Expiry, Validity};
 use crate::keymanager::{KeyFiles, Persistence};
 use crate::ledger::{self, Attention};
 use crate::supervisor::logging;
+use crate::wire::health::{Check, Condition, Health, Healthcheck, Status};
 
 /// `GET /upcheck`: `OK` as text. The process answers; nothing more is said. Clients that accept JSON alone (Web3Signer
 /// refuses them with 406) get `{"status":"OK"}`, which is what Lodestar and Nimbus look for.
@@ -24,54 +25,21 @@ pub(crate) fn upcheck(headers: &HeaderMap) -> ApiResponse {
 /// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`.
 pub(crate) fn healthcheck(api: &Api, caller: &Caller) -> ApiResponse {
     let checks = checks(api, caller.peer.is_operator());
-    let status =
-        if checks.iter().all(|check| check.status == Status::Up) { Status::Up } else { Status::Down };
-    ApiResponse::json(&Healthcheck { status, checks, outcome: status }).with_status(status.code())
+    let is_up = all_up(&checks);
+    let status = if is_up { Status::Up } else { Status::Down };
+    ApiResponse::json(&Healthcheck { status, checks, outcome: status }).with_status(health_status(is_up))
 }
 
 /// `GET /health`: `{"status": "healthy", "keys_loaded": N}`; 503 and `"unhealthy"` when a check fails.
 pub(crate) fn health(api: &Api) -> ApiResponse {
-    let healthy = checks(api, false).iter().all(|check| check.status == Status::Up);
-    let (status, code) =
-        if healthy { ("healthy", StatusCode::OK) } else { ("unhealthy", StatusCode::SERVICE_UNAVAILABLE) };
-    ApiResponse::json(&Health { status, keys_loaded: api.signer.keystores.ring().len() }).with_status(code)
+    let is_up = all_up(&checks(api, false));
+    let status = if is_up { Condition::Healthy } else { Condition::Unhealthy };
+    let keys_loaded = api.signer.keystores.ring().len();
+    ApiResponse::json(&Health { status, keys_loaded }).with_status(health_status(is_up))
 }
 
-#[derive(Serialize)]
-struct Health {
-    status: &'static str,
-    keys_loaded: usize,
-}
-
-#[derive(Serialize)]
-struct Healthcheck {
-    status: Status,
-    checks: Vec<Check>,
-    outcome: Status,
-}
-
-#[derive(Serialize)]
-struct Check {
-    id: &'static str,
-    status: Status,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    data: Option<Value>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "UPPERCASE")]
-enum Status {
-    Up,
-    Down,
-}
-
-impl Status {
-    fn code(self) -> StatusCode {
-        match self {
-            Self::Up => StatusCode::OK,
-            Self::Down => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
+fn all_up(checks: &[Check]) -> bool {
+    checks.iter().all(|check| check.status == Status::Up)
 }
 
 /// What is asked first when something is wrong.
@@ -137,13 +105,13 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
         keys.insert("files-passed-over".to_owned(), json!(passed_over));
     }
     let mut checks = vec![
-        Check { id: "default-check", status: Status::Up, data: Some(process(api)) },
-        Check { id: "slashing-protection", status, data: Some(Value::Object(protection)) },
-        Check { id: "keys-check", status: keys_status, data: Some(keys) },
-        Check { id: "access-check", status: Status::Up, data: access(api) },
+        Check { id: "default-check".into(), status: Status::Up, data: Some(process(api)) },
+        Check { id: "slashing-protection".into(), status, data: Some(Value::Object(protection)) },
+        Check { id: "keys-check".into(), status: keys_status, data: Some(keys) },
+        Check { id: "access-check".into(), status: Status::Up, data: access(api) },
         // A fork that the schedule does not have is signed for, so it is told and turns nothing red.
         Check {
-            id: "network-check",
+            id: "network-check".into(),
             status: Status::Up,
             data: Some(json!({
                 "network": api.signer.network.name(),
@@ -152,13 +120,13 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
         },
         // Lines that nobody read in time are lost, and no duty with them.
         Check {
-            id: "log-check",
+            id: "log-check".into(),
             status: Status::Up,
             data: Some(json!({ "lines-dropped": logging::dropped() })),
         },
     ];
     checks.extend(api.access.certificate_expiry().map(|expiry| Check {
-        id: "tls-check",
+        id: "tls-check".into(),
         status: Status::Up,
         data: Some(certificate(expiry)),
     }));

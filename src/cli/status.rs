@@ -4,12 +4,12 @@ use std::fmt::Write as _;
 use std::io;
 
 use hyper::{Method, StatusCode};
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::connect::{self, SIGNING_SOCKET};
 use super::{Error, output};
 use crate::config::Environment;
+use crate::wire::health::{Check, Healthcheck};
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -32,24 +32,14 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
 
 /// A line for each check: its name, UP or DOWN, and what it says.
 fn table(health: Value) -> String {
-    #[derive(Deserialize)]
-    struct Health {
-        status: String,
-        #[serde(default)]
-        checks: Vec<Check>,
-    }
-    #[derive(Deserialize)]
-    struct Check {
-        id: String,
-        status: String,
-        data: Option<serde_json::Map<String, Value>>,
-    }
     let fallback = format!("{health:#}\n");
-    let Ok(Health { status, checks }) = serde_json::from_value(health) else { return fallback };
+    let Ok(Healthcheck { status, checks, outcome: _ }) = serde_json::from_value(health) else {
+        return fallback;
+    };
     let mut table = format!("{:<20}  {status}\n", "bls-signer");
     for Check { id, status, data } in checks {
         let _ = write!(table, "{id:<20}  {status:<4}");
-        for (name, value) in data.unwrap_or_default() {
+        for (name, value) in data.as_ref().and_then(Value::as_object).into_iter().flatten() {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let _ = write!(table, "  {name}: {value}");
         }
