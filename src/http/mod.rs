@@ -10,7 +10,8 @@
 //! 4. [`crate::api::routes`] finds the route in one table: method, path, listener role, body limit.
 //! 5. `body` reads at most that much, into memory that `memory_budget` counts, and only while it keeps coming.
 //! 6. `capacity` gives the request a permit to be worked on, among those of its role.
-//! 7. [`crate::api`] answers, and begins nothing costly once `presence` misses the client; a refusal becomes a status code in [`crate::api::problem`] and nowhere else.
+//! 7. [`crate::api`] answers, and begins nothing costly once `presence` misses the client; a refusal becomes a status
+//!    in [`crate::api::problem`] and nowhere else.
 //! 8. `response` holds its memory until the client has read it.
 
 pub(crate) mod access;
