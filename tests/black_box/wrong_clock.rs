@@ -17,12 +17,12 @@ fn no_clock_ends_the_process() {
     let (daemon, clock) = with_clock(-86_400);
     daemon.import(&[&key]);
     let mut kept = Connection::open(&daemon.socket());
-    for (number, seconds) in (1..).zip([-86_400_i64, -(1 << 40), 0, 253_402_300_800, 1 << 50, -1]) {
+    for (target, seconds) in (60_001..).zip([-86_400_i64, -(1 << 40), 0, 253_402_300_800, 1 << 50, -1]) {
         set(&clock, seconds);
         assert_eq!(kept.exchange(&Request::get("/upcheck")).text(), "OK", "{seconds}");
         assert_eq!(daemon.send(&Request::get("/healthcheck")).status, 200, "{seconds}");
-        assert_eq!(daemon.sign(&key, &vote(number, 1)).status, 200, "{seconds}");
-        daemon.sign(&key, &vote(number, 2)).assert_problem(412);
+        assert_eq!(daemon.sign(&key, &vote(target, 1)).status, 200, "{seconds}");
+        daemon.sign(&key, &vote(target, 2)).assert_problem(412);
         assert_eq!(daemon.send(&Request::post("/reload", "")).status, 202, "{seconds}");
         daemon.wait_until(|daemon| daemon.send(&Request::get("/reload")).json()["status"] == "completed");
         let status = ["slashing-protection", "status", "--connect", &socket(&daemon)];
@@ -31,8 +31,8 @@ fn no_clock_ends_the_process() {
     }
     let daemon = daemon.kill_and_restart();
     daemon.import(&[&key]);
-    daemon.sign(&key, &vote(6, 2)).assert_problem(412);
-    assert_eq!(daemon.sign(&key, &vote(7, 1)).status, 200);
+    daemon.sign(&key, &vote(60_006, 2)).assert_problem(412);
+    assert_eq!(daemon.sign(&key, &vote(60_007, 1)).status, 200);
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn block(slot: u64, root: u8) -> Value {
 
 fn on_hoodi(mut duty: Value) -> Value {
     duty["fork_info"] = json!({
-        "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
+        "fork": {"previous_version": "0x60000910", "current_version": "0x70000910", "epoch": "50688"},
         "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
     });
     duty
