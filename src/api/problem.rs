@@ -23,7 +23,7 @@ use crate::http::memory_budget::BudgetExhausted;
 use crate::http::negotiation::Produces;
 use crate::http::response::ApiResponse;
 use crate::signer::pool::PoolClosed;
-use crate::signer::{SignError, SignFault, SignRefusal};
+use crate::signer::{AdminError, SignError, SignFault, SignRefusal};
 use crate::text::OneLine;
 use crate::text::chain;
 use crate::{duty, keys, ledger, signing_policy};
@@ -309,16 +309,23 @@ impl From<OrderError> for Problem {
     fn from(error: OrderError) -> Self {
         match error {
             OrderError::Interchange(error) => error.into(),
-            OrderError::Import(refusal) => refusal.into(),
-            OrderError::Key { .. } | OrderError::FarAhead { .. } | OrderError::NoKeys => {
-                Self::bad_request(error.to_string())
-            }
+            OrderError::Key { .. } => Self::bad_request(error.to_string()),
             OrderError::OtherLedger => Self::refusal(StatusCode::CONFLICT, error.to_string()),
+            OrderError::Admin(error) => error.into(),
+        }
+    }
+}
+
+impl From<AdminError> for Problem {
+    fn from(error: AdminError) -> Self {
+        match error {
+            AdminError::Import(refusal) => refusal.into(),
+            AdminError::FarAhead { .. } | AdminError::NoKeys => Self::bad_request(error.to_string()),
             // Not 404: that is what listeners answer that do not serve the route.
-            OrderError::Fault(ledger::Fault::Off) => {
+            AdminError::Fault(ledger::Fault::Off) => {
                 Self::bad_request("slashing protection is off, so the signer has no ledger")
             }
-            OrderError::Fault(fault) => fault.into(),
+            AdminError::Fault(fault) => fault.into(),
         }
     }
 }

@@ -4,12 +4,12 @@ use std::borrow::Cow;
 
 use hyper::Method;
 
-use super::slashing_protection;
 use crate::bls::PublicKey;
 use crate::config::Role;
 use crate::http::capacity::Workload::{self, Batch, Import};
 use crate::http::guard::Guarded;
 use crate::http::negotiation::Produces::{self, Json, JsonAlways, JsonOrText, TextOrJson};
+use crate::wire::slashing_protection;
 
 /// Every route: method, path, who answers, and where it differs from what [`Route::new`] says, the role of the listeners that
 /// serve it, how large its body may be, what it produces and how many of its like are worked on at one time.

@@ -45,7 +45,7 @@ pub(crate) use self::line::Haste;
 pub(crate) use self::opened::Opened;
 pub(crate) use self::orders::{
     Activation, ActivationOutcome, Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal,
-    KeyStatus, Raised, ResealRefusal, Selection, Status,
+    Imported, KeyStatus, Raised, ResealRefusal, Selection, Status,
 };
 pub(crate) use self::policy::RawRoots;
 pub(crate) use self::refusal::Refusal;

@@ -4,6 +4,7 @@
 //! an [`Outcome`], which is noted in one place.
 
 mod error;
+mod ledger_admin;
 mod newer_forks;
 mod outcome;
 pub(crate) mod pool;
@@ -21,6 +22,7 @@ use crate::network::Network;
 use crate::signing_policy::SigningPolicy;
 
 pub(crate) use self::error::{SignError, SignFault, SignRefusal};
+pub(crate) use self::ledger_admin::{AdminError, LedgerAdmin};
 pub(crate) use self::outcome::Outcomes;
 
 use self::pool::SigningPool;

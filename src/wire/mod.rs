@@ -1,3 +1,4 @@
 //! Bodies of our own routes, as both ends read and write them: the daemon and the commands that ask it.
 
 pub(crate) mod health;
+pub(crate) mod slashing_protection;

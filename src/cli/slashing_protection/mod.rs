@@ -14,10 +14,11 @@ use std::path::{Path, PathBuf};
 use self::keys::{Keys, NoHistory};
 use self::office::Place;
 use super::{connect, history, output, owner};
-use crate::api::slashing_protection::{Done, FailedKey, Order, OrderError, SomeKeys};
+use crate::api::slashing_protection::OrderError;
 use crate::config::{self, Environment};
 use crate::ledger::{Missing, OpenError};
 use crate::network::NetworkError;
+use crate::wire::slashing_protection::{Done, FailedKey, Order, SomeKeys};
 use clap::Subcommand;
 
 /// What to do with the ledger.

@@ -7,13 +7,15 @@ use clap::Args;
 use hyper::Method;
 
 use super::Error;
-use crate::api::slashing_protection::{self, Done, Order, Request, carry_out};
+use crate::api::slashing_protection::carry_out;
 use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::{owner, packaged};
 use crate::config::{self, Environment, RawSettings};
 use crate::ledger::{self, DirectoryId, GenesisClock, Ledger, Missing, OpenError};
 use crate::network::Network;
+use crate::signer::LedgerAdmin;
+use crate::wire::slashing_protection::{Done, Order, PATH, Request};
 
 /// Where the ledger is, which chain it is for, and whom to ask while it is in use.
 #[derive(Args)]
@@ -129,7 +131,9 @@ impl Office {
         match self {
             Self::File { ledger, network, .. } => {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
-                Ok(runtime.map_err(Error::Runtime)?.block_on(carry_out(ledger, network, order))?)
+                Ok(runtime
+                    .map_err(Error::Runtime)?
+                    .block_on(carry_out(&LedgerAdmin { ledger, network }, order))?)
             }
             Self::Named { daemon, ledger } => {
                 ask(daemon, ledger.as_ref(), order).map_err(|error| match (error, ledger) {
@@ -160,7 +164,7 @@ impl Office {
 fn ask(daemon: &Daemon, ledger: Option<&Known>, order: Order) -> Result<Done, Error> {
     let request = Request { ledger: ledger.map(|ledger| ledger.id), order };
     let request = serde_json::to_value(request).map_err(Error::Wire)?;
-    let answer = daemon.ask_for(Method::POST, slashing_protection::PATH, Some(&request))?;
+    let answer = daemon.ask_for(Method::POST, PATH, Some(&request))?;
     serde_json::from_value(answer).map_err(Error::Wire)
 }
 

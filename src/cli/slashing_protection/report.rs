@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::api::slashing_protection::{ShownHighWatermark, ShownKey, ShownStatus};
+use crate::wire::slashing_protection::{ShownHighWatermark, ShownKey, ShownStatus};
 
 /// The state as an object.
 pub(super) fn as_json(status: &ShownStatus) -> String {

@@ -5,6 +5,7 @@ use clap::Parser;
 use super::*;
 use crate::ledger;
 use crate::network::Network;
+use crate::signer::AdminError;
 
 #[derive(Parser)]
 struct Line {
@@ -147,7 +148,7 @@ fn a_watermark_far_beyond_the_present_is_lifted_to_only_when_it_is_meant() {
 
     for arguments in [&["raise", "--slot", &next_month][..], &swapped] {
         let error = failed(directory.path(), arguments);
-        assert!(matches!(error, Error::Order(OrderError::FarAhead { .. })), "{error:?}");
+        assert!(matches!(error, Error::Order(OrderError::Admin(AdminError::FarAhead { .. }))), "{error:?}");
         let said = error.to_string();
         assert!(said.contains(arguments.last().unwrap()) && said.contains("--yes"), "{said}");
         assert!(said.contains("on hoodi it is slot"), "{said}");
@@ -170,7 +171,7 @@ fn only_init_and_import_create_a_ledger() {
     done(directory.path(), &["init"]);
     done(directory.path(), &["init"]);
     let error = failed(directory.path(), &["raise", "--slot", "1"]);
-    assert!(matches!(error, Error::Order(OrderError::NoKeys)), "{error:?}");
+    assert!(matches!(error, Error::Order(OrderError::Admin(AdminError::NoKeys))), "{error:?}");
 }
 
 #[test]
