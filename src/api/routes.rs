@@ -9,7 +9,7 @@ use crate::config::Role;
 use crate::http::capacity::Workload::{self, Batch, Import};
 use crate::http::guard::Guarded;
 use crate::http::negotiation::Produces::{self, Json, JsonAlways, JsonOrText, TextOrJson};
-use crate::wire::slashing_protection;
+use crate::wire::{keymanager, slashing_protection};
 
 /// Every route: method, path, who answers, and where it differs from what [`Route::new`] says, the role of the listeners that
 /// serve it, how large its body may be, what it produces and how many of its like are worked on at one time.
@@ -24,9 +24,9 @@ pub(crate) const ROUTES: &[Route] = &[
     post(slashing_protection::PATH, Handler::SlashingProtection).for_keymanager().body(128 * MIB),
     get("/reload", Handler::ReloadStatus).for_keymanager().produces(Json),
     post("/reload", Handler::Reload).for_keymanager().produces(Json),
-    get("/eth/v1/keystores", Handler::ListKeystores).for_keymanager(),
-    post("/eth/v1/keystores", Handler::ImportKeystores).for_keymanager().body(128 * MIB).of(Import),
-    delete("/eth/v1/keystores", Handler::DeleteKeystores).for_keymanager().body(4 * MIB),
+    get(keymanager::PATH, Handler::ListKeystores).for_keymanager(),
+    post(keymanager::PATH, Handler::ImportKeystores).for_keymanager().body(128 * MIB).of(Import),
+    delete(keymanager::PATH, Handler::DeleteKeystores).for_keymanager().body(4 * MIB),
 ];
 
 /// One row of [`ROUTES`].

@@ -8,13 +8,14 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::files::{self, Found, Keystore, Passwords, Search};
-use super::{Error, KEYSTORES, KeyResult, counted, data, failures, report, say};
+use super::{Error, counted, data, failures, report, say};
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::progress::Progress;
 use crate::cli::{history, prompt};
 use crate::config::Environment;
 use crate::ledger::Interchange;
 use crate::text::{OneLine, chain};
+use crate::wire::keymanager::{self, KeyResult, KeyStatus};
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -126,7 +127,7 @@ fn import(
 }
 
 fn unusable(error: &files::Error) -> KeyResult {
-    KeyResult { status: "error".to_owned(), message: Some(chain(error)) }
+    KeyResult { status: KeyStatus::Error, message: Some(chain(error)) }
 }
 
 fn send(
@@ -142,7 +143,7 @@ fn send(
         let history = history.minimal(|public_key| keys.contains(public_key));
         request.insert("slashing_protection".to_owned(), Value::String(history));
     }
-    let results: Vec<KeyResult> = data(daemon.ask_for(Method::POST, KEYSTORES, Some(&request))?)?;
+    let results: Vec<KeyResult> = data(daemon.ask_for(Method::POST, keymanager::PATH, Some(&request))?)?;
     if results.len() == batch.len() { Ok(results) } else { Err(Error::Answer) }
 }
 

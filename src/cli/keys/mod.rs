@@ -23,6 +23,7 @@ use crate::keys::{SealError, SealFileError};
 use crate::ledger::{Fault, OpenError, ResealRefusal};
 use crate::sys::hardening::HardeningError;
 use crate::sys::locked_memory::LockedMemoryError;
+use crate::wire::keymanager::{self, Data, Deleted, KeyResult, KeyStatus, ListedKey};
 
 /// `bls-signer keys ...`
 #[derive(Subcommand)]
@@ -89,22 +90,16 @@ pub(super) fn run(command: Command, environment: &Environment) -> Result<(), Err
 }
 
 fn list(options: ListOptions, environment: &Environment) -> Result<(), Error> {
-    #[derive(Deserialize)]
-    struct Listed {
-        validating_pubkey: String,
-        derivation_path: Option<String>,
-        readonly: Option<bool>,
-    }
     let daemon = options.connect.daemon(KEYMANAGER_SOCKET, environment)?;
-    let answer = daemon.ask_for(Method::GET, KEYSTORES, None)?;
+    let answer = daemon.ask_for(Method::GET, keymanager::PATH, None)?;
     if options.json {
         return print(&format!("{:#}\n", answer.get("data").unwrap_or(&Value::Null)));
     }
-    let keys: Vec<Listed> = data(answer)?;
+    let keys: Vec<ListedKey> = data(answer)?;
     let mut table = format!("{:<98}  {:<8}  DERIVATION PATH\n", "PUBLIC KEY", "SOURCE");
     for key in &keys {
         let source = if key.readonly == Some(true) { "file" } else { "imported" };
-        let path = key.derivation_path.as_deref().unwrap_or("");
+        let path = key.derivation_path.as_deref().unwrap_or_default();
         table.push_str(format!("{:<98}  {source:<8}  {path}", key.validating_pubkey).trim_end());
         table.push('\n');
     }
@@ -150,7 +145,7 @@ fn delete(options: DeleteOptions, environment: &Environment) -> Result<(), Error
         format!("there is no history of them, so {path} was not made")
     });
     failures(&results)?;
-    match results.iter().filter(|result| result.status == "not_found").count() {
+    match results.iter().filter(|result| result.status == KeyStatus::NotFound).count() {
         0 => Ok(()),
         unknown => Err(Error::Unknown { unknown, of: results.len() }),
     }
@@ -163,29 +158,14 @@ fn holds_history(interchange: &str) -> bool {
 
 fn ask_to_delete(daemon: &Daemon, public_keys: &[PublicKey]) -> Result<(Vec<KeyResult>, String), Error> {
     let names: Vec<_> = public_keys.iter().map(PublicKey::to_string).collect();
-    let answer = daemon.ask_for(Method::DELETE, KEYSTORES, Some(&json!({ "pubkeys": names })))?;
-    let history = answer.get("slashing_protection").and_then(Value::as_str).ok_or(Error::Answer)?.to_owned();
-    let results: Vec<KeyResult> = data(answer)?;
-    if results.len() == public_keys.len() { Ok((results, history)) } else { Err(Error::Answer) }
+    let answer = daemon.ask_for(Method::DELETE, keymanager::PATH, Some(&json!({ "pubkeys": names })))?;
+    let Deleted { data, slashing_protection } = serde_json::from_value(answer).map_err(|_| Error::Answer)?;
+    if data.len() == public_keys.len() { Ok((data, slashing_protection)) } else { Err(Error::Answer) }
 }
 
-/// What became of one key.
-#[derive(Clone, Debug, Deserialize)]
-struct KeyResult {
-    status: String,
-    #[serde(default)]
-    message: Option<String>,
-}
-
-impl KeyResult {
-    fn is_failure(&self) -> bool {
-        self.status == "error"
-    }
-}
-
-fn data<T: for<'de> Deserialize<'de>>(mut answer: Value) -> Result<Vec<T>, Error> {
-    let data = answer.get_mut("data").map(Value::take).ok_or(Error::Answer)?;
-    serde_json::from_value(data).map_err(|_| Error::Answer)
+fn data<T: for<'de> Deserialize<'de>>(answer: Value) -> Result<Vec<T>, Error> {
+    let Data { data } = serde_json::from_value(answer).map_err(|_| Error::Answer)?;
+    Ok(data)
 }
 
 /// One line for each key, the failed ones last, or all in their order as JSON; a row is a public key and, for an import, its
@@ -301,5 +281,3 @@ pub(crate) enum Error {
     #[error("cannot wait for the ledger")]
     Runtime(#[source] io::Error),
 }
-
-const KEYSTORES: &str = "/eth/v1/keystores";
