@@ -13,12 +13,13 @@
 //!
 //! Unsafe code lives in `sys` alone; nothing below `http` and `api` is async.
 
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod bench_internals;
 pub mod bls;
 pub mod cli;
 pub mod duty;
 pub mod network;
-#[doc(hidden)]
-pub mod parts;
 pub mod primitives;
 
 mod api;

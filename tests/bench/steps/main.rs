@@ -1,5 +1,5 @@
-//! The steps of a signature's way, each alone: `cargo bench --bench parts`. What a whole daemon does with them is measured
-//! by `tests/bench/slot`.
+//! Steps of a signature's way, each alone: `cargo bench --bench steps --features bench-internals`. What a whole daemon does
+//! with them is measured by `tests/bench/slot`.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,10 +14,10 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
+use bls_signer::bench_internals::{HashCache, Ledger, Multiplier};
 use bls_signer::bls::{HashedRoot, PublicKey};
 use bls_signer::duty::Duty;
 use bls_signer::network::Network;
-use bls_signer::parts::{HashCache, Ledger, Multiplier};
 use bls_signer::primitives::SigningRoot;
 use blst::min_pk;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
@@ -25,12 +25,12 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
 criterion_group! {
-    name = parts;
+    name = steps;
     // Some seconds each: the machine should be idle, and is so for a minute more easily than for ten.
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
     targets = from_body_to_signing_root, curve, ledger
 }
-criterion_main!(parts);
+criterion_main!(steps);
 
 /// Bodies as Lodestar sent them, all under the latest fork of which there are recordings.
 fn from_body_to_signing_root(criterion: &mut Criterion) {
