@@ -37,6 +37,7 @@ use crate::http::token_throttle::TokenThrottle;
 use crate::keymanager::{self, StartError};
 use crate::ledger::{self, Attention, Fault, GenesisClock, Ledger, Missing, StoreError};
 use crate::network::{Network, NetworkError};
+use crate::repetitions::Repetitions;
 use crate::signer::pool::SigningPool;
 use crate::signer::{Outcomes, Signer};
 use crate::signing_policy::SigningPolicy;
@@ -112,6 +113,7 @@ impl Daemon {
             access: Arc::clone(&access),
             public_keys: WrittenList::default(),
             started: Instant::now(),
+            faults: Repetitions::default(),
         });
 
         let guard = Guard::new(

@@ -32,6 +32,7 @@ mod keymanager;
 mod keys;
 mod ledger;
 mod regular_file;
+mod repetitions;
 mod signer;
 mod signing_policy;
 mod supervisor;

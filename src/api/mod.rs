@@ -20,6 +20,7 @@ use std::time::Instant;
 
 use self::public_keys::WrittenList;
 use crate::http::access::Access;
+use crate::repetitions::Repetitions;
 use crate::signer::Signer;
 
 /// What the handlers work on: made once by the daemon and shared by all requests.
@@ -28,4 +29,6 @@ pub(crate) struct Api {
     pub(crate) access: Arc<Access>,
     pub(crate) public_keys: WrittenList,
     pub(crate) started: Instant,
+    /// By what callers are told.
+    pub(crate) faults: Repetitions<String>,
 }

@@ -22,6 +22,7 @@ use crate::http::guard::GuardRefusal;
 use crate::http::memory_budget::BudgetExhausted;
 use crate::http::negotiation::Produces;
 use crate::http::response::ApiResponse;
+use crate::repetitions::{MoreLikeThis, Occurrence, Repetitions};
 use crate::signer::pool::PoolClosed;
 use crate::signer::{AdminError, SignError, SignFault, SignRefusal};
 use crate::text::OneLine;
@@ -111,13 +112,19 @@ impl Problem {
         Self { header: Some((name, value)), ..self }
     }
 
-    /// Tells the log, unless the signer has.
-    pub(crate) fn log(&self, caller: &Caller, method: &Method, path: &str) {
+    /// Tells the log, unless the signer has. Faults that callers are told alike are counted in `faults` for a minute.
+    pub(crate) fn log(&self, caller: &Caller, method: &Method, path: &str, faults: &Repetitions<String>) {
         let status = self.status.as_u16();
         let message = &self.message;
         match &self.cause {
             Cause::Logged => {}
-            Cause::Fault(cause) => tracing::error!(%caller, %method, path, status, cause, "{message}"),
+            Cause::Fault(cause) => match faults.note(message.clone()) {
+                Occurrence::Line { counted } => {
+                    let counted = MoreLikeThis(counted);
+                    tracing::error!(%caller, %method, path, status, cause, "{message}{counted}");
+                }
+                Occurrence::Counted => tracing::debug!(%caller, %method, path, status, cause, "{message}"),
+            },
             Cause::Refusal => tracing::debug!(%caller, %method, path, status, "refused: {message}"),
         }
     }

@@ -50,7 +50,7 @@ impl Service for ApiService {
             }
         };
         let answer = outcome.unwrap_or_else(|problem| {
-            problem.log(&connection.caller, &head.method, head.uri.path());
+            problem.log(&connection.caller, &head.method, head.uri.path(), &self.api.faults);
             problem.into_api_response()
         });
         if head.method == Method::HEAD {
@@ -78,7 +78,7 @@ impl ApiService {
         refusal: FramingRefusal,
     ) -> Response<ResponseBody> {
         let problem = Problem::from(refusal);
-        problem.log(&connection.caller, &head.method, head.uri.path());
+        problem.log(&connection.caller, &head.method, head.uri.path(), &self.api.faults);
         let mut response = problem.into_api_response().into_response(None);
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         response

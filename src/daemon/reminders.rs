@@ -20,6 +20,13 @@ pub(crate) async fn keep_reminding(api: Arc<Api>) {
                 "refused: {counted} more like the last line for this key, within a minute of it"
             );
         }
+        for (fault, counted) in api.faults.settle() {
+            tracing::error!("{counted} more requests met this within a minute of its last line: {fault}");
+        }
+        let counted = api.signer.outcomes.take_counted_faults();
+        if counted > 0 {
+            tracing::error!("not signed: {counted} more like the last such line, within a minute of it");
+        }
         if warned.is_none_or(|warned| warned.elapsed() >= WARNING_INTERVAL) {
             api.access.certificate_expiry().inspect(|expiry| warn(*expiry));
             warned = Some(Instant::now());

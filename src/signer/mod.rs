@@ -8,7 +8,6 @@ mod ledger_admin;
 mod newer_forks;
 mod outcome;
 pub(crate) mod pool;
-mod repeated_refusals;
 mod sign;
 mod sign_many;
 

@@ -3,16 +3,18 @@
 //! The log hangs here, and so does whatever is to count or record signatures and refusals.
 
 use std::fmt;
+use std::mem::{Discriminant, discriminant};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use super::error::{SignError, SignFault, SignRefusal};
 use super::newer_forks::NewerForks;
-use super::repeated_refusals::{Occurrence, RepeatedRefusals};
 use crate::bls::PublicKey;
 use crate::caller::Caller;
 use crate::duty::{Duty, Kind};
+use crate::ledger;
 use crate::network::Network;
+use crate::repetitions::{MoreLikeThis, Occurrence, Repetitions};
 use crate::text::{OneLine, chain};
 
 /// The end of a signing request for one key, or for all its keys where it failed as a whole.
@@ -102,7 +104,9 @@ impl Stopwatch {
 pub(crate) struct Outcomes {
     last_signature: AtomicU64,
     newer_forks: NewerForks,
-    repeated_refusals: RepeatedRefusals,
+    /// By key, and by the rule of slashing protection that refused.
+    refusals: Repetitions<(PublicKey, Discriminant<ledger::Refusal>)>,
+    faults: Repetitions<FaultKind>,
 }
 
 impl Outcomes {
@@ -111,7 +115,7 @@ impl Outcomes {
         match outcome.error {
             None => self.note_signature(outcome, network),
             Some(SignError::Refused(refusal)) => self.note_refusal(outcome, refusal),
-            Some(SignError::Failed(fault)) => log_fault(outcome, fault),
+            Some(SignError::Failed(fault)) => self.note_fault(outcome, fault),
         }
     }
 
@@ -128,7 +132,12 @@ impl Outcomes {
 
     /// Keys of which refusals were only counted for a minute, and how many. Each is told once.
     pub(crate) fn take_counted_refusals(&self) -> Vec<(PublicKey, u64)> {
-        self.repeated_refusals.settle()
+        self.refusals.settle().into_iter().map(|((public_key, _), counted)| (public_key, counted)).collect()
+    }
+
+    /// How many faults were only counted for a minute. Each is told once.
+    pub(crate) fn take_counted_faults(&self) -> u64 {
+        self.faults.settle().into_iter().map(|(_, counted)| counted).sum()
     }
 
     fn note_signature(&self, outcome: &Outcome<'_>, network: &Network) {
@@ -148,7 +157,7 @@ impl Outcomes {
     fn note_refusal(&self, outcome: &Outcome<'_>, refusal: &SignRefusal) {
         let occurrence = match (refusal, outcome.public_key) {
             (SignRefusal::SlashingProtection(rule), Some(public_key)) => {
-                self.repeated_refusals.note(public_key, std::mem::discriminant(rule))
+                self.refusals.note((public_key, discriminant(rule)))
             }
             (
                 SignRefusal::SlashingProtection(_)
@@ -172,14 +181,34 @@ impl Outcomes {
             }
         }
     }
+
+    /// The caller is told less: what failed is for the log.
+    fn note_fault(&self, outcome: &Outcome<'_>, fault: &SignFault) {
+        let occurrence = self.faults.note(fault_kind(fault));
+        let caller = outcome.caller;
+        let public_key = Name(outcome.public_key);
+        let kind = outcome.duty.map(|duty| tracing::field::display(duty.kind()));
+        let outcome = outcome.kind();
+        match occurrence {
+            Occurrence::Line { counted } => {
+                tracing::error!(%caller, %public_key, kind, %outcome, "not signed: {}{}", chain(fault), MoreLikeThis(counted));
+            }
+            Occurrence::Counted => {
+                tracing::debug!(%caller, %public_key, kind, %outcome, "not signed: {}", chain(fault));
+            }
+        }
+    }
 }
 
-/// The caller is told less: what failed is for the log.
-fn log_fault(outcome: &Outcome<'_>, fault: &SignFault) {
-    let caller = outcome.caller;
-    let public_key = Name(outcome.public_key);
-    let kind = outcome.duty.map(|duty| tracing::field::display(duty.kind()));
-    tracing::error!(%caller, %public_key, kind, outcome = %outcome.kind(), "not signed: {}", chain(fault));
+/// What makes two faults alike, whichever keys they meet.
+type FaultKind = (Discriminant<SignFault>, Option<Discriminant<ledger::Fault>>);
+
+fn fault_kind(fault: &SignFault) -> FaultKind {
+    let of_ledger = match fault {
+        SignFault::Ledger(fault) => Some(discriminant(fault)),
+        SignFault::Pool(_) | SignFault::Withheld(_) => None,
+    };
+    (discriminant(fault), of_ledger)
 }
 
 /// A key's name in a line of the log.
@@ -190,18 +219,6 @@ impl fmt::Display for Name {
         match self.0 {
             Some(public_key) => public_key.fmt(f),
             None => f.write_str("none"),
-        }
-    }
-}
-
-/// How many refusals like one in the log were not in it.
-struct MoreLikeThis(u64);
-
-impl fmt::Display for MoreLikeThis {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            0 => Ok(()),
-            more => write!(f, " ({more} more like this since the last such line)"),
         }
     }
 }

@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use nix::errno::Errno;
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
 use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, build_preload, randao_reveal};
@@ -51,6 +52,28 @@ fn who_waits_for_a_disk_that_hangs_gets_a_fault_and_can_ask_again() {
     assert_eq!(daemon.sign(&early, &attestation(8, 0, 1, 2)).status, 412, "it is on record, unsigned");
     assert_eq!(daemon.sign(&early, &attestation(8, 0, 1, 1)).status, 200);
     assert_eq!(daemon.sign(&late, &attestation(8, 0, 1, 2)).status, 200, "it is not on record");
+}
+
+#[test]
+fn requests_that_meet_the_same_fault_are_one_line_of_the_log() {
+    let (mut daemon, flag) = on_a_hanging_disk();
+    let keys = [1, 2].map(Key::number);
+    daemon.import(&keys.each_ref());
+    fs::write(&flag, "").unwrap();
+    for key in &keys {
+        daemon.sign(key, &attestation(8, 0, 1, 1)).assert_problem(500);
+    }
+    let batch =
+        json!({"identifiers": [keys[0].name()], "signing_request": attestation(8, 0, 1, 1)}).to_string();
+    daemon.send(&Request::post("/api/v1/eth2/sign", batch)).assert_problem(500);
+    fs::remove_file(&flag).unwrap();
+    daemon.signal(Signal::SIGTERM);
+    daemon.wait();
+    let log = daemon.log();
+    let faults: Vec<_> =
+        log.lines().filter(|line| line.contains("its disk hangs or is overloaded")).collect();
+    assert_eq!(faults.len(), 1, "{log}");
+    assert!(faults[0].contains("ERROR"), "{log}");
 }
 
 #[test]
