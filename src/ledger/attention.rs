@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::horizon::Horizon;
-use super::page::Entry;
-use super::pages::Pages;
+use super::far_future::Horizon;
+use super::row::KeyState;
+use super::row_table::RowTable;
 use crate::bls::PublicKey;
 
 /// The keys that need an operator.
@@ -19,13 +19,13 @@ pub(crate) struct Attention {
 }
 
 impl Attention {
-    pub(super) fn of(pages: &Pages, horizon: Option<Horizon>) -> Self {
-        let far_ahead = |entry: &Entry| horizon.and_then(|horizon| horizon.record_ahead(&entry.watermark));
+    pub(super) fn of(rows: &RowTable, horizon: Option<Horizon>) -> Self {
+        let far_ahead = |entry: &KeyState| horizon.and_then(|horizon| horizon.record_ahead(&entry.watermark));
         let concerned =
-            |entry: Entry| (entry.raw_root_signed || far_ahead(&entry).is_some()).then_some(entry);
-        let mut entries = pages.pick(concerned);
+            |entry: KeyState| (entry.raw_root_signed || far_ahead(&entry).is_some()).then_some(entry);
+        let mut entries = rows.pick(concerned);
         entries.retain(|entry| !entry.deleted);
-        let names = |is: &dyn Fn(&Entry) -> bool| {
+        let names = |is: &dyn Fn(&KeyState) -> bool| {
             entries.iter().filter(|entry| is(entry)).map(|entry| entry.public_key).collect()
         };
         Self {

@@ -1,13 +1,13 @@
-//! What the ledger answers: a [`Verdict`], and in time the proof that the record is durable.
+//! Answers of the ledger: a [`Verdict`], and in time the proof that the record is durable.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::book::Request;
-use super::line::{Deadline, Haste, Line};
-use super::page::Record;
+use super::commit_queue::{CommitQueue, Deadline, SyncWhen};
 use super::refusal::Refusal;
-use super::store::StoreError;
+use super::row::PendingWrite;
+use super::sqlite::StoreError;
+use super::watermarks::Request;
 use crate::bls::PublicKey;
 use crate::primitives::SigningRoot;
 
@@ -35,14 +35,19 @@ impl Judged {
         Self { public_key: request.public_key, signing_root: request.signing_root, pending: None }
     }
 
-    pub(super) fn recorded(request: &Request, record: Record, line: Arc<Line>, deadline: Deadline) -> Self {
-        Self { pending: Some(Pending { record, line, deadline }), ..Self::unrecorded(request) }
+    pub(super) fn recorded(
+        request: &Request,
+        record: PendingWrite,
+        queue: Arc<CommitQueue>,
+        deadline: Deadline,
+    ) -> Self {
+        Self { pending: Some(Pending { record, queue, deadline }), ..Self::unrecorded(request) }
     }
 
     /// Has the record made, if that has not begun: call it when the signature is begun, so that both run at a time.
-    pub(crate) fn begin_to_record(&self, haste: Haste) {
-        if let Some(Pending { record, line, .. }) = &self.pending {
-            line.hasten(record, haste);
+    pub(crate) fn begin_to_record(&self, sync_when: SyncWhen) {
+        if let Some(Pending { record, queue, .. }) = &self.pending {
+            queue.hasten(record, sync_when);
         }
     }
 
@@ -51,8 +56,8 @@ impl Judged {
     /// # Errors
     /// The record could not be written, or not in time. The signature must be thrown away.
     pub(crate) async fn cleared(self) -> Result<Cleared, Fault> {
-        if let Some(Pending { record, line, deadline }) = &self.pending {
-            line.durable(record, *deadline).await?;
+        if let Some(Pending { record, queue, deadline }) = &self.pending {
+            queue.durable(record, *deadline).await?;
         }
         Ok(Cleared { public_key: self.public_key, signing_root: self.signing_root })
     }
@@ -61,8 +66,8 @@ impl Judged {
 /// A record, whom to ask for it, and how long.
 #[derive(Debug)]
 struct Pending {
-    record: Record,
-    line: Arc<Line>,
+    record: PendingWrite,
+    queue: Arc<CommitQueue>,
     deadline: Deadline,
 }
 

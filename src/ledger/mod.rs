@@ -1,8 +1,8 @@
 //! Slashing protection: no signature leaves the process unless the record that forbids its contradiction is durable,
 //! whatever is killed, unplugged, filled up or misused.
 //!
-//! Where to look: the decision is in `rules` (pure, one key) and `book` (all keys in memory, a `page` each); requests are
-//! judged at the `desk`; one `writer` thread commits, and the `line` leads to it; the bytes are in `store` (SQLite). What
+//! Where to look: the decision is in `rules` (pure, one key) and `watermarks` (all keys in memory, a `row` each); `judge` asks
+//! them for each request; one `writer` thread commits what the `commit_queue` brings; the bytes are in `sqlite`. What
 //! callers see is here and in `clearance`.
 
 use std::io;
@@ -13,22 +13,22 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 
+mod admin;
 mod attention;
-mod book;
 mod clearance;
-mod desk;
-mod horizon;
+mod commit_queue;
+mod far_future;
 mod interchange;
-mod line;
-mod office;
+mod judge;
 mod opened;
-mod orders;
-mod page;
-mod pages;
 mod policy;
 mod refusal;
+mod row;
+mod row_table;
 mod rules;
-mod store;
+mod sqlite;
+mod transaction;
+mod watermarks;
 mod writer;
 
 #[cfg(test)]
@@ -36,27 +36,27 @@ mod writer;
 #[path = "../../tests/support/full_history.rs"]
 mod full_history;
 
-pub(crate) use self::attention::{Attention, KeyNames};
-pub(crate) use self::book::HighWatermark;
-pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
-pub(crate) use self::horizon::GenesisClock;
-pub(crate) use self::interchange::{Interchange, InterchangeError};
-pub(crate) use self::line::Haste;
-pub(crate) use self::opened::Opened;
-pub(crate) use self::orders::{
+pub(crate) use self::admin::{
     Activation, ActivationOutcome, Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal,
     Imported, KeyStatus, Raised, ResealRefusal, Selection, Status,
 };
+pub(crate) use self::attention::{Attention, KeyNames};
+pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
+pub(crate) use self::commit_queue::SyncWhen;
+pub(crate) use self::far_future::GenesisClock;
+pub(crate) use self::interchange::{Interchange, InterchangeError};
+pub(crate) use self::opened::Opened;
 pub(crate) use self::policy::RawRoots;
 pub(crate) use self::refusal::Refusal;
-pub(crate) use self::store::{
+pub(crate) use self::sqlite::{
     DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
 };
+pub(crate) use self::watermarks::HighWatermark;
 
-use self::book::{Book, Request};
-use self::desk::Desk;
-use self::line::{Line, Task};
-use self::store::{Contents, Store};
+use self::commit_queue::{CommitQueue, Task};
+use self::judge::LocalJudge;
+use self::sqlite::{Contents, Store};
+use self::watermarks::{Request, Watermarks};
 use self::writer::Writer;
 use crate::duty::Claim;
 use crate::primitives::Root;
@@ -84,9 +84,9 @@ pub(crate) struct Settings {
     /// waits for it is not recorded.
     pub(crate) longest_wait: Duration,
     /// The write-ahead log is moved into the database and emptied when it is longer than this (in bytes).
-    pub(crate) log_limit: u64,
+    pub(crate) wal_limit_bytes: u64,
     /// It is moved and written over from its beginning when it has so many commits and nobody asks for a while.
-    pub(crate) log_commits: usize,
+    pub(crate) wal_limit_commits: usize,
     /// How long that while is.
     pub(crate) quiet: Duration,
 }
@@ -103,8 +103,8 @@ impl Settings {
             refuse_far_future: true,
             queue: 8_192,
             longest_wait: LONGEST_WAIT,
-            log_limit: 2 << 20,
-            log_commits: 50,
+            wal_limit_bytes: 2 << 20,
+            wal_limit_commits: 50,
             quiet: Duration::from_millis(200),
         }
     }
@@ -114,7 +114,7 @@ impl Settings {
 #[derive(Debug)]
 pub(crate) struct Ledger {
     /// None: slashing protection is off.
-    desk: Option<Desk>,
+    judge: Option<LocalJudge>,
     opened: Option<Opened>,
 }
 
@@ -126,7 +126,7 @@ impl Ledger {
 
     /// No slashing protection: everything is allowed, nothing recorded.
     pub(crate) fn off() -> Self {
-        Self { desk: None, opened: None }
+        Self { judge: None, opened: None }
     }
 
     /// Which ledger was opened: its path, its number, its age. None if slashing protection is off.
@@ -147,24 +147,24 @@ impl Ledger {
 
     /// Resolves when everything judged before is durable: a sign of life of the ledger's thread, for the watchdog.
     pub(crate) async fn ping(&self) -> Result<(), Fault> {
-        match &self.desk {
-            Some(desk) => desk.send(Task::Ping)?.wait().await,
+        match &self.judge {
+            Some(judge) => judge.send(Task::Ping)?.wait().await,
             None => Ok(()),
         }
     }
 
     /// Where this signer was told to stop.
     pub(crate) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
-        match &self.desk {
-            Some(desk) => desk.high_watermark().await,
+        match &self.judge {
+            Some(judge) => judge.high_watermark().await,
             None => Err(Fault::Off),
         }
     }
 
     /// What to call when the cores have nothing to do: records that were wanted soon are made at once then.
     pub(crate) fn hurry(&self) -> impl Fn() + Send + Sync + 'static + use<> {
-        let line = self.desk.as_ref().map(|desk| Arc::clone(desk.line()));
-        move || line.iter().for_each(|line| line.hurry())
+        let queue = self.judge.as_ref().map(|judge| Arc::clone(judge.queue()));
+        move || queue.iter().for_each(|queue| queue.hurry())
     }
 
     /// Whether a new process could open the ledger, as far as its disk goes.
@@ -172,27 +172,29 @@ impl Ledger {
     /// # Errors
     /// The disk takes no writes, or has no room for what a start writes.
     pub(crate) async fn can_be_opened_again(&self) -> io::Result<()> {
-        let Some(desk) = &self.desk else { return Ok(()) };
-        let directory = desk.directory().to_owned();
-        spawn_blocking(move || store::try_room(&directory)).await.unwrap_or_else(|error| Err(error.into()))
+        let Some(judge) = &self.judge else { return Ok(()) };
+        let directory = judge.directory().to_owned();
+        spawn_blocking(move || sqlite::check_free_space(&directory))
+            .await
+            .unwrap_or_else(|error| Err(error.into()))
     }
 
     /// Whether slashing protection works.
     pub(crate) fn health(&self) -> Health {
-        match &self.desk {
+        match &self.judge {
             None => Health::Off,
-            Some(desk) => desk.line().cause().map_or(Health::Working, Health::Broken),
+            Some(judge) => judge.queue().cause().map_or(Health::Working, Health::Broken),
         }
     }
 
     /// Which keys need an operator. Known also while an order runs or the disk hangs, and when the ledger is broken.
     pub(crate) fn attention(&self) -> Attention {
-        self.desk.as_ref().map(Desk::attention).unwrap_or_default()
+        self.judge.as_ref().map(LocalJudge::attention).unwrap_or_default()
     }
 
     /// Resolves with the cause when the ledger breaks, which is for good: time to end the process.
     pub(crate) fn broken(&self) -> impl Future<Output = Arc<StoreError>> + Send + use<> {
-        let broken = self.desk.as_ref().map(|desk| desk.line().broken());
+        let broken = self.judge.as_ref().map(|judge| judge.queue().broken());
         async move {
             if let Some(broken) = broken {
                 if let Some(cause) = broken.await {
@@ -204,19 +206,19 @@ impl Ledger {
     }
 
     async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
-        match &self.desk {
-            Some(desk) if needs_no_record(request) => Ok(desk.unrecorded(request)),
-            Some(desk) => desk.judge(request).await,
+        match &self.judge {
+            Some(judge) if needs_no_record(request) => Ok(judge.unrecorded(request)),
+            Some(judge) => judge.judge(request).await,
             None => Ok(allowed(request)),
         }
     }
 
     async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
-        match &self.desk {
-            Some(desk) if requests.iter().all(needs_no_record) => {
-                Ok(requests.iter().map(|request| desk.unrecorded(request)).collect())
+        match &self.judge {
+            Some(judge) if requests.iter().all(needs_no_record) => {
+                Ok(requests.iter().map(|request| judge.unrecorded(request)).collect())
             }
-            Some(desk) => desk.judge_all(requests).await,
+            Some(judge) => judge.judge_all(requests).await,
             None => Ok(requests.iter().map(allowed).collect()),
         }
     }
@@ -225,30 +227,32 @@ impl Ledger {
         let (store, contents) = Store::open(&settings.directory, settings.missing, vfs)?;
         let Contents { head, entries, identity, is_new, directory, path } = contents;
         let opened = Opened::new(path, directory, identity, is_new, entries.len(), SystemTime::now());
-        let (book, changes) = Book::saved(head, entries, settings.genesis_validators_root).map_err(
-            |book::OtherChain { pinned, configured }| {
+        let (watermarks, changes) = Watermarks::saved(head, entries, settings.genesis_validators_root)
+            .map_err(|watermarks::OtherChain { pinned, configured }| {
                 let path = settings.directory.clone();
                 OpenError::OtherChain { path, pinned, configured }
-            },
-        )?;
-        let (pages, chain) = (Arc::clone(book.pages()), Arc::clone(book.pinned_chain()));
-        let book = Arc::new(RwLock::new(book));
-        let (line, far_end) = Line::new();
+            })?;
+        let (rows, chain) = (Arc::clone(watermarks.rows()), Arc::clone(watermarks.pinned_chain()));
+        let watermarks = Arc::new(RwLock::new(watermarks));
+        let (queue, writer_end) = CommitQueue::new();
         let writer = Writer {
-            book: Arc::clone(&book),
+            watermarks: Arc::clone(&watermarks),
             changes,
             store,
-            line: Arc::clone(&line),
-            far_end,
-            log_limit: settings.log_limit,
-            log_commits: settings.log_commits,
+            queue: Arc::clone(&queue),
+            writer_end,
+            wal_limit_bytes: settings.wal_limit_bytes,
+            wal_limit_commits: settings.wal_limit_commits,
             quiet: settings.quiet,
         };
         let thread = std::thread::Builder::new()
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Self { desk: Some(Desk::new(&settings, book, pages, chain, line, thread)), opened: Some(opened) })
+        Ok(Self {
+            judge: Some(LocalJudge::new(&settings, watermarks, rows, chain, queue, thread)),
+            opened: Some(opened),
+        })
     }
 }
 

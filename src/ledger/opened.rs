@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::store::{DirectoryId, Identity, LedgerId};
+use super::sqlite::{DirectoryId, Identity, LedgerId};
 
 /// A ledger as it was opened, for the log of a start and for those who must not take one ledger for another.
 #[derive(Clone, Debug)]

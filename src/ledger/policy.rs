@@ -1,6 +1,6 @@
 //! What may be configured about judging: raw roots, and how far ahead a message may lie.
 
-use super::horizon::Horizon;
+use super::far_future::Horizon;
 use super::refusal::{Recorded, Refusal};
 use crate::primitives::{Epoch, Slot};
 

@@ -1,4 +1,4 @@
-//! The one thread that writes.
+//! Writer thread: the only one that touches the files once the ledger is open.
 //!
 //! ```text
 //! somebody needs a record on disk -> take all that has changed -> one transaction, one fsync -> tell all who wait
@@ -14,23 +14,23 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::RwLock;
 
-use super::book::{Book, Change, Head};
+use super::admin::AdminTask;
 use super::clearance::Fault;
-use super::line::{FarEnd, Haste, Line, Task};
-use super::office::Office;
-use super::orders::Order;
-use super::page::Taken;
-use super::store::{SealedChange, Store, StoreError};
+use super::commit_queue::{CommitQueue, SyncWhen, Task, WriterEnd};
+use super::row::DirtyRow;
+use super::sqlite::{SealedChange, Store, StoreError};
+use super::transaction::AdminTransaction;
+use super::watermarks::{Change, Metadata, Watermarks};
 
 /// The thread's state.
 pub(super) struct Writer {
-    pub(super) book: Arc<RwLock<Book>>,
+    pub(super) watermarks: Arc<RwLock<Watermarks>>,
     pub(super) changes: mpsc::Receiver<Change>,
     pub(super) store: Store,
-    pub(super) line: Arc<Line>,
-    pub(super) far_end: FarEnd,
-    pub(super) log_limit: u64,
-    pub(super) log_commits: usize,
+    pub(super) queue: Arc<CommitQueue>,
+    pub(super) writer_end: WriterEnd,
+    pub(super) wal_limit_bytes: u64,
+    pub(super) wal_limit_commits: usize,
     pub(super) quiet: Duration,
 }
 
@@ -41,12 +41,12 @@ impl Writer {
         while let Some(task) = next.take().or_else(|| self.next()) {
             match task {
                 // Whoever waits for it is told by the commit.
-                Task::Save(Haste::Now) => drop(self.save(&[])),
-                Task::Save(Haste::Soon) => {
+                Task::Save(SyncWhen::Immediately) => drop(self.save(&[])),
+                Task::Save(SyncWhen::Batched) => {
                     next = self.gather();
                     drop(self.save(&[]));
                 }
-                Task::Order(order) => self.carry_out(order),
+                Task::AdminTask(order) => self.carry_out(order),
                 Task::Ping(answer) => {
                     let saved = self.save(&[]);
                     // Nobody waits for an answer that cannot be sent.
@@ -54,8 +54,8 @@ impl Writer {
                 }
                 Task::Close => break,
             }
-            if self.store.log_length() > self.log_limit {
-                self.tidy(Store::empty_log);
+            if self.store.wal_length() > self.wal_limit_bytes {
+                self.tidy(Store::truncate_wal);
             }
         }
         if self.save(&[]).is_err() {
@@ -71,42 +71,43 @@ impl Writer {
 
     /// Waits for something to do. Moving the log costs several syncs, so that is left for a moment in which nobody asks.
     fn next(&mut self) -> Option<Task> {
-        if self.store.commits_in_log() >= self.log_commits {
-            match self.far_end.tasks.recv_timeout(self.quiet) {
+        if self.store.commits_in_wal() >= self.wal_limit_commits {
+            match self.writer_end.tasks.recv_timeout(self.quiet) {
                 Ok(task) => return Some(task),
-                Err(mpsc::RecvTimeoutError::Timeout) => self.tidy(Store::restart_log),
+                Err(mpsc::RecvTimeoutError::Timeout) => self.tidy(Store::restart_wal),
                 Err(mpsc::RecvTimeoutError::Disconnected) => return None,
             }
         }
-        self.far_end.tasks.recv().ok()
+        self.writer_end.tasks.recv().ok()
     }
 
     /// Gives others the time to add their records. What ends it early is done after the commit.
     fn gather(&self) -> Option<Task> {
-        self.far_end.tasks.recv_timeout(SOON).ok()
+        self.writer_end.tasks.recv_timeout(COMMIT_GATHER_WINDOW).ok()
     }
 
     fn tidy(&mut self, tidy: impl Fn(&mut Store) -> Result<(), StoreError>) {
-        if self.line.cause().is_none() {
+        if self.queue.cause().is_none() {
             let tidied = self.on_disk(|writer| tidy(&mut writer.store));
             // Whoever comes next is told.
             drop(self.note(tidied));
-            self.far_end.wake();
+            self.writer_end.wake();
         }
     }
 
     /// One order, one transaction. An order that meets a broken ledger is dropped, which its caller notices.
-    fn carry_out(&mut self, order: Order) {
-        if self.line.cause().is_some() {
+    fn carry_out(&mut self, order: AdminTask) {
+        if self.queue.cause().is_some() {
             return;
         }
-        let book = Arc::clone(&self.book);
+        let watermarks = Arc::clone(&self.watermarks);
         // Requests wait for the order, not for its sync: they meet its outcome in memory.
-        let mut book = book.blocking_write();
-        let mut office = Office { book: &mut book, store: &self.store, sealed: Vec::new() };
-        let ordered = order(&mut office);
-        let sealed = office.sealed;
-        drop(book);
+        let mut watermarks = watermarks.blocking_write();
+        let mut transaction =
+            AdminTransaction { watermarks: &mut watermarks, store: &self.store, sealed: Vec::new() };
+        let ordered = order(&mut transaction);
+        let sealed = transaction.sealed;
+        drop(watermarks);
         match ordered {
             Ok(reply) => reply(self.save(&sealed).map_err(Fault::Broken)),
             Err(error) => drop(self.note(Err(error))),
@@ -115,10 +116,10 @@ impl Writer {
 
     /// Puts all that has changed on the disk, and tells those who wait for it.
     fn save(&mut self, sealed: &[SealedChange]) -> Result<(), Arc<StoreError>> {
-        if let Some(cause) = self.line.cause() {
+        if let Some(cause) = self.queue.cause() {
             return Err(cause);
         }
-        self.line.begin_to_save();
+        self.queue.begin_to_save();
         let batch = Batch::of(&self.changes);
         if batch.is_empty() && sealed.is_empty() {
             return Ok(());
@@ -126,25 +127,25 @@ impl Writer {
         let written = self.on_disk(|writer| writer.write(&batch, sealed));
         let saved = self.note(written);
         if saved.is_ok() {
-            batch.pages.iter().for_each(Taken::mark_saved);
+            batch.rows.iter().for_each(DirtyRow::mark_saved);
         }
-        self.far_end.wake();
+        self.writer_end.wake();
         saved
     }
 
     /// Works on the files. If that takes unduly long, nothing is judged meanwhile.
     fn on_disk<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
-        self.far_end.set_running_since(Some(Instant::now()));
+        self.writer_end.set_running_since(Some(Instant::now()));
         let outcome = work(self);
-        self.far_end.set_running_since(None);
+        self.writer_end.set_running_since(None);
         outcome
     }
 
     fn write(&mut self, batch: &Batch, sealed: &[SealedChange]) -> Result<(), StoreError> {
-        let entries = batch.pages.iter().map(|page| (page.position(), &page.entry));
+        let entries = batch.rows.iter().map(|row| (row.position(), &row.entry));
         self.store.save(batch.head.as_ref(), entries, sealed)?;
         if sealed.iter().any(SealedChange::removes) {
-            self.store.empty_log()?;
+            self.store.truncate_wal()?;
         }
         Ok(())
     }
@@ -157,8 +158,8 @@ impl Writer {
                 "slashing protection is broken: no block, no attestation and no raw root is signed until a restart"
             );
             let cause = Arc::new(error);
-            self.far_end.broken.send_replace(Some(Arc::clone(&cause)));
-            self.far_end.wake();
+            self.writer_end.broken.send_replace(Some(Arc::clone(&cause)));
+            self.writer_end.wake();
             cause
         })
     }
@@ -167,27 +168,27 @@ impl Writer {
 /// What shares a transaction.
 #[derive(Default)]
 struct Batch {
-    head: Option<Head>,
-    pages: Vec<Taken>,
+    head: Option<Metadata>,
+    rows: Vec<DirtyRow>,
 }
 
 impl Batch {
-    /// All that is on the list, in its order: of a page that comes twice the later state counts.
+    /// All that is on the list, in its order: of a row that comes twice the later state counts.
     fn of(changes: &mpsc::Receiver<Change>) -> Self {
         let mut batch = Self::default();
         for change in changes.try_iter() {
             match change {
-                Change::Head(head) => batch.head = Some(head),
-                Change::Page(page) => batch.pages.push(page.take()),
+                Change::Metadata(head) => batch.head = Some(head),
+                Change::Row(row) => batch.rows.push(row.take()),
             }
         }
         batch
     }
 
     fn is_empty(&self) -> bool {
-        self.head.is_none() && self.pages.is_empty()
+        self.head.is_none() && self.rows.is_empty()
     }
 }
 
 /// How long records that are not needed at once wait for others.
-const SOON: Duration = Duration::from_millis(2);
+const COMMIT_GATHER_WINDOW: Duration = Duration::from_millis(2);

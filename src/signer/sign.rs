@@ -9,7 +9,7 @@ use super::pool::Backlog;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
 use crate::duty::{self, Duty, Priority};
-use crate::ledger::{Haste, Verdict};
+use crate::ledger::{SyncWhen, Verdict};
 
 impl Signer {
     /// Signs the duty that `read` gives with this key, for this caller, and notes what came of it.
@@ -54,7 +54,7 @@ impl Signer {
         let (hashes, signing_root) = (Arc::clone(&self.hashes), duty.signing_root());
         let priority = Priority::of(duty.kind());
         let presign = move |backlog| {
-            judged.begin_to_record(haste(priority, backlog));
+            judged.begin_to_record(sync_when(priority, backlog));
             (key.presign(&hashes.hashed(&signing_root), &judged), judged)
         };
         let (held, judged) = self.pool.run(priority, presign).await?;
@@ -66,9 +66,9 @@ impl Signer {
 }
 
 /// How soon a record is needed whose signature is begun.
-pub(super) fn haste(priority: Priority, backlog: Backlog) -> Haste {
+pub(super) fn sync_when(priority: Priority, backlog: Backlog) -> SyncWhen {
     match (priority, backlog) {
-        (Priority::Block, _) | (_, Backlog::Empty) => Haste::Now,
-        (Priority::Vote | Priority::Other, Backlog::MoreWork) => Haste::Soon,
+        (Priority::Block, _) | (_, Backlog::Empty) => SyncWhen::Immediately,
+        (Priority::Vote | Priority::Other, Backlog::MoreWork) => SyncWhen::Batched,
     }
 }

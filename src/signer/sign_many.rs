@@ -8,7 +8,7 @@ use super::Signer;
 use super::error::SignError;
 use super::outcome::{Latencies, Outcome, Stopwatch};
 use super::pool::PoolClosed;
-use super::sign::haste;
+use super::sign::sync_when;
 use crate::blocking;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
@@ -125,7 +125,7 @@ impl Signer {
         let (hashes, signing_root) = (Arc::clone(&self.hashes), duty.signing_root());
         let priority = Priority::of(duty.kind());
         self.pool.run(priority, move |backlog| {
-            job.iter().for_each(|assignment| assignment.judged.begin_to_record(haste(priority, backlog)));
+            job.iter().for_each(|assignment| assignment.judged.begin_to_record(sync_when(priority, backlog)));
             let hashed = hashes.hashed(&signing_root);
             job.into_iter()
                 .map(|Assignment { at, key, judged }| Held {

@@ -4,9 +4,9 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
-use crate::ledger::book::{Book, Head};
 use crate::ledger::policy::{Policy, RawRoots};
 use crate::ledger::refusal::Recorded;
+use crate::ledger::watermarks::{Metadata, Watermarks};
 use crate::ledger::{GenesisClock, Selection};
 
 /// Slots in a year, at twelve seconds each.
@@ -14,7 +14,7 @@ const YEAR: u64 = 365 * 7_200;
 
 #[test]
 fn the_latest_plausible_slot_still_passes() {
-    let (book, _changes) = Book::saved(Head::default(), Vec::new(), None).unwrap();
+    let (book, _changes) = Watermarks::saved(Metadata::default(), Vec::new(), None).unwrap();
     // Two years are 96 slots.
     let clock = GenesisClock {
         genesis_time: 0,

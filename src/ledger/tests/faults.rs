@@ -3,9 +3,9 @@
 
 use rusqlite::ffi;
 
+use super::fault_vfs::{Event, FaultVfs, Kind, Plan};
 use super::power_loss::{LOGS, brief, scratch};
 use super::promises::{Promises, live};
-use super::tape::{Event, Kind, Plan, Tape};
 use super::*;
 use crate::ledger::Health;
 
@@ -51,17 +51,17 @@ fn fail_each(kind: Kind, code: i32) -> usize {
 
 fn fail_each_with(log: fn(&Path) -> Settings, kind: Kind, code: i32) -> usize {
     for number in 1.. {
-        let tape = Tape::new(Some(Plan { kind, number, code }));
+        let vfs = FaultVfs::new(Some(Plan { kind, number, code }));
         let place = format!("{kind:?} {number}");
         let directory = scratch();
-        run(log(directory.path()), tape, &place);
-        if !tape.has_failed() {
+        run(log(directory.path()), vfs, &place);
+        if !vfs.has_failed() {
             println!("{} times {kind:?} failed with {code}, each in its turn", number - 1);
             return number - 1;
         }
         let mut promises = Promises::default();
         let mut failed = false;
-        for event in tape.events() {
+        for event in vfs.events() {
             match &event {
                 Event::Mark(mark) => promises.note(*mark),
                 Event::Fault { .. } => failed = true,
@@ -84,15 +84,15 @@ fn fail_each_with(log: fn(&Path) -> Settings, kind: Kind, code: i32) -> usize {
 }
 
 /// One process's life, up to the fault.
-fn run(settings: Settings, tape: &Tape, place: &str) {
-    let ledger = match Ledger::open_on(settings, Some(tape.name())) {
+fn run(settings: Settings, vfs: &FaultVfs, place: &str) {
+    let ledger = match Ledger::open_on(settings, Some(vfs.name())) {
         Ok(ledger) => ledger,
         Err(error) => {
-            assert!(tape.has_failed(), "{place}: {error:?}");
+            assert!(vfs.has_failed(), "{place}: {error:?}");
             return;
         }
     };
-    let Err(fault) = live(&ledger, tape, 1..10) else { return };
+    let Err(fault) = live(&ledger, vfs, 1..10) else { return };
     assert!(matches!(fault, Fault::Broken(_)), "{place}: {fault:?}");
     for request in [block(1, 5_000, 1), attestation(2, 5_000, 5_001, 1)] {
         assert!(matches!(fail(&ledger, request), Fault::Broken(_)), "{place}");

@@ -2,22 +2,22 @@
 
 use std::path::Path;
 
-use super::book::Request;
+use super::watermarks::Request;
 use super::{Cleared, Fault, Ledger, Missing, Refusal, Settings, Verdict};
 use crate::bls::PublicKey;
 use crate::duty::Claim;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 
+mod admin;
 mod far_future;
+mod fault_vfs;
 mod faults;
 mod judging;
 mod opening;
-mod orders;
 mod power_loss;
 mod promises;
 mod public_suite;
 mod raw_roots;
-mod tape;
 mod throughput;
 mod versions;
 mod waiting;

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 
 use super::*;
-use crate::ledger::book::HighWatermark;
+use crate::ledger::watermarks::HighWatermark;
 use crate::ledger::{Activation, OpenError, Selection};
 
 #[test]

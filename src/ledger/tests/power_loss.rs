@@ -10,8 +10,8 @@ use std::time::Duration;
 
 use rusqlite::ffi;
 
+use super::fault_vfs::{Event, FaultVfs, Kind, Plan};
 use super::promises::{Promises, clear, live};
-use super::tape::{Event, Kind, Plan, Tape};
 use super::versions::lay_out_version_2;
 use super::*;
 
@@ -19,12 +19,12 @@ use super::*;
 fn no_power_loss_breaks_a_promise() {
     for log in LOGS {
         let directory = scratch();
-        let tape = Tape::new(None);
+        let vfs = FaultVfs::new(None);
         let before = prepare(directory.path());
-        let ledger = open_on(log(directory.path()), tape);
-        live(&ledger, tape, 1..30).unwrap();
+        let ledger = open_on(log(directory.path()), vfs);
+        live(&ledger, vfs, 1..30).unwrap();
         drop(ledger);
-        let disks = power_loss_everywhere(before, &tape.events(), Syncs::Work).unwrap();
+        let disks = power_loss_everywhere(before, &vfs.events(), Syncs::Work).unwrap();
         println!("{disks} disks, from each of which a new process kept all promises");
         assert!(disks > 1_000, "only {disks} disks were tried");
     }
@@ -33,13 +33,13 @@ fn no_power_loss_breaks_a_promise() {
 #[test]
 fn no_power_loss_breaks_a_promise_while_an_older_ledger_is_brought_up_to_date() {
     let directory = scratch();
-    let tape = Tape::new(None);
+    let vfs = FaultVfs::new(None);
     lay_out_version_2(directory.path());
     let before = files(directory.path());
-    let ledger = open_on(emptied_log(directory.path()), tape);
-    live(&ledger, tape, 5..7).unwrap();
+    let ledger = open_on(emptied_log(directory.path()), vfs);
+    live(&ledger, vfs, 5..7).unwrap();
     drop(ledger);
-    let disks = power_loss_everywhere(before, &tape.events(), Syncs::Work).unwrap();
+    let disks = power_loss_everywhere(before, &vfs.events(), Syncs::Work).unwrap();
     assert!(disks > 50, "only {disks} disks were tried");
 }
 
@@ -47,15 +47,15 @@ fn no_power_loss_breaks_a_promise_while_an_older_ledger_is_brought_up_to_date() 
 #[test]
 fn a_reused_log_is_written_over_from_its_beginning() {
     let directory = scratch();
-    let tape = Tape::new(None);
-    let ledger = open_on(reused_log(directory.path()), tape);
+    let vfs = FaultVfs::new(None);
+    let ledger = open_on(reused_log(directory.path()), vfs);
     let of_log = |file: &String| file.ends_with("-wal");
     let is_beginning = |event: &Event| matches!(event, Event::Write { file, offset: 0, .. } if of_log(file));
     let is_emptied = |event: &Event| matches!(event, Event::Truncate { file, .. } if of_log(file));
-    let count = |kind: &dyn Fn(&Event) -> bool| tape.events().iter().filter(|event| kind(event)).count();
+    let count = |kind: &dyn Fn(&Event) -> bool| vfs.events().iter().filter(|event| kind(event)).count();
     // On a busy machine the ledger seldom sees a moment in which nobody asks.
     let enough = (1..200).any(|epoch| {
-        live(&ledger, tape, epoch..epoch + 1).unwrap();
+        live(&ledger, vfs, epoch..epoch + 1).unwrap();
         count(&is_beginning) > count(&is_emptied) + 3
     });
     assert!(enough, "{} beginnings, emptied {} times", count(&is_beginning), count(&is_emptied));
@@ -65,12 +65,12 @@ fn a_reused_log_is_written_over_from_its_beginning() {
 #[test]
 fn the_twin_notices_a_disk_that_lies() {
     let directory = scratch();
-    let tape = Tape::new(None);
+    let vfs = FaultVfs::new(None);
     let before = prepare(directory.path());
-    let ledger = open_on(emptied_log(directory.path()), tape);
-    live(&ledger, tape, 1..4).unwrap();
+    let ledger = open_on(emptied_log(directory.path()), vfs);
+    live(&ledger, vfs, 1..4).unwrap();
     drop(ledger);
-    let broken = power_loss_everywhere(before, &tape.events(), Syncs::Lie).unwrap_err();
+    let broken = power_loss_everywhere(before, &vfs.events(), Syncs::Lie).unwrap_err();
     assert!(broken.contains("forgot") || broken.contains("does not open: Damaged"), "{broken}");
 }
 
@@ -86,25 +86,25 @@ fn fail_each_fsync(log: fn(&Path) -> Settings) -> usize {
     let mut failures = 0;
     for number in 1.. {
         let directory = scratch();
-        let tape = Tape::new(Some(Plan { kind: Kind::Sync, number, code: ffi::SQLITE_IOERR_FSYNC }));
+        let vfs = FaultVfs::new(Some(Plan { kind: Kind::Sync, number, code: ffi::SQLITE_IOERR_FSYNC }));
         let before = prepare(directory.path());
-        let first = Ledger::open_on(log(directory.path()), Some(tape.name()));
-        let interrupted = first.is_err() || live(&first.unwrap(), tape, 1..5).is_err();
-        if !tape.has_failed() {
+        let first = Ledger::open_on(log(directory.path()), Some(vfs.name()));
+        let interrupted = first.is_err() || live(&first.unwrap(), vfs, 1..5).is_err();
+        if !vfs.has_failed() {
             break;
         }
         failures += 1;
         // The restart; the same duties are asked for again, and the rest of the story follows.
-        let ledger = reopen_on(directory.path(), log, tape);
+        let ledger = reopen_on(directory.path(), log, vfs);
         for epoch in if interrupted { 1..5 } else { 5..6 } {
             let vote = attestation(1, epoch - 1, epoch, u8::try_from(epoch).unwrap());
             if let verdict @ Verdict::Allowed(_) = wait(ledger.judge(&vote)).unwrap() {
-                clear(tape, vote, verdict).unwrap();
+                clear(vfs, vote, verdict).unwrap();
             }
         }
-        live(&ledger, tape, 8..10).unwrap();
+        live(&ledger, vfs, 8..10).unwrap();
         drop(ledger);
-        power_loss_everywhere(before, &tape.events(), Syncs::Work)
+        power_loss_everywhere(before, &vfs.events(), Syncs::Work)
             .unwrap_or_else(|broken| panic!("after failing fsync {number}: {broken}"));
     }
     failures
@@ -292,8 +292,8 @@ fn lay_out(directory: &Path, image: &Image) {
     }
 }
 
-pub(super) fn open_on(settings: Settings, tape: &Tape) -> Ledger {
-    Ledger::open_on(settings, Some(tape.name())).unwrap()
+pub(super) fn open_on(settings: Settings, vfs: &FaultVfs) -> Ledger {
+    Ledger::open_on(settings, Some(vfs.name())).unwrap()
 }
 
 /// What becomes of the log on the way.
@@ -301,24 +301,24 @@ pub(super) const LOGS: [fn(&Path) -> Settings; 2] = [emptied_log, reused_log];
 
 /// Settings for a log that is emptied several times on the way.
 fn emptied_log(directory: &Path) -> Settings {
-    Settings { log_limit: 64 << 10, ..settings(directory) }
+    Settings { wal_limit_bytes: 64 << 10, ..settings(directory) }
 }
 
 /// Settings for a log that is written over from its beginning several times on the way.
 fn reused_log(directory: &Path) -> Settings {
-    Settings { log_commits: 3, quiet: Duration::ZERO, ..settings(directory) }
+    Settings { wal_limit_commits: 3, quiet: Duration::ZERO, ..settings(directory) }
 }
 
-/// As the next process does, noting on the tape if the log is replaced.
-fn reopen_on(directory: &Path, log: fn(&Path) -> Settings, tape: &Tape) -> Ledger {
+/// As the next process does, noting on the vfs if the log is replaced.
+fn reopen_on(directory: &Path, log: fn(&Path) -> Settings, vfs: &FaultVfs) -> Ledger {
     let file = directory.join("state/ledger.sqlite-wal");
     let look = || fs::read(&file).ok().zip(fs::metadata(&file).ok().map(|file| file.ino()));
-    let (before, at) = (look(), tape.events().len());
-    let ledger = open_on(log(directory), tape);
+    let (before, at) = (look(), vfs.events().len());
+    let ledger = open_on(log(directory), vfs);
     // By its inode only: the descriptors of an open ledger are left alone.
     let inode = fs::metadata(&file).unwrap().ino();
     if let Some((bytes, _)) = before.filter(|(_, old)| *old != inode) {
-        tape.insert(at, Event::Replace { file: "ledger.sqlite-wal".to_owned(), bytes });
+        vfs.insert(at, Event::Replace { file: "ledger.sqlite-wal".to_owned(), bytes });
     }
     ledger
 }

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::tape::Tape;
+use super::fault_vfs::FaultVfs;
 use super::*;
 use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
 use crate::ledger::{Activation, Deletion, Interchange, SealedKeystore, Selection};
 
-/// An entry on the tape between what the files saw.
+/// An entry on the vfs between what the files saw.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Mark {
     /// An order that changes whether this key is deleted was sent: until it is answered, both may be found.
@@ -87,21 +87,21 @@ impl Promises {
 
 /// A few epochs in the life of three keys: blocks, attestations, repeats, history in, watermarks up, keys out and in.
 ///
-/// Each answer is marked on the tape. Ends early, with the number of steps done, when the ledger breaks.
-pub(super) fn live(ledger: &Ledger, tape: &Tape, epochs: std::ops::Range<u64>) -> Result<(), Fault> {
+/// Each answer is marked on the vfs. Ends early, with the number of steps done, when the ledger breaks.
+pub(super) fn live(ledger: &Ledger, vfs: &FaultVfs, epochs: std::ops::Range<u64>) -> Result<(), Fault> {
     for epoch in epochs {
         let vote = |key: u8| attestation(key, epoch - 1, epoch, u8::try_from(epoch % 250).unwrap());
         let votes = vec![vote(1), vote(2), vote(2), vote(3)];
         let verdicts = wait(ledger.judge_all(&votes))?;
         for (request, verdict) in votes.into_iter().zip(verdicts) {
-            clear(tape, request, verdict)?;
+            clear(vfs, request, verdict)?;
         }
         let proposal = block(1, epoch * 32, u8::try_from(epoch % 250).unwrap());
-        clear(tape, proposal, wait(ledger.judge(&proposal))?)?;
+        clear(vfs, proposal, wait(ledger.judge(&proposal))?)?;
         match epoch % 8 {
             2 => {
                 let raw_root = raw_root(u8::try_from(100 + epoch % 50).unwrap(), 1);
-                clear(tape, raw_root, wait(ledger.judge(&raw_root))?)?;
+                clear(vfs, raw_root, wait(ledger.judge(&raw_root))?)?;
             }
             3 => {
                 let json = wait(ledger.export(Selection::All))?.interchange;
@@ -112,13 +112,13 @@ pub(super) fn live(ledger: &Ledger, tape: &Tape, epochs: std::ops::Range<u64>) -
                 let floor = Slot(epoch * 32 + 5);
                 wait(ledger.raise(Some(floor), None, Selection::All))?;
                 let block = Some(SignedBlock { slot: floor, signing_root: None });
-                promise(tape, 1, Watermark { block, attestation: None }, None);
+                promise(vfs, 1, Watermark { block, attestation: None }, None);
             }
             5 => {
-                tape.mark(Mark::Asked(public_key(3)));
+                vfs.mark(Mark::Asked(public_key(3)));
                 wait(ledger.delete(vec![Deletion { public_key: public_key(3), active: true }]))?;
-                promise(tape, 3, Watermark::default(), Some(true));
-                tape.mark(Mark::Asked(public_key(3)));
+                promise(vfs, 3, Watermark::default(), Some(true));
+                vfs.mark(Mark::Asked(public_key(3)));
                 let keystore = SealedKeystore {
                     public_key: public_key(3),
                     json: "{}".repeat(400),
@@ -127,7 +127,7 @@ pub(super) fn live(ledger: &Ledger, tape: &Tape, epochs: std::ops::Range<u64>) -
                 };
                 let activation = Activation { public_key: public_key(3), keystore: Some(keystore) };
                 wait(ledger.activate(vec![activation], None))?.unwrap();
-                promise(tape, 3, Watermark::default(), Some(false));
+                promise(vfs, 3, Watermark::default(), Some(false));
             }
             _ => {}
         }
@@ -136,7 +136,7 @@ pub(super) fn live(ledger: &Ledger, tape: &Tape, epochs: std::ops::Range<u64>) -
 }
 
 /// Waits for the record, and marks the signature that may leave now.
-pub(super) fn clear(tape: &Tape, request: Request, verdict: Verdict) -> Result<(), Fault> {
+pub(super) fn clear(vfs: &FaultVfs, request: Request, verdict: Verdict) -> Result<(), Fault> {
     let judged = match verdict {
         Verdict::Allowed(judged) => judged,
         Verdict::Refused(refusal) => panic!("{request:?}: {refusal}"),
@@ -153,7 +153,7 @@ pub(super) fn clear(tape: &Tape, request: Request, verdict: Verdict) -> Result<(
         }
         Claim::RawRoot | Claim::Unslashable => Watermark::default(),
     };
-    tape.mark(Mark::Promised(Promise {
+    vfs.mark(Mark::Promised(Promise {
         public_key: request.public_key,
         watermark,
         deleted: None,
@@ -163,9 +163,9 @@ pub(super) fn clear(tape: &Tape, request: Request, verdict: Verdict) -> Result<(
     Ok(())
 }
 
-fn promise(tape: &Tape, key: u8, watermark: Watermark, deleted: Option<bool>) {
+fn promise(vfs: &FaultVfs, key: u8, watermark: Watermark, deleted: Option<bool>) {
     let public_key = public_key(key);
-    tape.mark(Mark::Promised(Promise { public_key, watermark, deleted, raw_root: false, signed: None }));
+    vfs.mark(Mark::Promised(Promise { public_key, watermark, deleted, raw_root: false, signed: None }));
 }
 
 fn numbers(watermark: &Watermark) -> (Option<Slot>, Option<(Epoch, Epoch)>) {

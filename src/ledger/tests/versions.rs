@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use rusqlite::Connection;
 
 use super::*;
-use crate::ledger::book::HighWatermark;
+use crate::ledger::watermarks::HighWatermark;
 use crate::ledger::{OpenError, Selection, is_older};
 
 #[test]

@@ -4,18 +4,18 @@ use std::pin::Pin;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use super::fault_vfs::FaultVfs;
 use super::power_loss::{open_on, scratch};
-use super::tape::Tape;
 use super::*;
-use crate::ledger::{Haste, HighWatermark};
+use crate::ledger::{HighWatermark, SyncWhen};
 
 #[test]
 fn while_a_sync_hangs_what_waits_for_it_is_a_fault_and_what_comes_later_is_not_recorded() {
-    let (directory, tape) = (scratch(), Tape::new(None));
-    let ledger = open_on(impatient(directory.path()), tape);
+    let (directory, vfs) = (scratch(), FaultVfs::new(None));
+    let ledger = open_on(impatient(directory.path()), vfs);
     sign(&ledger, block(1, 10, 1));
 
-    let hangs = tape.hang();
+    let hangs = vfs.hang();
     assert!(matches!(fail(&ledger, block(1, 11, 1)), Fault::WaitedTooLong { .. }));
     let came = Instant::now();
     for late in [block(1, 12, 1), block(2, 10, 1), attestation(3, 0, 1, 1)] {
@@ -38,15 +38,15 @@ fn while_a_sync_hangs_what_waits_for_it_is_a_fault_and_what_comes_later_is_not_r
 fn while_moving_the_log_hangs_nothing_is_recorded_either() {
     // Long enough for the hang to come first.
     let quiet = Duration::from_secs(3);
-    let (directory, tape) = (scratch(), Tape::new(None));
-    let ledger = open_on(Settings { log_commits: 3, quiet, ..impatient(directory.path()) }, tape);
+    let (directory, vfs) = (scratch(), FaultVfs::new(None));
+    let ledger = open_on(Settings { wal_limit_commits: 3, quiet, ..impatient(directory.path()) }, vfs);
     for slot in 10..13 {
         sign(&ledger, block(1, slot, 1));
     }
-    let hangs = tape.hang();
-    let line = ledger.desk.as_ref().unwrap().line();
+    let hangs = vfs.hang();
+    let queue = ledger.judge.as_ref().unwrap().queue();
     let end = Instant::now() + 10 * quiet;
-    while !line.is_stalled() {
+    while !queue.is_stalled() {
         assert!(Instant::now() < end, "the log is not moved");
         std::thread::sleep(Duration::from_millis(5));
     }
@@ -58,11 +58,11 @@ fn while_moving_the_log_hangs_nothing_is_recorded_either() {
 
 #[test]
 fn where_signing_stops_is_known_while_the_disk_hangs_and_closing_takes_seconds_at_most() {
-    let (directory, tape) = (scratch(), Tape::new(None));
-    let ledger = open_on(impatient(directory.path()), tape);
+    let (directory, vfs) = (scratch(), FaultVfs::new(None));
+    let ledger = open_on(impatient(directory.path()), vfs);
     let high_watermark = HighWatermark { slot: Some(Slot(20)), epoch: None };
     wait(ledger.set_high_watermark(high_watermark)).unwrap();
-    let hangs = tape.hang();
+    let hangs = vfs.hang();
     assert!(matches!(fail(&ledger, block(1, 10, 1)), Fault::WaitedTooLong { .. }));
     assert_eq!(wait(ledger.high_watermark()).unwrap(), high_watermark);
     let closing = std::thread::spawn(move || drop(ledger));
@@ -74,10 +74,10 @@ fn where_signing_stops_is_known_while_the_disk_hangs_and_closing_takes_seconds_a
 
 #[test]
 fn a_request_that_waits_for_a_hanging_disk_goes_on_when_the_disk_does() {
-    let (directory, tape) = (scratch(), Tape::new(None));
-    let ledger = open_on(settings(directory.path()), tape);
+    let (directory, vfs) = (scratch(), FaultVfs::new(None));
+    let ledger = open_on(settings(directory.path()), vfs);
     sign(&ledger, block(1, 10, 1));
-    let hangs = tape.hang();
+    let hangs = vfs.hang();
     std::thread::scope(|scope| {
         let first = scope.spawn(|| sign(&ledger, block(1, 11, 1)));
         // Long enough for it to be judged after the disk was found to hang.
@@ -93,9 +93,9 @@ fn a_request_that_waits_for_a_hanging_disk_goes_on_when_the_disk_does() {
 
 #[test]
 fn a_repeat_waits_for_the_record_of_the_first() {
-    let (directory, tape) = (scratch(), Tape::new(None));
-    let ledger = open_on(impatient(directory.path()), tape);
-    let hangs = tape.hang();
+    let (directory, vfs) = (scratch(), FaultVfs::new(None));
+    let ledger = open_on(impatient(directory.path()), vfs);
+    let hangs = vfs.hang();
     let verdicts = wait(ledger.judge_all(&[block(1, 10, 1), block(1, 10, 1)])).unwrap();
     for verdict in verdicts {
         let Verdict::Allowed(judged) = verdict else { panic!("{verdict:?}") };
@@ -107,15 +107,15 @@ fn a_repeat_waits_for_the_record_of_the_first() {
 
 #[test]
 fn what_is_judged_while_a_commit_runs_is_in_the_next_one() {
-    let (directory, tape) = (scratch(), Tape::new(None));
+    let (directory, vfs) = (scratch(), FaultVfs::new(None));
     {
-        let ledger = open_on(settings(directory.path()), tape);
-        let hangs = tape.hang();
+        let ledger = open_on(settings(directory.path()), vfs);
+        let hangs = vfs.hang();
         let during: Vec<_> = [block(1, 10, 1), block(1, 11, 1), attestation(1, 0, 1, 1), block(2, 10, 1)]
             .into_iter()
             .map(|request| match wait(ledger.judge(&request)).unwrap() {
                 Verdict::Allowed(judged) => {
-                    judged.begin_to_record(Haste::Now);
+                    judged.begin_to_record(SyncWhen::Immediately);
                     judged
                 }
                 Verdict::Refused(refusal) => panic!("{refusal}"),

@@ -1,8 +1,8 @@
 //! Administration: keys come and go with their history, watermarks are lifted, history is written out.
 //!
-//! An order has the book alone and is one transaction, so that it stands at one point in the order of events: whatever
+//! An order has the watermarks alone and is one transaction, so that it stands at one point in the order of events: whatever
 //! was judged before it is on record with it, whatever comes after meets its outcome. An order that is answered is
-//! durable. What each does is in `office`.
+//! durable. What each does is in `transaction`.
 
 use std::collections::HashSet;
 use std::time::SystemTime;
@@ -11,14 +11,14 @@ use tokio::sync::oneshot;
 
 use super::Ledger;
 use super::attention::KeyNames;
-use super::book::HighWatermark;
 use super::clearance::Fault;
-use super::desk::Desk;
+use super::commit_queue::Task;
 use super::interchange::Interchange;
-use super::line::Task;
-use super::office::Office;
+use super::judge::LocalJudge;
 use super::rules::Watermark;
-use super::store::{SealedChange, SealedKeystore, StoreError};
+use super::sqlite::{SealedChange, SealedKeystore, StoreError};
+use super::transaction::AdminTransaction;
+use super::watermarks::HighWatermark;
 use crate::bls::PublicKey;
 use crate::network::NamedRoot;
 use crate::primitives::{Epoch, Root, Slot};
@@ -166,7 +166,7 @@ pub(crate) struct KeyStatus {
 
 /// Some of the kept keystores.
 #[derive(Clone, Debug)]
-pub(crate) struct Page {
+pub(crate) struct KeystorePage {
     pub(crate) keystores: Vec<SealedKeystore>,
     /// Where the next page starts; none after the last.
     pub(crate) next: Option<usize>,
@@ -179,7 +179,7 @@ impl Ledger {
         interchange: Interchange,
         keys: Selection,
     ) -> impl Future<Output = Result<Result<Imported, ImportRefusal>, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.import(interchange, &keys)))
+        self.order(move |transaction| Ok(transaction.import(interchange, &keys)))
     }
 
     /// Lets keys sign here, each with its history and its kept keystore, all in one transaction.
@@ -191,7 +191,7 @@ impl Ledger {
         history: Option<Interchange>,
     ) -> impl Future<Output = Result<Result<Vec<ActivationOutcome>, ImportRefusal>, Fault>> + Send + use<>
     {
-        self.order(move |office| Ok(office.activate(activations, history)))
+        self.order(move |transaction| Ok(transaction.activate(activations, history)))
     }
 
     /// Disables keys, forgets their kept keystores and exports their histories, all in one transaction.
@@ -202,7 +202,7 @@ impl Ledger {
         &self,
         deletions: Vec<Deletion>,
     ) -> impl Future<Output = Result<DeletionReport, Fault>> + Send + use<> {
-        self.order(move |office| office.delete(&deletions))
+        self.order(move |transaction| transaction.delete(&deletions))
     }
 
     /// The selected keys' histories as EIP-3076 JSON.
@@ -210,7 +210,7 @@ impl Ledger {
         &self,
         keys: Selection,
     ) -> impl Future<Output = Result<Exported, Fault>> + Send + use<> {
-        self.order(move |office| Ok(office.export(|public_key| keys.contains(public_key))))
+        self.order(move |transaction| Ok(transaction.export(|public_key| keys.contains(public_key))))
     }
 
     /// Lifts watermarks to a slot and an epoch (source and target): from then on only what lies above passes. Nothing
@@ -224,11 +224,11 @@ impl Ledger {
         epoch: Option<Epoch>,
         keys: Selection,
     ) -> impl Future<Output = Result<Raised, Fault>> + Send + use<> {
-        let clock = self.desk.as_ref().and_then(Desk::clock);
-        self.order(move |office| {
-            // Not before the order has the book: all raw roots so far were signed before that.
+        let clock = self.judge.as_ref().and_then(LocalJudge::clock);
+        self.order(move |transaction| {
+            // Not before the order has the watermarks: all raw roots so far were signed before that.
             let present = clock.map(|clock| clock.present(SystemTime::now()));
-            Ok(office.raise(slot, epoch, present, &keys))
+            Ok(transaction.raise(slot, epoch, present, &keys))
         })
     }
 
@@ -237,8 +237,8 @@ impl Ledger {
         &self,
         high_watermark: HighWatermark,
     ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        self.order(move |office| {
-            office.book.set_high_watermark(high_watermark);
+        self.order(move |transaction| {
+            transaction.watermarks.set_high_watermark(high_watermark);
             Ok(())
         })
     }
@@ -248,10 +248,10 @@ impl Ledger {
         &self,
         keys: Selection,
     ) -> impl Future<Output = Result<Status, Fault>> + Send + use<> {
-        let clock = self.desk.as_ref().and_then(Desk::clock);
-        self.order(move |office| {
+        let clock = self.judge.as_ref().and_then(LocalJudge::clock);
+        self.order(move |transaction| {
             let horizon = clock.map(|clock| clock.horizon(SystemTime::now()));
-            Ok(office.status(horizon, &keys))
+            Ok(transaction.status(horizon, &keys))
         })
     }
 
@@ -260,8 +260,8 @@ impl Ledger {
         &self,
         start: usize,
         limit: usize,
-    ) -> impl Future<Output = Result<Page, Fault>> + Send + use<> {
-        self.order(move |office| office.keystores(start, limit))
+    ) -> impl Future<Output = Result<KeystorePage, Fault>> + Send + use<> {
+        self.order(move |transaction| transaction.keystores(start, limit))
     }
 
     /// Keeps copies of keystores from elsewhere, for a faster start. It activates nobody.
@@ -269,8 +269,8 @@ impl Ledger {
         &self,
         keystores: Vec<SealedKeystore>,
     ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        self.order(move |office| {
-            keystores.into_iter().for_each(|keystore| office.keep(keystore));
+        self.order(move |transaction| {
+            keystores.into_iter().for_each(|keystore| transaction.keep(keystore));
             Ok(())
         })
     }
@@ -280,9 +280,9 @@ impl Ledger {
         &self,
         public_keys: Vec<PublicKey>,
     ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        self.order(move |office| {
-            let positions = public_keys.iter().filter_map(|key| office.book.position(key));
-            office.sealed.extend(positions.map(SealedChange::Remove));
+        self.order(move |transaction| {
+            let positions = public_keys.iter().filter_map(|key| transaction.watermarks.position(key));
+            transaction.sealed.extend(positions.map(SealedChange::Remove));
             Ok(())
         })
     }
@@ -292,28 +292,29 @@ impl Ledger {
         &self,
         keystores: Vec<SealedKeystore>,
     ) -> impl Future<Output = Result<Result<(), ResealRefusal>, Fault>> + Send + use<> {
-        self.order(move |office| office.reseal(keystores))
+        self.order(move |transaction| transaction.reseal(keystores))
     }
 
     /// Hands an order over when it is called, not when the answer is awaited.
     pub(super) fn order<T, O>(&self, order: O) -> impl Future<Output = Result<T, Fault>> + Send + use<T, O>
     where
         T: Send + 'static,
-        O: FnOnce(&mut Office<'_>) -> Result<T, StoreError> + Send + 'static,
+        O: FnOnce(&mut AdminTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
         let task = |answer: oneshot::Sender<_>| {
-            Task::Order(Box::new(move |office| {
-                let outcome = order(office)?;
+            Task::AdminTask(Box::new(move |transaction| {
+                let outcome = order(transaction)?;
                 // Nobody waits for an answer that cannot be sent.
                 Ok(Box::new(move |saved: Result<(), Fault>| drop(answer.send(saved.map(|()| outcome)))))
             }))
         };
-        let reply = self.desk.as_ref().ok_or(Fault::Off).and_then(|desk| desk.send(task));
+        let reply = self.judge.as_ref().ok_or(Fault::Off).and_then(|judge| judge.send(task));
         async move { reply?.wait().await }
     }
 }
 
 /// An order as the writer carries it out: it changes memory and says what else to write. The writer saves, and then
 /// calls what the order gave back.
-pub(super) type Order = Box<dyn FnOnce(&mut Office<'_>) -> Result<Reply, StoreError> + Send>;
-pub(super) type Reply = Box<dyn FnOnce(Result<(), Fault>) + Send>;
+pub(super) type AdminTask =
+    Box<dyn FnOnce(&mut AdminTransaction<'_>) -> Result<Completion, StoreError> + Send>;
+pub(super) type Completion = Box<dyn FnOnce(Result<(), Fault>) + Send>;

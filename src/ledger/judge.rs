@@ -1,5 +1,5 @@
-//! Where requests are judged: on the thread that brings them, with nothing to wait for but, rarely, an order or a disk
-//! that hangs.
+//! Judge of the requests: on the thread that brings one, by what memory knows. It waits for nothing but, rarely, an
+//! order or a disk that hangs.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
@@ -10,25 +10,25 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, Semaphore, ones
 
 use super::Settings;
 use super::attention::Attention;
-use super::book::{Book, HighWatermark, Passed, Request};
 use super::clearance::{Fault, Judged, Verdict};
-use super::horizon::{GenesisClock, Horizon};
-use super::line::{Deadline, Line, Task};
-use super::pages::Pages;
+use super::commit_queue::{CommitQueue, Deadline, Task};
+use super::far_future::{GenesisClock, Horizon};
 use super::policy::{Policy, RawRoots};
 use super::refusal::Refusal;
+use super::row_table::RowTable;
+use super::watermarks::{HighWatermark, Passed, Request, Watermarks};
 use crate::primitives::Root;
 
-/// Judges, and keeps the writer's thread.
+/// Judges by this ledger's own records, and keeps the writer's thread.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct LocalJudge {
     /// Requests read it together, each with its key's own lock; an order has it alone.
-    book: Arc<RwLock<Book>>,
-    /// The book's, for those who only look and must not wait for an order.
-    pages: Arc<Pages>,
-    /// The chain that is pinned in the book, likewise.
+    watermarks: Arc<RwLock<Watermarks>>,
+    /// All keys' rows, for those who only look and must not wait for an order.
+    rows: Arc<RowTable>,
+    /// The chain that is pinned in the watermarks, likewise.
     chain: Arc<OnceLock<Root>>,
-    line: Arc<Line>,
+    queue: Arc<CommitQueue>,
     raw_roots: RawRoots,
     clock: Option<GenesisClock>,
     refuse_far_future: bool,
@@ -41,20 +41,20 @@ pub(super) struct Desk {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Desk {
+impl LocalJudge {
     pub(super) fn new(
         settings: &Settings,
-        book: Arc<RwLock<Book>>,
-        pages: Arc<Pages>,
+        watermarks: Arc<RwLock<Watermarks>>,
+        rows: Arc<RowTable>,
         chain: Arc<OnceLock<Root>>,
-        line: Arc<Line>,
+        queue: Arc<CommitQueue>,
         thread: JoinHandle<()>,
     ) -> Self {
         Self {
-            book,
-            pages,
+            watermarks,
+            rows,
             chain,
-            line,
+            queue,
             raw_roots: settings.raw_roots,
             clock: settings.clock,
             refuse_far_future: settings.refuse_far_future,
@@ -78,15 +78,15 @@ impl Desk {
     /// Judges requests in their order.
     pub(super) async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
         let deadline = Deadline::after(self.longest_wait);
-        let book = self.book(deadline).await?;
-        Ok(requests.iter().map(|request| self.verdict(&book, request, deadline)).collect())
+        let watermarks = self.watermarks(deadline).await?;
+        Ok(requests.iter().map(|request| self.verdict(&watermarks, request, deadline)).collect())
     }
 
     /// Judges one request.
     pub(super) async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
         let deadline = Deadline::after(self.longest_wait);
-        let book = self.book(deadline).await?;
-        Ok(self.verdict(&book, request, deadline))
+        let watermarks = self.watermarks(deadline).await?;
+        Ok(self.verdict(&watermarks, request, deadline))
     }
 
     /// Hands an order or a ping to the writer, at once.
@@ -96,19 +96,19 @@ impl Desk {
     ) -> Result<Reply<T>, Fault> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Fault::QueueFull)?;
         let (answer, answered) = oneshot::channel();
-        self.line.send(task(answer));
-        Ok(Reply { answered, line: Arc::clone(&self.line), _place: place })
+        self.queue.send(task(answer));
+        Ok(Reply { answered, queue: Arc::clone(&self.queue), _place: place })
     }
 
     /// Where signing stops. Known also while the disk hangs, and when the ledger is broken.
     pub(super) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
-        let book = Deadline::after(self.longest_wait).limit(self.book.read());
-        Ok(book.await?.head().high_watermark)
+        let watermarks = Deadline::after(self.longest_wait).limit(self.watermarks.read());
+        Ok(watermarks.await?.head().high_watermark)
     }
 
     /// Which keys need an operator.
     pub(super) fn attention(&self) -> Attention {
-        Attention::of(&self.pages, self.horizon())
+        Attention::of(&self.rows, self.horizon())
     }
 
     pub(super) fn clock(&self) -> Option<GenesisClock> {
@@ -119,38 +119,41 @@ impl Desk {
         &self.directory
     }
 
-    pub(super) fn line(&self) -> &Arc<Line> {
-        &self.line
+    pub(super) fn queue(&self) -> &Arc<CommitQueue> {
+        &self.queue
     }
 
-    /// The book, open for reading. Hardly ever there is something to wait for, and never for longer than the deadline.
-    async fn book(&self, deadline: Deadline) -> Result<RwLockReadGuard<'_, Book>, Fault> {
-        if !self.line.is_stalled() {
-            if let Ok(book) = self.book.try_read() {
-                return self.working(book);
+    /// The watermarks, open for reading. Hardly ever there is something to wait for, and never for longer than the deadline.
+    async fn watermarks(&self, deadline: Deadline) -> Result<RwLockReadGuard<'_, Watermarks>, Fault> {
+        if !self.queue.is_stalled() {
+            if let Ok(watermarks) = self.watermarks.try_read() {
+                return self.working(watermarks);
             }
         }
         let _place = self.places.try_acquire().map_err(|_| Fault::QueueFull)?;
-        let book = deadline.limit(async {
-            self.line.until_not_stalled().await;
-            self.book.read().await
+        let watermarks = deadline.limit(async {
+            self.queue.until_not_stalled().await;
+            self.watermarks.read().await
         });
-        self.working(book.await?)
+        self.working(watermarks.await?)
     }
 
-    fn working<'a>(&self, book: RwLockReadGuard<'a, Book>) -> Result<RwLockReadGuard<'a, Book>, Fault> {
-        self.line.cause().map_or(Ok(book), |cause| Err(Fault::Broken(cause)))
+    fn working<'a>(
+        &self,
+        watermarks: RwLockReadGuard<'a, Watermarks>,
+    ) -> Result<RwLockReadGuard<'a, Watermarks>, Fault> {
+        self.queue.cause().map_or(Ok(watermarks), |cause| Err(Fault::Broken(cause)))
     }
 
     /// What clock and key make plausible is judged at once. Only a message that lies beyond is worth a look at all records.
-    fn outcome(&self, book: &Book, request: &Request) -> Result<Option<Passed>, Refusal> {
+    fn outcome(&self, watermarks: &Watermarks, request: &Request) -> Result<Option<Passed>, Refusal> {
         let horizon = self.horizon();
         let policy = Policy { raw_roots: self.raw_roots, horizon, refuse_far_future: self.refuse_far_future };
-        match (book.judge(request, &policy), horizon) {
+        match (watermarks.judge(request, &policy), horizon) {
             (Err(Refusal::FarAhead { .. }), Some(horizon)) => {
-                let records = self.pages.pick(|entry| Some(entry.watermark));
+                let records = self.rows.pick(|entry| Some(entry.watermark));
                 let horizon = Some(horizon.with_records(records.into_iter()));
-                book.judge(request, &Policy { horizon, ..policy })
+                watermarks.judge(request, &Policy { horizon, ..policy })
             }
             (outcome, Some(_) | None) => outcome,
         }
@@ -160,8 +163,8 @@ impl Desk {
         self.clock.map(|clock| clock.horizon(SystemTime::now()))
     }
 
-    fn verdict(&self, book: &Book, request: &Request, deadline: Deadline) -> Verdict {
-        match self.outcome(book, request) {
+    fn verdict(&self, watermarks: &Watermarks, request: &Request, deadline: Deadline) -> Verdict {
+        match self.outcome(watermarks, request) {
             Ok(None) => Verdict::Allowed(Judged::unrecorded(request)),
             Ok(Some(Passed { record, is_first_raw_root })) => {
                 if is_first_raw_root {
@@ -173,22 +176,22 @@ impl Desk {
                     );
                 }
                 if !record.is_underway() {
-                    self.line.note_waiting();
+                    self.queue.note_waiting();
                 }
-                Verdict::Allowed(Judged::recorded(request, record, Arc::clone(&self.line), deadline))
+                Verdict::Allowed(Judged::recorded(request, record, Arc::clone(&self.queue), deadline))
             }
             Err(refusal) => Verdict::Refused(refusal),
         }
     }
 }
 
-impl Drop for Desk {
+impl Drop for LocalJudge {
     fn drop(&mut self) {
-        self.line.send(Task::Close);
+        self.queue.send(Task::Close);
         let Some(thread) = self.thread.take() else { return };
         let closing = Instant::now();
         while !thread.is_finished() {
-            if closing.elapsed() > FAREWELL {
+            if closing.elapsed() > CLOSE_TIMEOUT {
                 tracing::error!("the slashing protection ledger's disk hangs: it is left as it is");
                 return;
             }
@@ -203,15 +206,15 @@ impl Drop for Desk {
 pub(super) struct Reply<T> {
     answered: oneshot::Receiver<Result<T, Fault>>,
     /// Tells why an answer never came.
-    line: Arc<Line>,
+    queue: Arc<CommitQueue>,
     _place: OwnedSemaphorePermit,
 }
 
 impl<T> Reply<T> {
     pub(super) async fn wait(self) -> Result<T, Fault> {
-        self.answered.await.unwrap_or_else(|_| Err(self.line.fault()))
+        self.answered.await.unwrap_or_else(|_| Err(self.queue.fault()))
     }
 }
 
 /// How long the last commit may take. Nothing waits for it any more, and the next start reads what has become of it.
-const FAREWELL: Duration = Duration::from_secs(4);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(4);

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::ledger::orders::{Imported, Page, ResealRefusal};
+use crate::ledger::admin::{Imported, KeystorePage, ResealRefusal};
 use crate::ledger::{
     Activation, ActivationOutcome, Deletion, DeletionStatus, HighWatermark, ImportRefusal, Interchange,
     SealedKeystore, Selection,
@@ -261,7 +261,7 @@ fn kept_keystores_come_back_page_by_page_and_are_resealed_together() {
     let ledger = open(directory.path());
     let (mut keys, mut next) = (Vec::new(), Some(0));
     while let Some(start) = next {
-        let Page { keystores, next: following } = wait(ledger.keystores(start, 2)).unwrap();
+        let KeystorePage { keystores, next: following } = wait(ledger.keystores(start, 2)).unwrap();
         assert!(keystores.len() <= 2);
         keys.extend(keystores);
         next = following;

@@ -1,4 +1,4 @@
-//! The tables, and how an older file becomes a current one.
+//! Schema of the tables, and the migrations that bring an older file up to it.
 
 use std::io::Read as _;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use rusqlite::Connection;
 
 use super::directory::Directory;
-use super::place::FILE_NAME;
+use super::files::FILE_NAME;
 use super::{OpenError, identity, rows};
 
 /// Makes an empty file a ledger.

@@ -1,4 +1,4 @@
-//! What connects those who wait for the disk with the one thread that writes to it.
+//! Queue between request tasks, which wait for the disk, and the writer thread.
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -7,17 +7,17 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
+use super::admin::AdminTask;
 use super::clearance::Fault;
-use super::orders::Order;
-use super::page::Record;
-use super::store::StoreError;
+use super::row::PendingWrite;
+use super::sqlite::StoreError;
 
 /// What the writer is asked to do.
 pub(super) enum Task {
     /// Put all that has changed on the disk: somebody needs it there.
-    Save(Haste),
+    Save(SyncWhen),
     /// Administration.
-    Order(Order),
+    AdminTask(AdminTask),
     /// Answer when everything asked before is done: a sign of life.
     Ping(oneshot::Sender<Result<(), Fault>>),
     /// Save and come to an end.
@@ -26,19 +26,19 @@ pub(super) enum Task {
 
 /// How urgently a record is needed.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Haste {
+pub(crate) enum SyncWhen {
     /// Within a few milliseconds, or when there are enough to share a sync: there is other work meanwhile, which the sync
     /// would take its time from.
-    Soon,
+    Batched,
     /// At once.
-    Now,
+    Immediately,
 }
 
-/// The callers' end of the line.
+/// The request tasks' end of the queue.
 #[derive(Debug)]
-pub(super) struct Line {
+pub(super) struct CommitQueue {
     tasks: mpsc::Sender<Task>,
-    /// The most urgent `Save` among the tasks: 0 for none, or as [`Haste::level`] has it.
+    /// The most urgent `Save` among the tasks: 0 for none, or as [`SyncWhen::level`] has it.
     asked: AtomicU8,
     /// So many records wait for the next commit.
     waiting: AtomicUsize,
@@ -46,8 +46,8 @@ pub(super) struct Line {
     broken: watch::Receiver<Option<Arc<StoreError>>>,
 }
 
-/// The writer's end.
-pub(super) struct FarEnd {
+/// The writer thread's end of the queue.
+pub(super) struct WriterEnd {
     pub(super) tasks: mpsc::Receiver<Task>,
     commits: watch::Sender<Commits>,
     /// The first error; it is for good.
@@ -61,14 +61,14 @@ pub(super) struct Commits {
     running_since: Option<Instant>,
 }
 
-impl Line {
-    pub(super) fn new() -> (Arc<Self>, FarEnd) {
+impl CommitQueue {
+    pub(super) fn new() -> (Arc<Self>, WriterEnd) {
         let (tasks, tasks_end) = mpsc::channel();
         let (commits_end, commits) = watch::channel(Commits::default());
         let (broken_end, broken) = watch::channel(None);
-        let line =
+        let queue =
             Arc::new(Self { tasks, asked: AtomicU8::new(0), waiting: AtomicUsize::new(0), commits, broken });
-        (line, FarEnd { tasks: tasks_end, commits: commits_end, broken: broken_end })
+        (queue, WriterEnd { tasks: tasks_end, commits: commits_end, broken: broken_end })
     }
 
     /// Hands a task over. Dropped by a writer that has ended or that met a fault, which its sender notices.
@@ -77,10 +77,10 @@ impl Line {
     }
 
     /// Asks for a commit, if none is asked for that urgently.
-    fn ask_to_save(&self, haste: Haste) {
+    fn ask_to_save(&self, sync_when: SyncWhen) {
         // What was listed before this is seen by the writer after its `begin_to_save`: both are read-modify-writes.
-        if self.asked.fetch_max(haste.level(), Ordering::AcqRel) < haste.level() {
-            self.send(Task::Save(haste));
+        if self.asked.fetch_max(sync_when.level(), Ordering::AcqRel) < sync_when.level() {
+            self.send(Task::Save(sync_when));
         }
     }
 
@@ -97,8 +97,8 @@ impl Line {
 
     /// What was wanted soon is wanted now: there is nothing else to do.
     pub(super) fn hurry(&self) {
-        if self.asked.load(Ordering::Acquire) == Haste::Soon.level() {
-            self.ask_to_save(Haste::Now);
+        if self.asked.load(Ordering::Acquire) == SyncWhen::Batched.level() {
+            self.ask_to_save(SyncWhen::Immediately);
         }
     }
 
@@ -119,11 +119,11 @@ impl Line {
     }
 
     /// Waits until the disk has the record. Ready at once if it has.
-    pub(super) async fn durable(&self, record: &Record, deadline: Deadline) -> Result<(), Fault> {
+    pub(super) async fn durable(&self, record: &PendingWrite, deadline: Deadline) -> Result<(), Fault> {
         if record.is_durable() {
             return Ok(());
         }
-        self.hasten(record, Haste::Soon);
+        self.hasten(record, SyncWhen::Batched);
         let mut commits = self.commits.clone();
         let ended = commits.wait_for(|_| record.is_durable() || self.broken.borrow().is_some());
         match deadline.limit(ended).await? {
@@ -133,10 +133,10 @@ impl Line {
     }
 
     /// Sees to it that the record's commit begins.
-    pub(super) fn hasten(&self, record: &Record, haste: Haste) {
+    pub(super) fn hasten(&self, record: &PendingWrite, sync_when: SyncWhen) {
         if !record.is_underway() {
-            let are_enough = self.waiting.load(Ordering::Relaxed) >= ENOUGH;
-            self.ask_to_save(if are_enough { Haste::Now } else { haste });
+            let are_enough = self.waiting.load(Ordering::Relaxed) >= RECORDS_WORTH_A_SYNC;
+            self.ask_to_save(if are_enough { SyncWhen::Immediately } else { sync_when });
         }
     }
 
@@ -147,12 +147,12 @@ impl Line {
 
     pub(super) async fn until_not_stalled(&self) {
         let mut commits = self.commits.clone();
-        // A line that has ended is for whoever looks next to find.
+        // A queue that has ended is for whoever looks next to find.
         drop(commits.wait_for(|commits| !commits.is_stalled()).await);
     }
 }
 
-impl FarEnd {
+impl WriterEnd {
     /// Since when the writer is at the files. Nobody is woken by that.
     pub(super) fn set_running_since(&self, since: Option<Instant>) {
         self.commits.send_if_modified(|commits| {
@@ -167,18 +167,18 @@ impl FarEnd {
     }
 }
 
-impl Haste {
+impl SyncWhen {
     fn level(self) -> u8 {
         match self {
-            Self::Soon => 1,
-            Self::Now => 2,
+            Self::Batched => 1,
+            Self::Immediately => 2,
         }
     }
 }
 
 impl Commits {
     fn is_stalled(&self) -> bool {
-        self.running_since.is_some_and(|since| since.elapsed() > STALL)
+        self.running_since.is_some_and(|since| since.elapsed() > COMMIT_STALLED_AFTER)
     }
 }
 
@@ -205,8 +205,8 @@ impl Deadline {
 }
 
 /// So many records are worth a sync. It takes as much of a core as a signature does, so more of them would save little.
-const ENOUGH: usize = 16;
+const RECORDS_WORTH_A_SYNC: usize = 16;
 
 /// A commit takes a few milliseconds on a slow disk, and so does moving the log. What takes longer may never end; what is
 /// judged meanwhile would be on record without a signature.
-const STALL: Duration = Duration::from_millis(100);
+const COMMIT_STALLED_AFTER: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! Rows and values: the head's single row and one row a key.
+//! Rows and values of the tables: one row for what holds for all keys, and one a key.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use sha2::{Digest as _, Sha256};
 
 use super::OpenError;
 use crate::bls::PublicKey;
-use crate::ledger::book::{Head, HighWatermark};
-use crate::ledger::page::Entry;
+use crate::ledger::row::KeyState;
 use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
+use crate::ledger::watermarks::{HighWatermark, Metadata};
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 
-pub(super) fn read_head(connection: &Connection, path: &Path) -> Result<Head, OpenError> {
+pub(super) fn read_head(connection: &Connection, path: &Path) -> Result<Metadata, OpenError> {
     let damaged = |what: &str| OpenError::Damaged { path: path.to_owned(), what: what.to_owned() };
     let (head, stored) = connection
         .query_row(
@@ -29,8 +29,8 @@ pub(super) fn read_head(connection: &Connection, path: &Path) -> Result<Head, Op
     Ok(head)
 }
 
-pub(super) fn write_head(connection: &Connection, head: &Head) -> rusqlite::Result<()> {
-    let Head { chain, high_watermark: HighWatermark { slot, epoch } } = head;
+pub(super) fn write_head(connection: &Connection, head: &Metadata) -> rusqlite::Result<()> {
+    let Metadata { chain, high_watermark: HighWatermark { slot, epoch } } = head;
     let changed = connection.execute(
         "UPDATE head SET genesis_validators_root = ?1, stop_slot = ?2, stop_epoch = ?3, checksum = ?4 WHERE only = 1",
         params![
@@ -54,7 +54,7 @@ pub(super) fn add_head_checksum(connection: &Connection) -> rusqlite::Result<()>
 }
 
 /// All keys, in the order of their positions.
-pub(super) fn read_entries(connection: &Connection, path: &Path) -> Result<Vec<Entry>, OpenError> {
+pub(super) fn read_entries(connection: &Connection, path: &Path) -> Result<Vec<KeyState>, OpenError> {
     let sqlite = |source| OpenError::from_sqlite(path, source);
     let mut statement = connection
         .prepare(
@@ -84,7 +84,7 @@ pub(super) fn read_entries(connection: &Connection, path: &Path) -> Result<Vec<E
 /// Writes entries, each at its position.
 pub(super) fn write_entries<'a>(
     connection: &Connection,
-    entries: impl Iterator<Item = (usize, &'a Entry)>,
+    entries: impl Iterator<Item = (usize, &'a KeyState)>,
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO keys (id, public_key, deleted, block_slot, block_root, source_epoch, target_epoch, \
@@ -111,8 +111,8 @@ pub(super) fn write_entries<'a>(
     Ok(())
 }
 
-fn head_of(row: &Row<'_>) -> rusqlite::Result<Head> {
-    Ok(Head {
+fn head_of(row: &Row<'_>) -> rusqlite::Result<Metadata> {
+    Ok(Metadata {
         chain: row.get::<_, Option<[u8; 32]>>(0)?.map(Root),
         high_watermark: HighWatermark {
             slot: row.get::<_, Option<i64>>(1)?.map(from_integer).map(Slot),
@@ -121,13 +121,13 @@ fn head_of(row: &Row<'_>) -> rusqlite::Result<Head> {
     })
 }
 
-fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
+fn read_entry(row: &Row<'_>) -> rusqlite::Result<KeyState> {
     let block_slot = row.get::<_, Option<i64>>(3)?;
     let block_root = row.get::<_, Option<[u8; 32]>>(4)?.map(SigningRoot);
     let source = row.get::<_, Option<i64>>(5)?;
     let target = row.get::<_, Option<i64>>(6)?;
     let attestation_root = row.get::<_, Option<[u8; 32]>>(7)?.map(SigningRoot);
-    Ok(Entry {
+    Ok(KeyState {
         public_key: PublicKey(row.get(1)?),
         deleted: row.get(2)?,
         raw_root_signed: row.get(8)?,
@@ -144,8 +144,8 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<Entry> {
 }
 
 /// Over all of the head. What is absent counts as well, so that it is told from zero.
-fn head_checksum(head: &Head) -> i64 {
-    let Head { chain, high_watermark: HighWatermark { slot, epoch } } = head;
+fn head_checksum(head: &Metadata) -> i64 {
+    let Metadata { chain, high_watermark: HighWatermark { slot, epoch } } = head;
     let mut hash = Sha256::new();
     hash.update([u8::from(chain.is_some()), u8::from(slot.is_some()), u8::from(epoch.is_some())]);
     hash.update(chain.map_or([0; 32], |root| root.0));
@@ -155,7 +155,7 @@ fn head_checksum(head: &Head) -> i64 {
 }
 
 /// Over all of the entry.
-fn entry_checksum(entry: &Entry) -> i64 {
+fn entry_checksum(entry: &KeyState) -> i64 {
     let mut hash = Sha256::new();
     hash.update(entry.public_key.0);
     hash.update([u8::from(entry.deleted) | u8::from(entry.raw_root_signed) << 1]);

@@ -1,28 +1,28 @@
-//! What the orders do, on the writer's thread: they change memory and say what else to write.
+//! Steps of the administrative orders, on the writer's thread: they change memory and say what else to write.
 
 use std::collections::{HashMap, HashSet};
 
-use super::book::{Book, Head};
-use super::horizon::Horizon;
-use super::interchange::{self, Interchange};
-use super::orders::{
+use super::admin::{
     Activation, ActivationOutcome, Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal,
-    Imported, KeyStatus, Page, Raised, ResealRefusal, Selection, Status,
+    Imported, KeyStatus, KeystorePage, Raised, ResealRefusal, Selection, Status,
 };
-use super::page::Entry;
+use super::far_future::Horizon;
+use super::interchange::{self, Interchange};
+use super::row::KeyState;
 use super::rules::{SignedAttestation, SignedBlock, Watermark};
-use super::store::{SealedChange, SealedKeystore, Store, StoreError};
+use super::sqlite::{SealedChange, SealedKeystore, Store, StoreError};
+use super::watermarks::{Metadata, Watermarks};
 use crate::bls::PublicKey;
 use crate::primitives::{Epoch, Root, Slot};
 
 /// What an order works on.
-pub(super) struct Office<'a> {
-    pub(super) book: &'a mut Book,
+pub(super) struct AdminTransaction<'a> {
+    pub(super) watermarks: &'a mut Watermarks,
     pub(super) store: &'a Store,
     pub(super) sealed: Vec<SealedChange>,
 }
 
-impl Office<'_> {
+impl AdminTransaction<'_> {
     pub(super) fn import(
         &mut self,
         interchange: Interchange,
@@ -62,14 +62,14 @@ impl Office<'_> {
     fn welcome(&mut self, activation: Activation, history: Option<&Interchange>) -> ActivationOutcome {
         let Activation { public_key, keystore } = activation;
         let before = self.entry(public_key);
-        let entry = Entry { deleted: false, ..before };
+        let entry = KeyState { deleted: false, ..before };
         let theirs = history.and_then(|interchange| {
             Some((interchange.histories.get(&public_key)?, interchange.genesis_validators_root))
         });
         match theirs {
             Some((Err(reason), _)) => return ActivationOutcome::Unmergeable { reason: reason.clone() },
             Some((Ok(watermark), chain)) => self.merge(entry, *watermark, chain),
-            None => self.book.put(entry),
+            None => self.watermarks.put(entry),
         }
         if let Some(keystore) = keystore {
             self.keep(keystore);
@@ -81,14 +81,14 @@ impl Office<'_> {
         let mut statuses = HashMap::<PublicKey, DeletionStatus>::new();
         let mut keys = Vec::with_capacity(deletions.len());
         for Deletion { public_key, active } in deletions {
-            let known = self.book.entry(public_key);
-            let kept = match self.book.position(public_key) {
+            let known = self.watermarks.entry(public_key);
+            let kept = match self.watermarks.position(public_key) {
                 Some(position) => self.store.has_sealed_keystore(position)?,
                 None => false,
             };
             let status = if (*active || kept) && !statuses.contains_key(public_key) {
-                self.book.put(Entry { deleted: true, ..self.entry(*public_key) });
-                self.sealed.extend(self.book.position(public_key).map(SealedChange::Remove));
+                self.watermarks.put(KeyState { deleted: true, ..self.entry(*public_key) });
+                self.sealed.extend(self.watermarks.position(public_key).map(SealedChange::Remove));
                 DeletionStatus::Deleted
             } else if known.is_some_and(|entry| !entry.watermark.is_empty()) {
                 DeletionStatus::NotActive
@@ -105,14 +105,14 @@ impl Office<'_> {
     }
 
     pub(super) fn export(&self, selected: impl Fn(&PublicKey) -> bool) -> Exported {
-        let mut entries = self.book.entries();
+        let mut entries = self.watermarks.entries();
         entries.retain(|entry| selected(&entry.public_key));
         let marked = entries.iter().filter(|entry| entry.raw_root_signed);
         let with_history = entries.iter().filter(|entry| !entry.watermark.is_empty());
         Exported {
             raw_roots: marked.map(|entry| entry.public_key).collect(),
             interchange: interchange::write(
-                self.book.chain(),
+                self.watermarks.chain(),
                 with_history.map(|entry| (entry.public_key, entry.watermark)),
             ),
         }
@@ -138,7 +138,7 @@ impl Office<'_> {
             && epoch.is_some_and(|epoch| epoch >= present_epoch);
         let keys = match keys {
             Selection::All => {
-                self.book.entries().into_iter().map(|entry| entry.public_key).collect::<Vec<_>>()
+                self.watermarks.entries().into_iter().map(|entry| entry.public_key).collect::<Vec<_>>()
             }
             Selection::Only(keys) => keys.iter().copied().collect(),
         };
@@ -146,13 +146,13 @@ impl Office<'_> {
         let mut still_refused = Vec::new();
         for public_key in keys {
             let before = self.entry(public_key);
-            let entry = Entry {
+            let entry = KeyState {
                 watermark: before.watermark.merged(floor),
                 raw_root_signed: before.raw_root_signed && !reaches_present,
                 ..before
             };
             if entry != before {
-                self.book.put(entry);
+                self.watermarks.put(entry);
                 raised = raised.saturating_add(1);
             }
             still_refused.extend(entry.raw_root_signed.then_some(public_key));
@@ -162,14 +162,14 @@ impl Office<'_> {
     }
 
     pub(super) fn status(&self, horizon: Option<Horizon>, keys: &Selection) -> Status {
-        let Head { chain, high_watermark } = self.book.head();
-        let entries = self.book.entries();
+        let Metadata { chain, high_watermark } = self.watermarks.head();
+        let entries = self.watermarks.entries();
         let keys = entries.iter().filter(|entry| keys.contains(&entry.public_key));
         Status {
             genesis_validators_root: chain,
             high_watermark,
             keys: keys
-                .map(|Entry { public_key, watermark, deleted, raw_root_signed }| KeyStatus {
+                .map(|KeyState { public_key, watermark, deleted, raw_root_signed }| KeyStatus {
                     public_key: *public_key,
                     watermark: *watermark,
                     deleted: *deleted,
@@ -180,13 +180,13 @@ impl Office<'_> {
         }
     }
 
-    pub(super) fn keystores(&self, start: usize, limit: usize) -> Result<Page, StoreError> {
+    pub(super) fn keystores(&self, start: usize, limit: usize) -> Result<KeystorePage, StoreError> {
         let found = self.store.sealed_keystores(start, limit)?;
         let next = match found.last() {
             Some((position, _)) if found.len() == limit => Some(position.saturating_add(1)),
             Some(_) | None => None,
         };
-        Ok(Page { keystores: found.into_iter().map(|(_, keystore)| keystore).collect(), next })
+        Ok(KeystorePage { keystores: found.into_iter().map(|(_, keystore)| keystore).collect(), next })
     }
 
     pub(super) fn reseal(
@@ -207,29 +207,29 @@ impl Office<'_> {
 
     pub(super) fn keep(&mut self, keystore: SealedKeystore) {
         let entry = self.entry(keystore.public_key);
-        self.book.put(entry);
-        let position = self.book.position(&keystore.public_key);
+        self.watermarks.put(entry);
+        let position = self.watermarks.position(&keystore.public_key);
         self.sealed.extend(position.map(|position| SealedChange::Put(position, keystore)));
     }
 
-    fn merge(&mut self, entry: Entry, theirs: Watermark, chain: Root) {
-        self.book.put(Entry { watermark: entry.watermark.merged(theirs), ..entry });
+    fn merge(&mut self, entry: KeyState, theirs: Watermark, chain: Root) {
+        self.watermarks.put(KeyState { watermark: entry.watermark.merged(theirs), ..entry });
         if !theirs.is_empty() {
             // It is no other chain than the pinned one, that was checked. A file without history pins nothing.
-            let _ = self.book.pin_chain(chain);
+            let _ = self.watermarks.pin_chain(chain);
         }
     }
 
     fn check_chain(&self, interchange: &Interchange) -> Result<(), ImportRefusal> {
         let theirs = interchange.genesis_validators_root;
-        match self.book.chain() {
+        match self.watermarks.chain() {
             Some(pinned) if pinned != theirs => Err(ImportRefusal::OtherChain { theirs, pinned }),
             Some(_) | None => Ok(()),
         }
     }
 
     /// The key's entry, or the one that it would begin with.
-    fn entry(&self, public_key: PublicKey) -> Entry {
-        self.book.entry(&public_key).unwrap_or(Entry::new(public_key))
+    fn entry(&self, public_key: PublicKey) -> KeyState {
+        self.watermarks.entry(&public_key).unwrap_or(KeyState::new(public_key))
     }
 }

@@ -1,4 +1,4 @@
-//! The bytes: one SQLite file, opened by one connection of one process.
+//! Store of the ledger in one SQLite file, opened by one connection of one process.
 //!
 //! What [`Store::save`] promises when it returns `Ok`: the rows are on stable storage, in the file that stands at the
 //! ledger's path. A failed write or fsync is never tried again; after an error the store must not be used any more.
@@ -7,7 +7,7 @@
 //! - Write-ahead log with `synchronous=FULL`: one fsync a commit.
 //! - `psow=0`: a commit is padded to whole sectors, so that a torn sector cannot damage an earlier commit.
 //! - No checkpoint by SQLite itself: the automatic one swallows its errors, and the one on closing would copy from a
-//!   log whose fsync may have failed. Ours ([`Store::empty_log`], [`Store::close`]) does neither.
+//!   log whose fsync may have failed. Ours ([`Store::truncate_wal`], [`Store::close`]) does neither.
 //! - At the start the log that a predecessor left is replaced by a synced copy, and then moved into the database. After
 //!   a failed fsync the kernel may show pages as clean that are not on disk; a record counts only when it has been
 //!   synced without an error.
@@ -22,26 +22,26 @@ use rusqlite::types::FromSql;
 use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use self::directory::{Directory, Lock};
-use self::place::{FILE_NAME, Files};
-use super::book::Head;
-use super::page::Entry;
+use self::files::{FILE_NAME, Files};
+use super::row::KeyState;
+use super::watermarks::Metadata;
 use crate::network::NamedRoot;
 
 mod directory;
+mod files;
 mod identity;
-mod log;
-mod place;
+mod keystores;
 mod rows;
 mod schema;
-mod sealed;
+mod wal;
 
 pub(crate) use self::directory::{DirectoryId, is_held, is_in};
+pub(super) use self::files::check_free_space;
 pub(super) use self::identity::Identity;
 pub(crate) use self::identity::LedgerId;
-pub(super) use self::place::try_room;
+pub(super) use self::keystores::SealedChange;
+pub(crate) use self::keystores::SealedKeystore;
 pub(crate) use self::schema::is_older;
-pub(super) use self::sealed::SealedChange;
-pub(crate) use self::sealed::SealedKeystore;
 
 /// What to do when there is no ledger yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,9 +55,9 @@ pub(crate) enum Missing {
 /// What an opening read.
 #[derive(Debug)]
 pub(super) struct Contents {
-    pub(super) head: Head,
+    pub(super) head: Metadata,
     /// In the order of their positions.
-    pub(super) entries: Vec<Entry>,
+    pub(super) entries: Vec<KeyState>,
     pub(super) identity: Identity,
     /// Whether the opening created the file.
     pub(super) is_new: bool,
@@ -94,17 +94,17 @@ impl Store {
         let opened = Directory::open(directory)?;
         let path = opened.path_of(FILE_NAME);
         let lock = opened.lock(&path)?;
-        place::remove_trial(&opened);
-        let is_new = !place::exists(&opened)?;
+        files::remove_trial(&opened);
+        let is_new = !files::exists(&opened)?;
         if is_new {
             match missing {
                 Missing::Refuse => {
                     return Err(OpenError::Missing { directory: opened.path().to_owned() });
                 }
-                Missing::Create => place::create(&opened, |draft| fill(draft, vfs))?,
+                Missing::Create => files::create(&opened, |draft| fill(draft, vfs))?,
             }
         }
-        place::renew_log(&opened)?;
+        files::rewrite_wal(&opened)?;
         let sqlite = |source| OpenError::from_sqlite(&path, source);
         let connection = connect(&path, vfs).map_err(sqlite)?;
         write_ahead(&connection).map_err(sqlite)?;
@@ -112,7 +112,7 @@ impl Store {
             return Err(OpenError::ReadOnly { path });
         }
         schema::check(&connection, &path)?;
-        checkpoint(&connection, Log::Truncate).map_err(sqlite)?;
+        checkpoint(&connection, AfterCheckpoint::Truncate).map_err(sqlite)?;
         let contents = Contents {
             head: rows::read_head(&connection, &path)?,
             entries: rows::read_entries(&connection, &path)?,
@@ -131,8 +131,8 @@ impl Store {
     /// one fsync. After an error the store must not be used again.
     pub(super) fn save<'a>(
         &mut self,
-        head: Option<&Head>,
-        entries: impl Iterator<Item = (usize, &'a Entry)>,
+        head: Option<&Metadata>,
+        entries: impl Iterator<Item = (usize, &'a KeyState)>,
         sealed: &[SealedChange],
     ) -> Result<(), StoreError> {
         self.files.check()?;
@@ -144,7 +144,7 @@ impl Store {
             rows::write_head(&transaction, head).map_err(StoreError::write)?;
         }
         rows::write_entries(&transaction, entries).map_err(StoreError::write)?;
-        sealed::apply(&transaction, sealed).map_err(StoreError::write)?;
+        keystores::apply(&transaction, sealed).map_err(StoreError::write)?;
         transaction.commit().map_err(StoreError::write)?;
         self.commits = self.commits.saturating_add(1);
         // Checked again after the fsync: what was synced has to be the file that a restart will read.
@@ -157,36 +157,36 @@ impl Store {
         start: usize,
         limit: usize,
     ) -> Result<Vec<(usize, SealedKeystore)>, StoreError> {
-        sealed::read(&self.connection, start, limit).map_err(StoreError::Read)
+        keystores::read(&self.connection, start, limit).map_err(StoreError::Read)
     }
 
     /// Whether a keystore is kept for the key at this position.
     pub(super) fn has_sealed_keystore(&self, position: usize) -> Result<bool, StoreError> {
-        sealed::contains(&self.connection, position).map_err(StoreError::Read)
+        keystores::contains(&self.connection, position).map_err(StoreError::Read)
     }
 
     /// The log's length in bytes.
-    pub(super) fn log_length(&self) -> u64 {
-        self.files.log_length()
+    pub(super) fn wal_length(&self) -> u64 {
+        self.files.wal_length()
     }
 
     /// How many commits the log has that are not in the database.
-    pub(super) fn commits_in_log(&self) -> usize {
+    pub(super) fn commits_in_wal(&self) -> usize {
         self.commits
     }
 
     /// Moves the log into the database, so that the next commit is written over its beginning. A sync of bytes that
     /// replace others costs half of one that makes the file longer.
-    pub(super) fn restart_log(&mut self) -> Result<(), StoreError> {
-        self.move_log(Log::Restart)
+    pub(super) fn restart_wal(&mut self) -> Result<(), StoreError> {
+        self.checkpoint_wal(AfterCheckpoint::Restart)
     }
 
     /// Moves the log into the database and empties it, so that what was deleted does not live on in the log.
-    pub(super) fn empty_log(&mut self) -> Result<(), StoreError> {
-        self.move_log(Log::Truncate)
+    pub(super) fn truncate_wal(&mut self) -> Result<(), StoreError> {
+        self.checkpoint_wal(AfterCheckpoint::Truncate)
     }
 
-    fn move_log(&mut self, then: Log) -> Result<(), StoreError> {
+    fn checkpoint_wal(&mut self, then: AfterCheckpoint) -> Result<(), StoreError> {
         self.files.check()?;
         checkpoint(&self.connection, then).map_err(StoreError::write)?;
         self.commits = 0;
@@ -196,7 +196,7 @@ impl Store {
     /// Moves the log into the database and closes the file. Not to be called after an error; a store that is merely
     /// dropped leaves its log for the next start.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
-        self.empty_log()?;
+        self.truncate_wal()?;
         self.connection.close().map_err(|(_, source)| StoreError::write(source))
     }
 }
@@ -343,7 +343,7 @@ fn connect(path: &Path, vfs: Option<&str>) -> rusqlite::Result<Connection> {
         | OpenFlags::SQLITE_OPEN_URI
         | OpenFlags::SQLITE_OPEN_NO_MUTEX
         | OpenFlags::SQLITE_OPEN_NOFOLLOW;
-    let uri = place::uri(path);
+    let uri = files::uri(path);
     let connection = match vfs {
         None => Connection::open_with_flags(uri, flags)?,
         Some(vfs) => Connection::open_with_flags_and_vfs(uri, flags, vfs)?,
@@ -365,17 +365,17 @@ fn write_ahead(connection: &Connection) -> rusqlite::Result<()> {
 
 /// What becomes of the log when it is in the database.
 #[derive(Clone, Copy)]
-enum Log {
+enum AfterCheckpoint {
     /// It keeps its length and is written over from its beginning.
     Restart,
     Truncate,
 }
 
 /// Moves all of the log into the database, with fsync before and after. An incomplete one is an error.
-fn checkpoint(connection: &Connection, then: Log) -> rusqlite::Result<()> {
+fn checkpoint(connection: &Connection, then: AfterCheckpoint) -> rusqlite::Result<()> {
     let pragma = match then {
-        Log::Restart => "PRAGMA wal_checkpoint(RESTART)",
-        Log::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
+        AfterCheckpoint::Restart => "PRAGMA wal_checkpoint(RESTART)",
+        AfterCheckpoint::Truncate => "PRAGMA wal_checkpoint(TRUNCATE)",
     };
     if answer::<i64>(connection, pragma)? != 0 {
         return Err(failure(rusqlite::ffi::SQLITE_BUSY, "the log could not be moved into the database"));

@@ -1,4 +1,4 @@
-//! The state directory, opened once: its files are reached through its descriptor and by plain names, so that no path is
+//! State directory, opened once: its files are reached through its descriptor and by plain names, so that no path is
 //! walked twice and no link is followed.
 //!
 //! Who runs the program owns the directory and its files. Root on another user's directory is refused: that user could
@@ -17,7 +17,7 @@ use nix::unistd::{Uid, UnlinkatFlags, geteuid, linkat, unlinkat};
 use serde::{Deserialize, Serialize};
 
 use super::OpenError;
-use super::place::{FILE_NAME, LOG};
+use super::files::{FILE_NAME, LOG};
 
 /// The state directory, open.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! How far ahead a message can plausibly lie, and a record.
+//! Window beyond the present in which a message, or a record, can plausibly lie.
 //!
 //! What must be caught is garbage: a time taken for a slot, a number that overflowed. Signing it would lock its key until
 //! then. The measure is the clock. Where that is years slow, records stand in for it: the key's own of the same kind, and

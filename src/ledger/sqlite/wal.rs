@@ -1,4 +1,4 @@
-//! Whether a log that a predecessor left ends where its last commit ended, or was damaged before.
+//! Damage in a write-ahead log that a predecessor left: whether it ends where its last commit ended, or before.
 //!
 //! SQLite reads a log up to the first frame whose checksum is wrong and forgets the rest without a word. That is right
 //! for the last commit, which a power loss may have torn. It is wrong for one before: the ledger syncs each commit

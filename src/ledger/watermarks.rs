@@ -1,4 +1,4 @@
-//! The ledger's memory: every key's page, and what holds for all keys.
+//! Watermarks of all keys in memory, and what holds for all keys.
 //!
 //! Here the rules meet what surrounds them: deleted keys, the chain that is pinned, the point where signing stops,
 //! raw roots. No I/O and no clock; whoever calls brings the time along in a [`Policy`].
@@ -8,10 +8,10 @@
 
 use std::sync::{Arc, OnceLock, mpsc};
 
-use super::page::{Entry, Page, Record, Standing};
-use super::pages::Pages;
 use super::policy::{Policy, RawRoots};
 use super::refusal::Refusal;
+use super::row::{KeyState, PendingWrite, Row, Versioned};
+use super::row_table::RowTable;
 use super::rules::{Ruling, Watermark, judge_attestation, judge_block};
 use crate::bls::PublicKey;
 use crate::duty::Claim;
@@ -48,7 +48,7 @@ pub(crate) struct HighWatermark {
 
 /// What holds for the ledger as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Head {
+pub(super) struct Metadata {
     /// The genesis validators root of the one chain that this ledger protects, once known.
     pub(super) chain: Option<Root>,
     pub(super) high_watermark: HighWatermark,
@@ -64,19 +64,19 @@ pub(super) struct OtherChain {
 /// Something that is not on disk yet.
 #[derive(Debug)]
 pub(super) enum Change {
-    Head(Head),
-    Page(Arc<Page>),
+    Metadata(Metadata),
+    Row(Arc<Row>),
 }
 
 /// All that the ledger knows.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct Watermarks {
     /// The pinned chain.
     chain: Arc<OnceLock<Root>>,
     /// The configured one, which the first history pins: a ledger without one can still serve another.
     configured: Option<Root>,
     high_watermark: HighWatermark,
-    pages: Arc<Pages>,
+    rows: Arc<RowTable>,
     changes: mpsc::Sender<Change>,
 }
 
@@ -95,19 +95,19 @@ enum Passing {
 /// What must be on disk before a signature may leave.
 #[derive(Debug)]
 pub(super) struct Passed {
-    pub(super) record: Record,
+    pub(super) record: PendingWrite,
     /// Whether it marks its key as one with which a raw root was signed.
     pub(super) is_first_raw_root: bool,
 }
 
-impl Book {
+impl Watermarks {
     /// What was read from disk, entries in the order of their positions; and where the changes come out.
     ///
     /// # Errors
     /// Another chain is pinned than the configured one.
     pub(super) fn saved(
-        head: Head,
-        entries: Vec<Entry>,
+        head: Metadata,
+        entries: Vec<KeyState>,
         configured: Option<Root>,
     ) -> Result<(Self, mpsc::Receiver<Change>), OtherChain> {
         match (head.chain, configured) {
@@ -117,58 +117,58 @@ impl Book {
             (Some(_) | None, Some(_) | None) => {}
         }
         let (changes, changed) = mpsc::channel();
-        let book = Self {
+        let watermarks = Self {
             chain: Arc::new(head.chain.map(OnceLock::from).unwrap_or_default()),
             configured,
             high_watermark: head.high_watermark,
-            pages: Arc::default(),
+            rows: Arc::default(),
             changes,
         };
-        Ok((Self { pages: Arc::new(Pages::saved(entries)), ..book }, changed))
+        Ok((Self { rows: Arc::new(RowTable::saved(entries)), ..watermarks }, changed))
     }
 
     /// Judges one message and, if it passes and needs a record, takes it into memory. `None`: no record is needed.
     pub(super) fn judge(&self, request: &Request, policy: &Policy) -> Result<Option<Passed>, Refusal> {
         let public_key = request.public_key;
-        let page = match self.page(&public_key) {
-            Some(page) => page,
+        let row = match self.row(&public_key) {
+            Some(row) => row,
             // What is refused, or needs no record, leaves no trace of a key that was not known.
-            None => match self.rule(&Entry::new(public_key), request, policy)? {
+            None => match self.rule(&KeyState::new(public_key), request, policy)? {
                 Passing::Unrecorded => return Ok(None),
                 Passing::Repeat | Passing::Message(_) | Passing::FirstRawRoot => self.open(public_key),
             },
         };
-        let mut standing = page.lock();
-        let before = *standing.entry();
+        let mut versioned = row.lock();
+        let before = *versioned.entry();
         let mut is_first_raw_root = false;
         match self.rule(&before, request, policy)? {
             Passing::Unrecorded => return Ok(None),
             Passing::Repeat => {}
             Passing::Message(watermark) => {
                 self.pin(request.chain)?;
-                self.write(&page, &mut standing, Entry { watermark, ..before });
+                self.write(&row, &mut versioned, KeyState { watermark, ..before });
             }
             Passing::FirstRawRoot => {
                 is_first_raw_root = true;
-                self.write(&page, &mut standing, Entry { raw_root_signed: true, ..before });
+                self.write(&row, &mut versioned, KeyState { raw_root_signed: true, ..before });
             }
         }
-        Ok(Some(Passed { record: standing.record(&page), is_first_raw_root }))
+        Ok(Some(Passed { record: versioned.record(&row), is_first_raw_root }))
     }
 
-    /// All pages, for those who only look: they need not wait for an order.
-    pub(super) fn pages(&self) -> &Arc<Pages> {
-        &self.pages
+    /// All rows, for those who only look: they need not wait for an order.
+    pub(super) fn rows(&self) -> &Arc<RowTable> {
+        &self.rows
     }
 
-    pub(super) fn head(&self) -> Head {
-        Head { chain: self.chain(), high_watermark: self.high_watermark }
+    pub(super) fn head(&self) -> Metadata {
+        Metadata { chain: self.chain(), high_watermark: self.high_watermark }
     }
 
     pub(super) fn set_high_watermark(&mut self, high_watermark: HighWatermark) {
         if self.high_watermark != high_watermark {
             self.high_watermark = high_watermark;
-            self.list(Change::Head(self.head()));
+            self.list(Change::Metadata(self.head()));
         }
     }
 
@@ -190,56 +190,56 @@ impl Book {
         if let Some(configured) = self.configured.filter(|configured| *configured != chain) {
             return Err(configured);
         }
-        // On the list before anybody can see it, so that no page of this chain is written without it.
+        // On the list before anybody can see it, so that no row of this chain is written without it.
         let pinned = self.chain.get_or_init(|| {
-            self.list(Change::Head(Head { chain: Some(chain), high_watermark: self.high_watermark }));
+            self.list(Change::Metadata(Metadata { chain: Some(chain), high_watermark: self.high_watermark }));
             chain
         });
         if *pinned == chain { Ok(()) } else { Err(*pinned) }
     }
 
-    pub(super) fn entry(&self, public_key: &PublicKey) -> Option<Entry> {
-        self.page(public_key).map(|page| page.entry())
+    pub(super) fn entry(&self, public_key: &PublicKey) -> Option<KeyState> {
+        self.row(public_key).map(|row| row.entry())
     }
 
     /// Where a known key stands; this never changes.
     pub(super) fn position(&self, public_key: &PublicKey) -> Option<usize> {
-        self.page(public_key).map(|page| page.position())
+        self.row(public_key).map(|row| row.position())
     }
 
     /// All entries in the order of their positions.
-    pub(super) fn entries(&self) -> Vec<Entry> {
-        self.pages.entries()
+    pub(super) fn entries(&self) -> Vec<KeyState> {
+        self.rows.entries()
     }
 
     /// Adds or replaces a key's entry.
-    pub(super) fn put(&mut self, entry: Entry) {
+    pub(super) fn put(&mut self, entry: KeyState) {
         // A key without history is none to protect: as long as there are only such, another network can be configured.
         if let Some(configured) = self.configured.filter(|_| !entry.watermark.is_empty()) {
             // It cannot be another one than the pinned one: that was checked at the start.
             let _ = self.pin_chain(configured);
         }
-        let page = self.page(&entry.public_key).unwrap_or_else(|| self.open(entry.public_key));
-        let mut standing = page.lock();
-        if *standing.entry() != entry {
-            self.write(&page, &mut standing, entry);
+        let row = self.row(&entry.public_key).unwrap_or_else(|| self.open(entry.public_key));
+        let mut versioned = row.lock();
+        if *versioned.entry() != entry {
+            self.write(&row, &mut versioned, entry);
         }
     }
 
-    fn page(&self, public_key: &PublicKey) -> Option<Arc<Page>> {
-        self.pages.find(public_key)
+    fn row(&self, public_key: &PublicKey) -> Option<Arc<Row>> {
+        self.rows.find(public_key)
     }
 
-    /// A new page for a key that had none. It is on the list from the beginning, so that the file has no gap before the
+    /// A new row for a key that had none. It is on the list from the beginning, so that the file has no gap before the
     /// next new one.
-    fn open(&self, public_key: PublicKey) -> Arc<Page> {
-        self.pages.open(public_key, |page| self.write(page, &mut page.lock(), Entry::new(public_key)))
+    fn open(&self, public_key: PublicKey) -> Arc<Row> {
+        self.rows.open(public_key, |row| self.write(row, &mut row.lock(), KeyState::new(public_key)))
     }
 
-    /// Changes what a locked page says, and sees to it that the writer will find it.
-    fn write(&self, page: &Arc<Page>, standing: &mut Standing, entry: Entry) {
-        if page.write(standing, entry) {
-            self.list(Change::Page(Arc::clone(page)));
+    /// Changes what a locked row says, and sees to it that the writer will find it.
+    fn write(&self, row: &Arc<Row>, versioned: &mut Versioned, entry: KeyState) {
+        if row.write(versioned, entry) {
+            self.list(Change::Row(Arc::clone(row)));
         }
     }
 
@@ -249,8 +249,8 @@ impl Book {
     }
 
     /// What the rules say of a message by a key with this entry.
-    fn rule(&self, entry: &Entry, request: &Request, policy: &Policy) -> Result<Passing, Refusal> {
-        let Entry { public_key, watermark: before, deleted, .. } = *entry;
+    fn rule(&self, entry: &KeyState, request: &Request, policy: &Policy) -> Result<Passing, Refusal> {
+        let KeyState { public_key, watermark: before, deleted, .. } = *entry;
         if deleted {
             return Err(Refusal::Deleted { public_key });
         }
@@ -277,8 +277,8 @@ impl Book {
     }
 
     /// A raw root is signed where nothing is protected and no end is set: it may say anything.
-    fn rule_raw_root(&self, entry: &Entry, raw_roots: RawRoots) -> Result<Passing, Refusal> {
-        let Entry { public_key, watermark, raw_root_signed, .. } = *entry;
+    fn rule_raw_root(&self, entry: &KeyState, raw_roots: RawRoots) -> Result<Passing, Refusal> {
+        let KeyState { public_key, watermark, raw_root_signed, .. } = *entry;
         if self.high_watermark.is_set() {
             return Err(Refusal::StoppedRawRoots);
         }
@@ -291,7 +291,7 @@ impl Book {
         }
     }
 
-    /// Pins a message's chain, which [`Book::check_chain`] found to be there and no other. Of two first messages of two
+    /// Pins a message's chain, which [`Watermarks::check_chain`] found to be there and no other. Of two first messages of two
     /// chains one comes too late here.
     fn pin(&self, chain: Option<Root>) -> Result<(), Refusal> {
         let requested = chain.ok_or(Refusal::NoChain)?;
@@ -339,7 +339,7 @@ impl From<Ruling> for Passing {
 }
 
 /// A raw root may have said anything, so nothing that could contradict it passes, repeats included.
-fn check_mark(entry: &Entry) -> Result<(), Refusal> {
-    let Entry { public_key, raw_root_signed, .. } = *entry;
+fn check_mark(entry: &KeyState) -> Result<(), Refusal> {
+    let KeyState { public_key, raw_root_signed, .. } = *entry;
     if raw_root_signed { Err(Refusal::RawRootSigned { public_key }) } else { Ok(()) }
 }

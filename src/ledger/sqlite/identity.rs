@@ -1,4 +1,4 @@
-//! Which ledger this file is: a number of its own, and the time of its creation.
+//! Identity of a ledger's file: a number of its own, and the time of its creation.
 //!
 //! Both are written once and never changed. Two files with one number are copies of each other.
 

@@ -70,7 +70,7 @@ pub(super) struct Plan {
 }
 
 /// The record of one or several openings of a ledger.
-pub(super) struct Tape {
+pub(super) struct FaultVfs {
     name: CString,
     below: *mut ffi::sqlite3_vfs,
     state: Mutex<State>,
@@ -79,9 +79,9 @@ pub(super) struct Tape {
 }
 
 // SAFETY: `below` is SQLite's own layer, which lives as long as the process and may be called by any thread.
-unsafe impl Send for Tape {}
+unsafe impl Send for FaultVfs {}
 // SAFETY: as above; everything else is behind the mutex.
-unsafe impl Sync for Tape {}
+unsafe impl Sync for FaultVfs {}
 
 #[derive(Default)]
 struct State {
@@ -90,17 +90,17 @@ struct State {
     seen: usize,
 }
 
-impl Tape {
+impl FaultVfs {
     /// Registers a new layer with SQLite, for as long as the process lives.
     pub(super) fn new(plan: Option<Plan>) -> &'static Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = CString::new(format!("tape-{}", COUNT.fetch_add(1, Ordering::Relaxed))).unwrap();
+        let name = CString::new(format!("faults-{}", COUNT.fetch_add(1, Ordering::Relaxed))).unwrap();
         // SAFETY: null asks for the default layer, which exists from the first call on.
         let below = unsafe {
             ffi::sqlite3_initialize();
             ffi::sqlite3_vfs_find(std::ptr::null())
         };
-        let tape: &'static Self = Box::leak(Box::new(Self {
+        let faults: &'static Self = Box::leak(Box::new(Self {
             name,
             below,
             state: Mutex::new(State { plan, ..State::default() }),
@@ -113,13 +113,13 @@ impl Tape {
             let mut vfs = *below;
             vfs.szOsFile += c_int::try_from(HEAD).unwrap();
             vfs.pNext = std::ptr::null_mut();
-            vfs.zName = tape.name.as_ptr();
-            vfs.pAppData = std::ptr::from_ref(tape).cast_mut().cast();
+            vfs.zName = faults.name.as_ptr();
+            vfs.pAppData = std::ptr::from_ref(faults).cast_mut().cast();
             vfs.xOpen = Some(open);
             vfs.xDelete = Some(delete);
             assert_eq!(ffi::sqlite3_vfs_register(Box::leak(Box::new(vfs)), 0), ffi::SQLITE_OK);
         }
-        tape
+        faults
     }
 
     /// What SQLite knows this layer by.
@@ -171,7 +171,7 @@ impl Tape {
 #[repr(C)]
 struct Head {
     base: ffi::sqlite3_file,
-    tape: *const Tape,
+    faults: *const FaultVfs,
     /// Owned; freed by `close`.
     name: *mut String,
     /// Keeps the real file aligned to 16 bytes.
@@ -190,25 +190,25 @@ unsafe extern "C" fn open(
     // SAFETY: SQLite calls this with the layer registered above, a path that is null or ends with a zero, and room for
     // `szOsFile` bytes at `file`: our head and the real file.
     unsafe {
-        let tape = &*(*vfs).pAppData.cast::<Tape>();
+        let faults = &*(*vfs).pAppData.cast::<FaultVfs>();
         let name = file_name(path);
         (*file).pMethods = std::ptr::null();
-        if let Some(code) = tape.fault(Kind::Open, &name) {
+        if let Some(code) = faults.fault(Kind::Open, &name) {
             return code;
         }
         let existed =
             !path.is_null() && Path::new(CStr::from_ptr(path).to_str().unwrap_or_default()).exists();
         let real = real(file);
-        let status = (*tape.below)
+        let status = (*faults.below)
             .xOpen
-            .map_or(ffi::SQLITE_ERROR, |open| open(tape.below, path, real, flags, out_flags));
+            .map_or(ffi::SQLITE_ERROR, |open| open(faults.below, path, real, flags, out_flags));
         if status == ffi::SQLITE_OK {
             if !existed {
-                tape.record(Event::Create { file: name.clone() });
+                faults.record(Event::Create { file: name.clone() });
             }
             file.cast::<Head>().write(Head {
                 base: ffi::sqlite3_file { pMethods: &METHODS },
-                tape,
+                faults,
                 name: Box::into_raw(Box::new(name)),
                 _padding: 0,
             });
@@ -220,14 +220,15 @@ unsafe extern "C" fn open(
 unsafe extern "C" fn delete(vfs: *mut ffi::sqlite3_vfs, path: *const c_char, sync: c_int) -> c_int {
     // SAFETY: see `open`.
     unsafe {
-        let tape = &*(*vfs).pAppData.cast::<Tape>();
+        let faults = &*(*vfs).pAppData.cast::<FaultVfs>();
         let file = file_name(path);
-        if let Some(code) = tape.fault(Kind::Delete, &file) {
+        if let Some(code) = faults.fault(Kind::Delete, &file) {
             return code;
         }
-        let status = (*tape.below).xDelete.map_or(ffi::SQLITE_ERROR, |delete| delete(tape.below, path, sync));
+        let status =
+            (*faults.below).xDelete.map_or(ffi::SQLITE_ERROR, |delete| delete(faults.below, path, sync));
         if status == ffi::SQLITE_OK {
-            tape.record(Event::Delete { file, synced: sync != 0 });
+            faults.record(Event::Delete { file, synced: sync != 0 });
         }
         status
     }
@@ -249,8 +250,8 @@ unsafe extern "C" fn read(
 ) -> c_int {
     // SAFETY: `file` was opened by `open`; the arguments are passed on as they came.
     unsafe {
-        let (tape, name) = head(file);
-        if let Some(code) = tape.fault(Kind::Read, name) {
+        let (faults, name) = head(file);
+        if let Some(code) = faults.fault(Kind::Read, name) {
             return code;
         }
         methods(file).xRead.map_or(ffi::SQLITE_ERROR, |read| read(real(file), to, length, offset))
@@ -265,9 +266,9 @@ unsafe extern "C" fn write(
 ) -> c_int {
     // SAFETY: `file` was opened by `open`; SQLite promises `length` bytes at `from`.
     unsafe {
-        let (tape, name) = head(file);
+        let (faults, name) = head(file);
         let length_in_bytes = usize::try_from(length).unwrap_or_default();
-        if let Some(code) = tape.fault(Kind::Write, name) {
+        if let Some(code) = faults.fault(Kind::Write, name) {
             // As when a disk fills up: half of it is written.
             let half = length / 2;
             methods(file).xWrite.map(|write| write(real(file), from, half, offset));
@@ -278,7 +279,7 @@ unsafe extern "C" fn write(
         if status == ffi::SQLITE_OK {
             let bytes = std::slice::from_raw_parts(from.cast::<u8>(), length_in_bytes).to_vec();
             let offset = usize::try_from(offset).unwrap_or_default();
-            tape.record(Event::Write { file: name.clone(), offset, bytes });
+            faults.record(Event::Write { file: name.clone(), offset, bytes });
         }
         status
     }
@@ -287,15 +288,15 @@ unsafe extern "C" fn write(
 unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, length: i64) -> c_int {
     // SAFETY: `file` was opened by `open`.
     unsafe {
-        let (tape, name) = head(file);
-        if let Some(code) = tape.fault(Kind::Truncate, name) {
+        let (faults, name) = head(file);
+        if let Some(code) = faults.fault(Kind::Truncate, name) {
             return code;
         }
         let status =
             methods(file).xTruncate.map_or(ffi::SQLITE_ERROR, |truncate| truncate(real(file), length));
         if status == ffi::SQLITE_OK {
             let length = usize::try_from(length).unwrap_or_default();
-            tape.record(Event::Truncate { file: name.clone(), length });
+            faults.record(Event::Truncate { file: name.clone(), length });
         }
         status
     }
@@ -304,14 +305,14 @@ unsafe extern "C" fn truncate(file: *mut ffi::sqlite3_file, length: i64) -> c_in
 unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     // SAFETY: `file` was opened by `open`.
     unsafe {
-        let (tape, name) = head(file);
-        drop(tape.hang());
-        if let Some(code) = tape.fault(Kind::Sync, name) {
+        let (faults, name) = head(file);
+        drop(faults.hang());
+        if let Some(code) = faults.fault(Kind::Sync, name) {
             return code;
         }
         let status = methods(file).xSync.map_or(ffi::SQLITE_ERROR, |sync| sync(real(file), flags));
         if status == ffi::SQLITE_OK {
-            tape.record(Event::Sync { file: name.clone() });
+            faults.record(Event::Sync { file: name.clone() });
         }
         status
     }
@@ -360,9 +361,9 @@ static METHODS: ffi::sqlite3_io_methods = ffi::sqlite3_io_methods {
 
 /// # Safety
 /// `file` was opened by [`open`].
-unsafe fn head<'a>(file: *mut ffi::sqlite3_file) -> (&'a Tape, &'a String) {
-    // SAFETY: `open` put a head there; the tape is leaked, the name lives until `close`.
-    unsafe { (&*(*file.cast::<Head>()).tape, &*(*file.cast::<Head>()).name) }
+unsafe fn head<'a>(file: *mut ffi::sqlite3_file) -> (&'a FaultVfs, &'a String) {
+    // SAFETY: `open` put a head there; the faults is leaked, the name lives until `close`.
+    unsafe { (&*(*file.cast::<Head>()).faults, &*(*file.cast::<Head>()).name) }
 }
 
 /// # Safety

@@ -1,4 +1,4 @@
-//! Where the ledger's files are: finding, creating and watching them.
+//! Files of the ledger: finding, creating and watching them.
 //!
 //! Once the ledger is open, none of its files is opened here again: closing any descriptor of the database would drop
 //! SQLite's lock (POSIX).
@@ -15,13 +15,13 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 
 use super::directory::{Directory, WRITABLE_BY_OTHERS, foreign};
-use super::log::damage;
+use super::wal::damage;
 use super::{OpenError, StoreError};
 
 /// Replaces the log that a predecessor left by a copy that is synced, so that what is read from it is on the disk.
 ///
 /// A log that was damaged where it had been on record is an error.
-pub(super) fn renew_log(directory: &Directory) -> Result<(), OpenError> {
+pub(super) fn rewrite_wal(directory: &Directory) -> Result<(), OpenError> {
     let failed = |action| {
         let path = directory.path_of(LOG);
         move |source| OpenError::Io { path, action, source }
@@ -60,7 +60,7 @@ fn content(directory: &Directory, name: &str) -> io::Result<Option<Vec<u8>>> {
 }
 
 /// Writes as much as a start does at most: a copy of the log, and the log once more into the database.
-pub(in crate::ledger) fn try_room(directory: &Path) -> io::Result<()> {
+pub(in crate::ledger) fn check_free_space(directory: &Path) -> io::Result<()> {
     let directory = Directory::at(directory.to_owned())?;
     let log = fs::symlink_metadata(directory.path_of(LOG));
     let length = log.map_or(0, |log| log.len().saturating_mul(2));
@@ -187,7 +187,7 @@ impl Files {
             let seen = look_at(opened).map_err(failed(opened))?;
             Ok(Watched { path, seen })
         };
-        Ok(Self { database: watch(path, name.clone())?, log: watch(&log_path(path), log_path(&name))? })
+        Ok(Self { database: watch(path, name.clone())?, log: watch(&wal_path(path), wal_path(&name))? })
     }
 
     /// Fails if a file was removed, replaced or truncated since the last note.
@@ -203,7 +203,7 @@ impl Files {
     }
 
     /// The log's size when last noted, in bytes.
-    pub(super) fn log_length(&self) -> u64 {
+    pub(super) fn wal_length(&self) -> u64 {
         self.log.seen.length
     }
 }
@@ -252,7 +252,7 @@ fn look_at(path: &Path) -> io::Result<Seen> {
     Ok(Seen { device: metadata.dev(), inode: metadata.ino(), length: metadata.len() })
 }
 
-fn log_path(path: &Path) -> PathBuf {
+fn wal_path(path: &Path) -> PathBuf {
     let mut name = OsString::from(path);
     name.push("-wal");
     PathBuf::from(name)
