@@ -1,4 +1,4 @@
-//! Work that takes long enough to keep a thread of the runtime from others.
+//! Blocking work: what takes long enough to keep a thread of the runtime from others.
 
 use tokio::task::block_in_place;
 

@@ -1,4 +1,4 @@
-//! Who is at the other end of a connection. Made by the listener from what the transport knows, never from a header.
+//! Caller at the other end of a connection. Made by the listener from what the transport knows, never from a header.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

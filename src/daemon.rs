@@ -1,23 +1,23 @@
-//! The order of start and stop.
+//! Daemon: the order of its start and stop.
 
 mod reminders;
+mod runtime;
 mod status_line;
 
 use std::future::Future;
 use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, UnixListener};
-use tokio::runtime::{self, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
+
+pub(crate) use self::runtime::{runtime, terminated};
 
 use self::reminders::keep_reminding;
 use self::status_line::{keep_telling, status_line};
@@ -192,9 +192,11 @@ impl Daemon {
     }
 }
 
-/// Resolves when the ledger is broken and a new process could go on with it. Without a supervisor nobody would start one.
+/// Resolves when the ledger is broken and a new process could go on with it. Without a supervisor nobody would start
+/// one.
 ///
-/// Where nothing can be written, as on a full disk, no process can start: this one then goes on with what needs no ledger.
+/// Where nothing can be written, as on a full disk, no process can start: this one then goes on with what needs no
+/// ledger.
 async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreError> {
     let cause = ledger.broken().await;
     tracing::error!(
@@ -212,7 +214,8 @@ async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreErro
             Err(error) if !told => {
                 tracing::error!(
                     error = chain(&error),
-                    "the ledger's directory cannot be written, so a restart would not help until it can: is the disk full?"
+                    "the ledger's directory cannot be written, so a restart would not help until it can: is the disk \
+                     full?"
                 );
                 told = true;
             }
@@ -221,7 +224,8 @@ async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreErro
     }
 }
 
-/// Reloads the key files at each SIGHUP, between `RELOADING=1` and `READY=1` (systemd.service(5), `Type=notify-reload`).
+/// Reloads the key files at each SIGHUP, between `RELOADING=1` and `READY=1` (systemd.service(5),
+/// `Type=notify-reload`).
 async fn reload_on(mut hangups: Signal, api: Arc<Api>, notifier: Arc<Notifier>) {
     while hangups.recv().await.is_some() {
         tell(notifier.reloading());
@@ -252,33 +256,6 @@ impl Drop for AbortOnDrop {
             task.abort();
         }
     }
-}
-
-/// The runtime that everything asynchronous runs on: connections and what waits.
-///
-/// Reading a request and sending its answer take a tenth of the time of its signature. With a thread for it on every
-/// core, those would mostly wake each other and get in the way of the signing threads ([`SigningPool`]).
-pub(crate) fn runtime() -> Result<Runtime, Error> {
-    let cores = thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let threads = cores.div_ceil(CORES_PER_CONNECTION_THREAD);
-    runtime::Builder::new_multi_thread()
-        .worker_threads(threads)
-        .max_blocking_threads(BLOCKING_THREADS)
-        .enable_all()
-        .build()
-        .map_err(Error::Runtime)
-}
-
-/// Resolves at SIGTERM or SIGINT. Call it within a runtime; from then on the signals do not kill the process.
-pub(crate) fn terminated() -> Result<impl Future<Output = ()>, Error> {
-    let mut terminate = signal(SignalKind::terminate()).map_err(Error::Signals)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(Error::Signals)?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }
 
 /// What must work for duties to be signed: a worker that computes a signature, and the thread that records.
@@ -320,9 +297,9 @@ fn access(settings: &Settings, listeners: &[Listener]) -> Result<Access, Error> 
 fn open_ledger(settings: &Settings, network: &Network, has_keys: bool) -> Result<Ledger, ledger::OpenError> {
     if !settings.ledger.slashing_protection {
         tracing::warn!(
-            "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed, and nothing is \
-             recorded. Before it is switched on again, lift the keys' watermarks to the present (`bls-signer \
-             slashing-protection raise`)"
+            "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed, and \
+             nothing is recorded. Before it is switched on again, lift the keys' watermarks to the present \
+             (`bls-signer slashing-protection raise`)"
         );
         return Ok(Ledger::off());
     }
@@ -350,15 +327,15 @@ fn open_ledger(settings: &Settings, network: &Network, has_keys: bool) -> Result
     let Attention { raw_roots, far_ahead } = ledger.attention();
     if !raw_roots.is_empty() {
         tracing::warn!(
-            "raw roots were signed with {} keys, so their blocks and attestations are refused until their watermarks are \
-             lifted to the present (bls-signer slashing-protection raise): {raw_roots}",
+            "raw roots were signed with {} keys, so their blocks and attestations are refused until their watermarks \
+             are lifted to the present (bls-signer slashing-protection raise): {raw_roots}",
             raw_roots.count()
         );
     }
     if !far_ahead.is_empty() {
         tracing::warn!(
-            "the records of {} keys lie years ahead of this host's clock, so that only what lies above them is signed. Is \
-             the clock right? (docs/slashing-protection.md, \"A record far ahead\"): {far_ahead}",
+            "the records of {} keys lie years ahead of this host's clock, so that only what lies above them is signed. \
+             Is the clock right? (docs/slashing-protection.md, \"A record far ahead\"): {far_ahead}",
             far_ahead.count()
         );
     }
@@ -405,15 +382,9 @@ pub(crate) enum Error {
     Signals(#[source] io::Error),
 }
 
-/// One thread serves the connections of so many signing cores.
-const CORES_PER_CONNECTION_THREAD: usize = 4;
-
-/// Threads for what blocks: imports (`http::capacity` bounds them), reloads, a look at the ledger's directory.
-const BLOCKING_THREADS: usize = 16;
-
 /// How long a broken ledger is there to be seen, in health and in answers, before the process ends.
 const BROKEN_LEDGER_TIME: Duration = Duration::from_secs(5);
 
-/// For the requests in hand when we are told to stop. A disk that hangs may take the ledger's last commit as long again;
-/// systemd waits for 10 s.
+/// For the requests in hand when we are told to stop. A disk that hangs may take the ledger's last commit as long
+/// again; systemd waits for 10 s.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(4);

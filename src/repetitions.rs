@@ -1,7 +1,8 @@
 //! Repetitions of what the log tells of: the first of its kind is a line, further ones are counted for a minute.
 //!
-//! A client that asks again and again for what slashing protection refuses would otherwise fill the journal, which drops
-//! none of our lines. So would an overloaded signer, and one whose ledger's disk hangs: each request would be a line.
+//! A client that asks again and again for what slashing protection refuses would otherwise fill the journal, which
+//! drops none of our lines. So would an overloaded signer, and one whose ledger's disk hangs: each request would be a
+//! line.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -1,4 +1,5 @@
-//! Which kinds of duty are signed at all, decided before the ledger is asked. Who may call is the listener's matter. Pure.
+//! Policy of what kinds of duty are signed at all, applied before the ledger is asked. Who may call is the listener's
+//! matter. Pure.
 
 use crate::bls::PublicKey;
 use crate::duty::{Claim, Duty};

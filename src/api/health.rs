@@ -1,4 +1,4 @@
-//! Whether the signer can do its work: `/upcheck`, `/healthcheck` (as Web3Signer answers it) and `/health`.
+//! Health routes: `/upcheck`, `/healthcheck` (as Web3Signer answers it) and `/health`.
 
 use std::time::SystemTime;
 
@@ -62,8 +62,8 @@ fn certificate(expiry: Expiry) -> Value {
     json!({ "certificate": state, "not-after": expiry.to_string() })
 }
 
-/// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault. Everybody
-/// may ask, so the names of key files are for the operator alone.
+/// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault.
+/// Everybody may ask, so the names of key files are for the operator alone.
 fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
     let (status, protection) = match api.signer.ledger.health() {
         ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
@@ -75,7 +75,8 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
     };
     let mut protection: Map<_, _> =
         protection.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    // Of no fault of the signer's, so they turn nothing red: raw roots go on being signed, and a record stays what it is.
+    // Of no fault of the signer's, so they turn nothing red: raw roots go on being signed, and a record stays what it
+    // is.
     let Attention { raw_roots, far_ahead } = api.signer.ledger.attention();
     let concerns = [
         ("unprotected-keys", "signed-raw-roots", raw_roots),
@@ -86,8 +87,9 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
         [(count.to_owned(), json!(keys.count())), (names.to_owned(), json!(keys.to_string()))]
     });
     protection.extend(members);
-    // A file that gives no key stops nobody else, so it is told and turns nothing red. A source that was configured and gives
-    // no key at all does: its directory is not mounted, or not readable, and validators that belong here do not sign.
+    // A file that gives no key stops nobody else, so it is told and turns nothing red. A source that was configured and
+    // gives no key at all does: its directory is not mounted, or not readable, and validators that belong here do not
+    // sign.
     let KeyFiles { problems, passed_over, barren_sources } = &*api.signer.keystores.key_files();
     let keys_status = if barren_sources.is_empty() { Status::Up } else { Status::Down };
     let mut keys = json!({

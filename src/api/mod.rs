@@ -1,7 +1,7 @@
-//! What the routes do: one file a family of routes.
+//! Routes and what they do: one file a family of them.
 //!
-//! `routes` is the table of all of them, `service` the path of a request to its handler, and `problem` the one place where a
-//! refusal or a fault becomes a status. Handlers read wire forms and write them; the work is done below.
+//! `routes` is the table of all of them, `service` the path of a request to its handler, and `problem` the one place
+//! where a refusal or a fault becomes a status. Handlers read wire forms and write them; the work is done below.
 
 pub(crate) mod health;
 pub(crate) mod high_watermark;

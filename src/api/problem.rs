@@ -1,4 +1,4 @@
-//! The only place where a refusal or a fault becomes a status code and JSON.
+//! Status codes: the only place where a refusal or a fault becomes one, and JSON.
 //!
 //! A refusal is the caller's matter: 4xx, normal, logged at debug level. A fault is ours: 500, logged as an error, and
 //! its details stay in the log. On the sign route no other status than 200, 400, 401, 403, 404, 405, 406, 412, 413,

@@ -46,8 +46,8 @@ pub(crate) async fn run(api: &Api, reload: Reload) {
     reload.run(&api.signer.ledger, access.err()).await;
 }
 
-/// Reads tokens and certificates again, and tells the log. An error is the text for `GET /reload`: why is for the log alone,
-/// as it names files.
+/// Reads tokens and certificates again, and tells the log. An error is the text for `GET /reload`: why is for the log
+/// alone, as it names files.
 pub(crate) async fn read_access(api: &Api) -> Result<(), &'static str> {
     const FAILED: &str =
         "tokens and certificates could not be read again, so those from before hold: see the log";

@@ -11,8 +11,9 @@ use crate::http::guard::Guarded;
 use crate::http::negotiation::Produces::{self, Json, JsonAlways, JsonOrText, TextOrJson};
 use crate::wire::{keymanager, slashing_protection};
 
-/// Every route: method, path, who answers, and where it differs from what [`Route::new`] says, the role of the listeners that
-/// serve it, how large its body may be, what it produces and how many of its like are worked on at one time.
+/// Every route: method, path, who answers, and where it differs from what [`Route::new`] says, the role of the
+/// listeners that serve it, how large its body may be, what it produces and how many of its like are worked on at one
+/// time.
 pub(crate) const ROUTES: &[Route] = &[
     get("/upcheck", Handler::Upcheck).produces(TextOrJson),
     get("/healthcheck", Handler::Healthcheck),
@@ -71,8 +72,8 @@ pub(crate) struct Matched {
     pub(crate) public_key: Option<PublicKey>,
 }
 
-/// The path with repeated slashes merged and without one at its end. Clients put `/api/...` behind a base URL that ends in a
-/// slash, and Web3Signer's router (Vert.x-Web) takes both as we do. Guards and routes see nothing else.
+/// The path with repeated slashes merged and without one at its end. Clients put `/api/...` behind a base URL that ends
+/// in a slash, and Web3Signer's router (Vert.x-Web) takes both as we do. Guards and routes see nothing else.
 pub(crate) fn plain_path(path: &str) -> Cow<'_, str> {
     if !path.contains("//") {
         return Cow::Borrowed(without_last_slash(path));

@@ -1,4 +1,5 @@
-//! Path of one request from its head to its answer: guard, route, negotiate, read, wait for a permit, hand to the handler.
+//! Path of one request from its head to its answer: guard, route, negotiate, read, wait for a permit, hand to the
+//! handler.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -199,8 +200,8 @@ fn head_bytes(head: &Parts) -> usize {
     headers.fold(head.uri.path().len(), usize::saturating_add)
 }
 
-/// For what must not be done by half: an answer that is being made is dropped when its caller goes away, this work is not,
-/// nor what it holds.
+/// For what must not be done by half: an answer that is being made is dropped when its caller goes away, this work is
+/// not, nor what it holds.
 async fn to_its_end<H: Send + 'static>(
     work: impl Future<Output = Result<ApiResponse, Problem>> + Send + 'static,
     held: H,

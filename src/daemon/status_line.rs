@@ -1,4 +1,4 @@
-//! The line that `systemctl status` shows: keys, slashing protection, last duty.
+//! Status line that `systemctl status` shows: keys, slashing protection, last duty.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -67,8 +67,8 @@ fn key_files(KeyFiles { problems, passed_over: _, barren_sources }: &KeyFiles) -
     }
 }
 
-/// Keeps the service manager's copy of the line true until it is dropped: what is news at once, the last duty's age now and
-/// then.
+/// Keeps the service manager's copy of the line true until it is dropped: what is news at once, the last duty's age now
+/// and then.
 pub(crate) async fn keep_telling(api: Arc<Api>, notifier: Arc<Notifier>) {
     let mut looks = interval(CHECK_INTERVAL);
     let (mut state_told, mut line_told, mut told_at) = (String::new(), String::new(), Instant::now());

@@ -1,4 +1,4 @@
-//! How urgent the signature of a duty is.
+//! Priority of a duty's signature among others.
 
 use super::Kind;
 

@@ -1,4 +1,4 @@
-//! Who may call, as files say it: tokens and TLS, read again together.
+//! Access rights as files give them: tokens and TLS, read again together.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +32,8 @@ impl Access {
         })
     }
 
-    /// Reads everything again; blocks. What was taken away is not let in any more from then on, on open connections too.
+    /// Reads everything again; blocks. What was taken away is not let in any more from then on, on open connections
+    /// too.
     ///
     /// # Errors
     /// A file cannot be used. Then nothing has changed: who was let in is let in still.

@@ -1,5 +1,5 @@
-//! Reading a request's body: never more than the route allows, into one buffer for which there is memory, and only while
-//! it keeps coming.
+//! Body of a request: never more than the route allows, into one buffer for which there is memory, and only
+//! while it keeps coming.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,7 @@
 //! Capacity of each listener role: how many of its requests are worked on at one time, and how much memory they take.
 //!
-//! Every listener role has its own, and on a listener for all roles signing and keymanager requests have theirs: none can
-//! take another's. The sum is the bound of the memory that requests take (docs/performance.md).
+//! Every listener role has its own, and on a listener for all roles signing and keymanager requests have theirs: none
+//! can take another's. The sum is the bound of the memory that requests take (docs/performance.md).
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,10 +1,10 @@
 //! Connection permits of one listener: whose connection is closed when all are taken and one more comes.
 //!
-//! A connection keeps its permit while a request of it is worked on. Any other may be closed for a newcomer, at once and
-//! without a walk through all of them: first one that has asked for nothing yet (a handshake or a head that does not
-//! come), the oldest of the address or user that has most of these; then one that idles between two requests, of the
-//! address or user that has most connections. So a crowd from one address closes its own connections, and a client that
-//! is alone at its address keeps its permit.
+//! A connection keeps its permit while a request of it is worked on. Any other may be closed for a newcomer, at once
+//! and without a walk through all of them: first one that has asked for nothing yet (a handshake or a head that does
+//! not come), the oldest of the address or user that has most of these; then one that idles between two requests, of
+//! the address or user that has most connections. So a crowd from one address closes its own connections, and a client
+//! that is alone at its address keeps its permit.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};

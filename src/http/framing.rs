@@ -1,4 +1,4 @@
-//! The framing of an HTTP/1 request beyond what the parser checks: `Transfer-Encoding`.
+//! Framing of an HTTP/1 request beyond what the parser checks: `Transfer-Encoding`.
 //!
 //! The parser takes any list of codings that ends in `chunked` and undoes `chunked` alone. What another coding left in
 //! the body would then be read as if it were plain, and a proxy in front may see another end of it. So `chunked`, once,

@@ -37,8 +37,8 @@ impl Guard {
         }
     }
 
-    /// Some tools name an origin though they are no browsers. No answer says that one is allowed (CORS), so no page of it can
-    /// read one.
+    /// Some tools name an origin though they are no browsers. No answer says that one is allowed (CORS), so no page of
+    /// it can read one.
     fn allows_origin(&self, request: &Parts) -> bool {
         let mut origins = request.headers.get_all(ORIGIN).iter();
         match (origins.next(), origins.next()) {
@@ -50,7 +50,8 @@ impl Guard {
         }
     }
 
-    /// Demands the bearer token that guards a route, where one is configured. A header that nobody asked for is not judged.
+    /// Demands the bearer token that guards a route, where one is configured. A header that nobody asked for is not
+    /// judged.
     pub(crate) fn authorise(&self, request: &Parts, guarded: Guarded) -> Result<(), GuardRefusal> {
         let tokens = self.access.tokens();
         let (token, wrong) = match guarded {
@@ -163,8 +164,8 @@ impl AllowedHosts {
     }
 }
 
-/// The host of an authority without user information, `host`, `host:port`, `[v6]` or `[v6]:port`: `[::1]:80` gives `::1`.
-/// Nothing that stands beside the host is passed over, as another reader might take it for the host.
+/// The host of an authority without user information, `host`, `host:port`, `[v6]` or `[v6]:port`: `[::1]:80` gives
+/// `::1`. Nothing that stands beside the host is passed over, as another reader might take it for the host.
 fn host(authority: &str) -> Option<&str> {
     let (host, rest) = match authority.strip_prefix('[') {
         Some(bracketed) => bracketed.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?,

@@ -1,9 +1,10 @@
-//! The memory that the requests of one role may take: what arrives of their bodies, and what nobody has read of their
+//! Memory budget for the requests of one role: what arrives of their bodies, and what nobody has read of their
 //! answers.
 //!
-//! Each request has a [`Reservation`], which grows as bytes come and shrinks to its answer, until that is written. Two pools
-//! keep large requests from taking the memory of small ones. Whoever waits on a client [watches](Reservation::watch) it: a body
-//! or an answer that does not move within its limit is broken off, and much sooner where others wait for memory.
+//! Each request has a [`Reservation`], which grows as bytes come and shrinks to its answer, until that is written. Two
+//! pools keep large requests from taking the memory of small ones. Whoever waits on a client
+//! [watches](Reservation::watch) it: a body or an answer that does not move within its limit is broken off, and much
+//! sooner where others wait for memory.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -48,8 +49,8 @@ impl MemoryBudget {
         Ok(Reservation { budget: Arc::clone(self), small, large: None })
     }
 
-    /// Breaks off what has not moved for too long, and where memory runs short also what does not move now. Called every now
-    /// and then.
+    /// Breaks off what has not moved for too long, and where memory runs short also what does not move now. Called
+    /// every now and then.
     pub(crate) fn break_off_stalled(&self) {
         let is_short =
             self.small.available_permits() < usize::try_from(self.size.small / 4).unwrap_or_default();

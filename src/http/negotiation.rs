@@ -1,4 +1,4 @@
-//! The `Accept` rules of Web3Signer, which validator clients depend on in every variant.
+//! `Accept` rules of Web3Signer, which validator clients depend on in every variant.
 
 use hyper::HeaderMap;
 use hyper::header::ACCEPT;
@@ -6,7 +6,8 @@ use hyper::header::ACCEPT;
 /// What a route can produce.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Produces {
-    /// `text/plain`, or `application/json` for those who accept nothing else; an `Accept` that excludes both is refused.
+    /// `text/plain`, or `application/json` for those who accept nothing else; an `Accept` that excludes both is
+    /// refused.
     TextOrJson,
     /// `application/json`; an `Accept` that excludes it is refused.
     Json,

@@ -1,8 +1,8 @@
 //! Presence of the client whose request is being answered, for work that is begun only while somebody waits for it.
 //!
-//! HTTP/1 does not tell a client that has gone from one that has said all and waits for its answer, but the socket does:
-//! gone is who has closed both directions (poll(2), `POLLHUP`). Over TCP both look the same at first; the kernel's
-//! keepalive probes then find out, as the host of a process that has gone refuses them after a minute.
+//! HTTP/1 does not tell a client that has gone from one that has said all and waits for its answer, but the socket
+//! does: gone is who has closed both directions (poll(2), `POLLHUP`). Over TCP both look the same at first; the
+//! kernel's keepalive probes then find out, as the host of a process that has gone refuses them after a minute.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Weak};

@@ -1,4 +1,4 @@
-//! Why a duty was not signed.
+//! Refusals and faults of signing, apart from each other.
 
 use super::outcome::OutcomeKind;
 use super::pool::PoolClosed;

@@ -89,8 +89,8 @@ pub(crate) enum AdminError {
     #[error(transparent)]
     Import(#[from] ImportRefusal),
     #[error(
-        "{what} {number} is far ahead: on {network} it is slot {slot}, epoch {epoch} now. Until then the keys could not sign, \
-         and nothing lowers a watermark again; if that is meant, say --yes"
+        "{what} {number} is far ahead: on {network} it is slot {slot}, epoch {epoch} now. Until then the keys \
+         could not sign, and nothing lowers a watermark again; if that is meant, say --yes"
     )]
     FarAhead { what: &'static str, number: u64, network: String, slot: Slot, epoch: Epoch },
     #[error("the ledger knows no key yet, so nothing was raised: name the keys, or import their history")]

@@ -1,7 +1,7 @@
 //! Signer: one duty signed with one key or with many, and what came of it. It knows no HTTP, no JSON and no status.
 //!
-//! `sign` is the chain from a duty to its signature; `pool` has the threads that compute signatures; each request ends in
-//! an [`Outcome`], which is noted in one place.
+//! `sign` is the chain from a duty to its signature; `pool` has the threads that compute signatures; each request ends
+//! in an [`Outcome`], which is noted in one place.
 
 mod error;
 mod ledger_admin;

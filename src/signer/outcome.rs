@@ -174,7 +174,8 @@ impl Outcomes {
         let outcome = outcome.kind();
         match occurrence {
             Occurrence::Line { counted } => {
-                tracing::warn!(%caller, %public_key, kind, %outcome, "refused: {}{}", OneLine(refusal), MoreLikeThis(counted));
+                let more = MoreLikeThis(counted);
+                tracing::warn!(%caller, %public_key, kind, %outcome, "refused: {}{more}", OneLine(refusal));
             }
             Occurrence::Counted => {
                 tracing::debug!(%caller, %public_key, kind, %outcome, "refused: {}", OneLine(refusal));
@@ -191,7 +192,8 @@ impl Outcomes {
         let outcome = outcome.kind();
         match occurrence {
             Occurrence::Line { counted } => {
-                tracing::error!(%caller, %public_key, kind, %outcome, "not signed: {}{}", chain(fault), MoreLikeThis(counted));
+                let more = MoreLikeThis(counted);
+                tracing::error!(%caller, %public_key, kind, %outcome, "not signed: {}{more}", chain(fault));
             }
             Occurrence::Counted => {
                 tracing::debug!(%caller, %public_key, kind, %outcome, "not signed: {}", chain(fault));

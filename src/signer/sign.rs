@@ -1,4 +1,4 @@
-//! The chain from a duty to a signature.
+//! Chain from a duty to its signature: key, policy, judgement, multiplication beside the record, release.
 
 use std::sync::Arc;
 
@@ -49,8 +49,8 @@ impl Signer {
             Verdict::Refused(refusal) => return Err(refusal.into()),
         };
         latencies.judge = stopwatch.lap();
-        // The record goes to the disk while its signature is computed; only the release must wait for it. Until a core is
-        // free there is no hurry, and more records will share the sync.
+        // The record goes to the disk while its signature is computed; only the release must wait for it. Until a core
+        // is free there is no hurry, and more records will share the sync.
         let (hashes, signing_root) = (Arc::clone(&self.hashes), duty.signing_root());
         let priority = Priority::of(duty.kind());
         let presign = move |backlog| {

@@ -1,5 +1,5 @@
-//! One duty signed with many keys: it is hashed to the curve once, its records share one transaction of the ledger, and the
-//! signatures are spread over all cores.
+//! Signatures of one duty with many keys: it is hashed to the curve once, its records share one transaction of the
+//! ledger, and the signatures are spread over all cores.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -18,8 +18,8 @@ use crate::ledger::{Judged, Verdict};
 use crate::signing_policy::Permitted;
 
 impl Signer {
-    /// Signs the duty that `read` gives with each of these keys, for this caller, and notes what came of it. The results are
-    /// in the order of the keys; what is refused for one key does not concern the others.
+    /// Signs the duty that `read` gives with each of these keys, for this caller, and notes what came of it. The
+    /// results are in the order of the keys; what is refused for one key does not concern the others.
     ///
     /// # Errors
     /// There is no duty, or something failed: then none is signed.

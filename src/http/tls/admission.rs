@@ -1,4 +1,4 @@
-//! Why a connection was let in, asked again when the files have been read again.
+//! Reason for which a connection was let in, asked again when the files have been read again.
 
 use std::future;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,5 @@
-//! Whose client certificates are taken: those that a named authority has signed, and those that are known by fingerprint.
+//! Client certificates that are taken: those that a named authority has signed, and those that are known by
+//! fingerprint.
 
 use std::fmt;
 use std::sync::Arc;
@@ -93,7 +94,8 @@ fn authorities(
 }
 
 impl ClientCertVerifier for Clients {
-    /// No hint where clients are known by fingerprint: theirs need no authority, and some clients send none that fits no hint.
+    /// No hint where clients are known by fingerprint: theirs need no authority, and some clients send none that fits
+    /// no hint.
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         match &self.authorities {
             Some(authorities) if self.known.is_empty() => authorities.root_hint_subjects(),

@@ -1,7 +1,7 @@
 //! DER, as far as X.509 certificates need it; and the public key of one, of any version and with any extensions.
 //!
-//! Who is known by the fingerprint of his certificate has to prove no more than that he holds its key (RFC 5280, 4.1 for the
-//! form, X.690 for the encoding). The TLS library's own reader refuses certificates of version 1.
+//! Who is known by the fingerprint of his certificate has to prove no more than that he holds its key (RFC 5280, 4.1
+//! for the form, X.690 for the encoding). The TLS library's own reader refuses certificates of version 1.
 
 /// One element of DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -149,7 +149,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_stop_the_reader(place in 0usize..400, byte: u8, noise in prop::collection::vec(any::<u8>(), 0..64)) {
+        fn no_bytes_stop_the_reader(
+            place in 0usize..400,
+            byte: u8,
+            noise in prop::collection::vec(any::<u8>(), 0..64),
+        ) {
             let mut certificate = certificate("client").to_vec();
             if let Some(octet) = certificate.get_mut(place) {
                 *octet = byte;

@@ -1,4 +1,4 @@
-//! The files of TLS: certificates, keys and revocation lists in PEM form.
+//! Files of TLS: certificates, keys and revocation lists in PEM form.
 
 use std::fmt;
 use std::path::Path;
@@ -89,7 +89,8 @@ impl fmt::Display for Form {
                  -destkeystore FILE.p12', and that with 'openssl pkcs12 -in FILE.p12 -nodes -out FILE.pem'"
             }
             Self::Der => {
-                "DER: convert a certificate with 'openssl x509 -inform der -in FILE -out FILE.pem', a key with 'openssl pkey'"
+                "DER: convert a certificate with 'openssl x509 -inform der -in FILE -out FILE.pem', a key with \
+                 'openssl pkey'"
             }
         })
     }

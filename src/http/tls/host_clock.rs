@@ -1,4 +1,4 @@
-//! The host's clock for rustls, whose own panics on a time before 1970.
+//! Clock of the host for rustls, whose own panics on a time before 1970.
 
 use std::time::SystemTime;
 

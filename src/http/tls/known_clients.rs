@@ -14,8 +14,8 @@ use crate::text;
 pub(super) struct KnownClients(HashMap<Fingerprint, String>);
 
 impl KnownClients {
-    /// Lines of `NAME FINGERPRINT`; empty ones, and those that begin with `#`, say nothing. The name is for people: whose
-    /// certificate it is, only the fingerprint says.
+    /// Lines of `NAME FINGERPRINT`; empty ones, and those that begin with `#`, say nothing. The name is for people:
+    /// whose certificate it is, only the fingerprint says.
     pub(super) fn load(path: &Path) -> Result<Self, TlsError> {
         let bytes = files::read(path)?;
         let lines = text::unmarked_bytes(&bytes);
@@ -100,7 +100,9 @@ mod tests {
             for text in [shown.clone(), shown.to_lowercase(), shown.replace(':', "")] {
                 prop_assert_eq!(Fingerprint::parse(&text), Some(fingerprint));
             }
-            for wrong in [shown.get(1..).unwrap(), shown.get(3..).unwrap(), &format!("{shown}:00"), &format!("0x{}", shown.replace(':', ""))] {
+            let too_long = format!("{shown}:00");
+            let prefixed = format!("0x{}", shown.replace(':', ""));
+            for wrong in [shown.get(1..).unwrap(), shown.get(3..).unwrap(), &too_long, &prefixed] {
                 prop_assert_eq!(Fingerprint::parse(wrong), None);
             }
         }

@@ -56,7 +56,8 @@ impl Tls {
         Ok(Self(Arc::new(Shared { files: files.clone(), current, read: watch::Sender::new(()) })))
     }
 
-    /// Reads the files again. Connections whose client certificate is not taken any more notice it in their [`Admission`].
+    /// Reads the files again. Connections whose client certificate is not taken any more notice it in their
+    /// [`Admission`].
     ///
     /// # Errors
     /// A file cannot be used. Then nothing has changed.

@@ -1,7 +1,7 @@
-//! How long the server's certificate is valid: `notAfter` of an X.509 certificate (RFC 5280, section 4.1).
+//! Validity of the server's certificate: `notAfter` of an X.509 certificate (RFC 5280, section 4.1).
 //!
-//! rustls keeps the field to itself, and a crate that reads the whole format would be much for one field. The certificate
-//! is the operator's own and rustls has taken it; what is not understood here is no fault.
+//! rustls keeps the field to itself, and a crate that reads the whole format would be much for one field. The
+//! certificate is the operator's own and rustls has taken it; what is not understood here is no fault.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
