@@ -8,8 +8,8 @@ use std::path::Path;
 
 use crate::bls::{self, HashedRoot, PublicKey};
 use crate::duty::Duty;
-use crate::keys::{HeldSignature, Key, Origin, SecretKey};
-use crate::ledger::{self, Judged, Missing, Settings, Verdict};
+use crate::keys::{HeldSignature, Key, OpenedKey, SecretKey};
+use crate::ledger::{self, Activation, ActivationOutcome, Judged, Missing, Settings, Verdict};
 use crate::primitives::SigningRoot;
 use crate::signing_policy::{Permitted, SigningPolicy};
 use crate::sys::locked_memory::LockedMemory;
@@ -45,9 +45,15 @@ pub struct Held {
 impl Multiplier {
     /// The key of a secret (32 bytes big endian) and a duty that it is allowed to sign.
     pub async fn new(secret: &[u8; 32], duty: &Duty) -> Result<Self, Box<dyn Error>> {
-        let key = Key::new(SecretKey::new(secret, &LockedMemory::new()?)?, Origin::Imported, None);
+        let opened = OpenedKey::new(SecretKey::new(secret, &LockedMemory::new()?)?, None);
+        let off = ledger::Ledger::off();
+        let active = off.activate(vec![Activation::of(opened, None)], None).await??.pop();
+        let Some(ActivationOutcome::Active { key: Some(activated), .. }) = active else {
+            return Err("the key was not activated".into());
+        };
+        let key = Key::imported(activated);
         let permitted = SigningPolicy::default().permit(key.public_key(), duty.clone())?;
-        let judged = allowed(ledger::Ledger::off().submit(&permitted).await?)?;
+        let judged = allowed(off.submit(&permitted).await?)?;
         Ok(Self { key, judged })
     }
 

@@ -22,6 +22,7 @@ use crate::http::guard::GuardRefusal;
 use crate::http::memory_budget::BudgetExhausted;
 use crate::http::negotiation::Produces;
 use crate::http::response::ApiResponse;
+use crate::keymanager::ImportFault;
 use crate::repetitions::{MoreLikeThis, Occurrence, Repetitions};
 use crate::signer::pool::PoolClosed;
 use crate::signer::{AdminError, SignError, SignFault, SignRefusal};
@@ -340,6 +341,17 @@ impl From<AdminError> for Problem {
 impl From<ledger::ImportRefusal> for Problem {
     fn from(refusal: ledger::ImportRefusal) -> Self {
         Self::bad_request(refusal.to_string())
+    }
+}
+
+impl From<ImportFault> for Problem {
+    fn from(fault: ImportFault) -> Self {
+        match fault {
+            ImportFault::Open(error) => Self::fault("the keystores could not be opened", error),
+            ImportFault::Seal(error) => {
+                Self::fault("the keys cannot be sealed, so none was imported: see the signer's log", error)
+            }
+        }
     }
 }
 

@@ -43,7 +43,8 @@ fn write(keys: &Snapshot) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{Key, Origin, Ring, SecretKey};
+    use crate::keys::{Key, OpenedKey, Ring, SecretKey};
+    use crate::ledger::Activated;
     use crate::sys::locked_memory::LockedMemory;
 
     #[test]
@@ -52,13 +53,13 @@ mod tests {
         let list = || written.of(&ring.snapshot());
         assert_eq!(list(), "[]");
         let secret = SecretKey::new(&[1; 32], &LockedMemory::new().unwrap()).unwrap();
-        let key = Key::new(secret, Origin::Imported, None);
+        let key = Key::imported(Activated::unrecorded(OpenedKey::new(secret, None)));
         let name = key.public_key().to_string();
         ring.insert([key]);
         let first = list();
         assert_eq!(serde_json::from_slice::<Vec<String>>(&first).unwrap(), [name.as_str()]);
         assert_eq!(list().as_ptr(), first.as_ptr());
-        ring.remove(&[name.parse().unwrap()]);
+        ring.dismiss(&[name.parse().unwrap()]);
         assert_eq!(list(), "[]");
     }
 }

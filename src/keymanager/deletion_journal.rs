@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use crate::bls::PublicKey;
-use crate::ledger::{Deletion, Fault, Health, Ledger};
+use crate::ledger::{Fault, Health, Ledger, OfKey, OutOfUse};
 use crate::text::chain;
 
 /// The file: a line for each key, and blank ones to write on.
@@ -63,7 +63,7 @@ impl DeletionJournal {
         let text = self.read().map_err(failed)?;
         let lines = text.split(|byte| *byte == b'\n').map(trim).filter(|line| !line.is_empty());
         let parse = |line: &[u8]| {
-            let parsed = std::str::from_utf8(line).ok().and_then(|line| line.parse::<PublicKey>().ok());
+            let parsed = std::str::from_utf8(line).ok().and_then(|line| line.parse().ok()).map(JournalledKey);
             let start = line.get(..MAX_QUOTE_BYTES).unwrap_or(line).escape_ascii();
             parsed.ok_or_else(|| failed(io::Error::other(format!("a line in it is no public key: {start}"))))
         };
@@ -73,8 +73,7 @@ impl DeletionJournal {
             return Ok(());
         }
         if !keys.is_empty() {
-            let deletions = keys.iter().map(|&public_key| Deletion { public_key, active: true });
-            ledger.delete(deletions.collect()).await.map_err(DeletionJournalError::Ledger)?;
+            ledger.delete(&keys).await.map_err(DeletionJournalError::Ledger)?;
             tracing::warn!(
                 keys = keys.len(),
                 "keys that a fault had kept the ledger from deleting, or from taking in whole, are deleted now"
@@ -127,6 +126,21 @@ impl DeletionJournal {
 
     fn sync_directory(&self) -> io::Result<()> {
         File::open(self.path.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+}
+
+/// A key of the journal, which is replayed before there is a ring: it was taken out of use by the process before.
+struct JournalledKey(PublicKey);
+
+impl OfKey for JournalledKey {
+    fn public_key(&self) -> PublicKey {
+        self.0
+    }
+}
+
+impl OutOfUse for JournalledKey {
+    fn was_active(&self) -> bool {
+        true
     }
 }
 

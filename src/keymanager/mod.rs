@@ -8,7 +8,9 @@
 //!
 //! `start` fills the ring before anything is served; `reload` reads the files again.
 
+mod delete;
 mod deletion_journal;
+mod import;
 mod reload;
 mod start;
 
@@ -16,15 +18,15 @@ use std::sync::{Arc, Mutex};
 
 use arc_swap::ArcSwap;
 
+pub(crate) use self::delete::{DeleteOutcome, Deleted};
+pub(crate) use self::import::{Import, ImportFault, ImportOutcome};
 pub(crate) use self::reload::{Operation, Reload, ReloadStatus};
 pub(crate) use self::start::{StartError, start};
 
 use self::deletion_journal::DeletionJournal;
-use crate::bls::PublicKey;
 use crate::keys::loader::{ContentHash, Loader};
-use crate::keys::{FdStore, Importer, Key, Ring, Seal, SealError};
+use crate::keys::{FdStore, Importer, OpenedKey, Ring, Seal, SealError};
 use crate::ledger::SealedKeystore;
-use crate::text::chain;
 
 /// The keys in use and their keepers.
 pub(crate) struct Keystores {
@@ -46,21 +48,16 @@ impl Keystores {
         &self.ring
     }
 
-    /// Opens keystores; blocks.
-    pub(crate) fn importer(&self) -> &Importer {
-        &self.importer
-    }
-
     /// Waits for the turn to change the set of keys; it lasts until the guard is dropped.
-    pub(crate) async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
+    async fn turn(&self) -> tokio::sync::MutexGuard<'_, ()> {
         self.changes.lock().await
     }
 
     /// What to keep of a key on disk, in its own right or as a copy of the file with this content; `None` without a seal
     /// secret.
-    pub(crate) fn sealed(
+    fn sealed(
         &self,
-        key: &Key,
+        key: &OpenedKey,
         copy_of: Option<ContentHash>,
     ) -> Result<Option<SealedKeystore>, SealError> {
         let Some(seal) = &self.seal else { return Ok(None) };
@@ -84,57 +81,6 @@ impl Keystores {
             (None, Some(_)) => Persistence::FdStore,
             (None, None) => Persistence::Memory,
         }
-    }
-
-    /// Lets imported keys sign from now on. What the ledger has to know of them is durable by now.
-    pub(crate) fn admit(&self, keys: Vec<Key>) {
-        if let Some(fd_store) = &self.fd_store {
-            for key in &keys {
-                if let Err(error) = fd_store.insert(key) {
-                    let public_key = key.public_key();
-                    tracing::warn!(%public_key, error = chain(&error), "the key will not survive a restart of the process");
-                }
-            }
-        }
-        self.ring.insert(keys);
-    }
-
-    /// Takes keys out of use.
-    pub(crate) fn dismiss(&self, public_keys: &[PublicKey]) {
-        for key in self.ring.remove(public_keys).into_iter().flatten() {
-            let Some(fd_store) = &self.fd_store else { continue };
-            if let Err(error) = fd_store.remove(&key) {
-                tracing::error!(public_key = %key.public_key(), error = chain(&error), "the key may come back with a restart");
-            }
-        }
-    }
-
-    /// Notes keys that must not come back with a restart, where the ledger could not record it. Says whether they will
-    /// not.
-    pub(crate) fn note_deletion(&self, public_keys: &[PublicKey]) -> bool {
-        if public_keys.is_empty() {
-            return true;
-        }
-        let noted = self.deletion_journal.add(public_keys);
-        if let Err(error) = &noted {
-            tracing::error!(
-                error = chain(error),
-                "the deletion cannot be noted either: the keys may come back with a restart"
-            );
-        }
-        noted.is_ok()
-    }
-
-    /// Takes back what was noted of keys that the ledger has just let in. Says whether that will hold over a restart.
-    pub(crate) fn forget_deletion(&self, public_keys: &[PublicKey]) -> bool {
-        let forgotten = self.deletion_journal.remove(public_keys);
-        if let Err(error) = &forgotten {
-            tracing::error!(
-                error = chain(error),
-                "keys that were deleted before may be taken for deleted at the next start"
-            );
-        }
-        forgotten.is_ok()
     }
 
     /// What the operator's files came to when they were last read.

@@ -80,7 +80,7 @@ impl Keystores {
             self.ring.key(&entry.key.public_key()).is_some_and(|key| key.origin() == Origin::Imported)
         };
         let derived = entering.iter().filter(|entry| entry.derived && !is_imported(entry));
-        let copy = |FileKey { key, content, .. }: &FileKey| match self.sealed(key, Some(*content)) {
+        let copy = |FileKey { key, content, .. }: &FileKey| match self.sealed(key.opened(), Some(*content)) {
             Ok(copy) => copy,
             Err(error) => {
                 let public_key = key.public_key();

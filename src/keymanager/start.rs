@@ -15,7 +15,7 @@ use super::reload::{self, Progress};
 use crate::config::KeySources;
 use crate::keys::loader::{ContentHash, Loaded, Loader, Source};
 use crate::keys::{
-    FdStore, Importer, Inherited, KdfLimits, KdfPool, Key, Origin, Ring, Seal, SealError, SealFileError,
+    FdStore, Importer, Inherited, KdfLimits, KdfPool, Key, OpenedKey, Ring, Seal, SealError, SealFileError,
     Urgency,
 };
 use crate::ledger::{Fault, Ledger, SealedKeystore};
@@ -138,9 +138,8 @@ async fn unseal(
             Err(Fault::Off) => break,
             Err(fault) => return Err(StartError::Ledger(fault)),
         };
-        start = page.next;
-        let (of_files, imported): (Vec<_>, Vec<_>) =
-            page.keystores.into_iter().partition(|sealed| sealed.copy_of.is_some());
+        start = page.next();
+        let (imported, of_files) = page.into_active_and_copies();
         let Some(seal) = seal else {
             unopened = unopened.saturating_add(imported.len());
             continue;
@@ -148,9 +147,9 @@ async fn unseal(
         copies.extend(of_files.into_iter().filter_map(|copy| Some((copy.copy_of?, copy))));
         let opened = importer
             .pool()
-            .map(&imported, Urgency::Start, |sealed| open(seal, importer, sealed, Origin::Imported));
-        for key in opened {
-            keys.push(key.map_err(StartError::Unseal)?);
+            .map(&imported, Urgency::Start, |keystore| keystore.open(|sealed| open(seal, importer, sealed)));
+        for activated in opened {
+            keys.push(Key::imported(activated.map_err(StartError::Unseal)?));
         }
     }
     if unopened > 0 {
@@ -160,9 +159,9 @@ async fn unseal(
     Ok(copies)
 }
 
-fn open(seal: &Seal, importer: &Importer, sealed: &SealedKeystore, origin: Origin) -> Result<Key, SealError> {
+fn open(seal: &Seal, importer: &Importer, sealed: &SealedKeystore) -> Result<OpenedKey, SealError> {
     let secret = seal.open(&sealed.public_key, &sealed.json, importer.memory())?;
-    Ok(Key::new(secret, origin, sealed.derivation_path.as_deref().map(Into::into)))
+    Ok(OpenedKey::new(secret, sealed.derivation_path.as_deref().map(Into::into)))
 }
 
 fn file_sources(sources: &KeySources) -> Vec<Source> {

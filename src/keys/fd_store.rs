@@ -18,7 +18,7 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use nix::sys::stat::fstat;
 use zeroize::Zeroizing;
 
-use super::key::{Key, Origin};
+use super::key::{Key, OpenedKey};
 use super::mac::mac;
 use super::secret::SecretKey;
 use crate::bls::PublicKey;
@@ -109,7 +109,7 @@ impl FdStore {
     /// # Errors
     /// When the key lies in other memory, or the index cannot grow. The key itself is unaffected.
     pub(crate) fn insert(&self, key: &Key) -> Result<(), FdStoreError> {
-        let slot = key.secret().slot();
+        let slot = key.opened().secret().slot();
         if !slot.is_in(&self.memory) {
             return Err(FdStoreError::Elsewhere);
         }
@@ -121,7 +121,7 @@ impl FdStore {
 
     /// From now on the key does not survive this process, whoever still holds it.
     pub(crate) fn remove(&self, key: &Key) -> Result<(), FdStoreError> {
-        let slot = key.secret().slot();
+        let slot = key.opened().secret().slot();
         if !slot.is_in(&self.memory) {
             return Ok(());
         }
@@ -135,7 +135,7 @@ impl FdStore {
         }
         let secret = SecretKey::inherited(slot, record.public_key)?;
         let path = Some(record.path.as_str()).filter(|path| !path.is_empty()).map(Into::into);
-        Some(Key::new(secret, Origin::Imported, path))
+        Some(Key::inherited(OpenedKey::new(secret, path)))
     }
 
     fn tag(&self, record: &Record, slot: &Slot) -> [u8; 32] {

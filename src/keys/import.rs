@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::eth2_keystore::{Keystore, KeystoreError, Weakness};
 use super::kdf_pool::{KdfPool, OverBudget, Urgency};
-use super::key::{Key, Origin};
+use super::key::OpenedKey;
 use crate::sys::locked_memory::LockedMemory;
 
 /// Opens keystores into locked memory. Cheap to clone; blocks, so async code calls it from `spawn_blocking`.
@@ -37,30 +37,24 @@ impl Importer {
         &self,
         items: &[EncryptedKey],
         are_wanted: &(dyn Fn() -> bool + Sync),
-    ) -> Vec<Result<Key, ImportError>> {
+    ) -> Vec<Result<OpenedKey, ImportError>> {
         self.pool.map(items, Urgency::Background, |item| {
             let keystore = Keystore::parse(&item.keystore)?;
-            self.unlock_wanted(&keystore, &item.password, Origin::Imported, are_wanted)
+            self.unlock_wanted(&keystore, &item.password, are_wanted)
         })
     }
 
     /// Opens one keystore when the pool has the memory for it.
-    pub(crate) fn unlock(
-        &self,
-        keystore: &Keystore,
-        password: &str,
-        origin: Origin,
-    ) -> Result<Key, ImportError> {
-        self.unlock_wanted(keystore, password, origin, &|| true)
+    pub(crate) fn unlock(&self, keystore: &Keystore, password: &str) -> Result<OpenedKey, ImportError> {
+        self.unlock_wanted(keystore, password, &|| true)
     }
 
     fn unlock_wanted(
         &self,
         keystore: &Keystore,
         password: &str,
-        origin: Origin,
         is_wanted: &dyn Fn() -> bool,
-    ) -> Result<Key, ImportError> {
+    ) -> Result<OpenedKey, ImportError> {
         let secret = self.pool.with_memory(keystore.memory(), || {
             // Asked only now: the wait for memory may have been long.
             if is_wanted() {
@@ -72,7 +66,7 @@ impl Importer {
         if let Some(weakness) = keystore.weakness() {
             warn_of(&secret.public_key(), weakness);
         }
-        Ok(Key::new(secret, origin, keystore.derivation_path().map(Into::into)))
+        Ok(OpenedKey::new(secret, keystore.derivation_path().map(Into::into)))
     }
 
     pub(crate) fn memory(&self) -> &Arc<LockedMemory> {
@@ -142,7 +136,7 @@ mod tests {
         let items: Vec<_> = (1..=4).map(|number| item(&importer, number, "secret", "secret")).collect();
         let asked = AtomicUsize::new(0);
         let outcome = importer.open_all(&items, &|| asked.fetch_add(1, Ordering::Relaxed) < 2);
-        let is_unwanted = |outcome: &Result<Key, _>| matches!(outcome, Err(ImportError::Unwanted));
+        let is_unwanted = |outcome: &Result<OpenedKey, _>| matches!(outcome, Err(ImportError::Unwanted));
         assert_eq!(outcome.iter().map(is_unwanted).collect::<Vec<_>>(), [false, false, true, true]);
         assert!(outcome.iter().take(2).all(Result::is_ok));
     }
@@ -154,7 +148,7 @@ mod tests {
         let keystore = include_str!("../../tests/vectors/eip2335.json");
         let all: Vec<serde_json::Value> = serde_json::from_str(keystore).unwrap();
         let scrypt = all[0]["keystore"].to_string();
-        let outcome = importer.unlock(&Keystore::parse(&scrypt).unwrap(), "testpassword", Origin::Imported);
+        let outcome = importer.unlock(&Keystore::parse(&scrypt).unwrap(), "testpassword");
         assert!(matches!(outcome, Err(ImportError::OverBudget(OverBudget { .. }))));
     }
 

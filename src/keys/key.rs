@@ -2,14 +2,46 @@
 
 use super::secret::SecretKey;
 use crate::bls::{HashedRoot, PublicKey, Signature};
-use crate::ledger::{Cleared, Judged};
+use crate::ledger::{Activated, Cleared, Judged, OfKey};
 use crate::primitives::SigningRoot;
 
-/// A loaded key. It signs only what the ledger has judged, and the signature comes out only when the record is durable.
-pub(crate) struct Key {
+/// A secret out of its keystore, which cannot sign. A [`Key`] can, and is made of it in one of the ways that are there.
+pub(crate) struct OpenedKey {
     secret: SecretKey,
-    origin: Origin,
     derivation_path: Option<Box<str>>,
+}
+
+impl OpenedKey {
+    /// `derivation_path` is the keystore's EIP-2334 path, if it has one.
+    pub(crate) fn new(secret: SecretKey, derivation_path: Option<Box<str>>) -> Self {
+        Self { secret, derivation_path }
+    }
+
+    pub(crate) fn public_key(&self) -> PublicKey {
+        self.secret.public_key()
+    }
+
+    pub(crate) fn derivation_path(&self) -> Option<&str> {
+        self.derivation_path.as_deref()
+    }
+
+    /// The secret, to seal it.
+    pub(crate) fn secret(&self) -> &SecretKey {
+        &self.secret
+    }
+}
+
+impl OfKey for OpenedKey {
+    fn public_key(&self) -> PublicKey {
+        self.public_key()
+    }
+}
+
+/// A key that may sign. It signs only what the ledger has judged, and the signature comes out only when the record is
+/// durable.
+pub(crate) struct Key {
+    opened: OpenedKey,
+    origin: Origin,
 }
 
 /// Where a key came from, which decides who may take it away.
@@ -22,17 +54,28 @@ pub(crate) enum Origin {
 }
 
 impl Key {
-    /// `derivation_path` is the keystore's EIP-2334 path, if it has one.
-    pub(crate) fn new(secret: SecretKey, origin: Origin, derivation_path: Option<Box<str>>) -> Self {
-        Self { secret, origin, derivation_path }
+    /// A key of the Keymanager API: the ledger has it on record as active, with the history that it brought.
+    pub(crate) fn imported(activated: Activated<OpenedKey>) -> Self {
+        Self { opened: activated.into_key(), origin: Origin::Imported }
+    }
+
+    /// A key that the process before imported, and had when it ended.
+    pub(super) fn inherited(opened: OpenedKey) -> Self {
+        Self { opened, origin: Origin::Imported }
+    }
+
+    /// A key of the operator's files, which are the permission to sign. What the ledger has on record of it, a deletion
+    /// too, decides each request.
+    pub(super) fn of_file(opened: OpenedKey) -> Self {
+        Self { opened, origin: Origin::File }
     }
 
     pub(crate) fn public_key(&self) -> PublicKey {
-        self.secret.public_key()
+        self.opened.public_key()
     }
 
     pub(crate) fn derivation_path(&self) -> Option<&str> {
-        self.derivation_path.as_deref()
+        self.opened.derivation_path()
     }
 
     pub(crate) fn origin(&self) -> Origin {
@@ -47,9 +90,9 @@ impl Key {
         }
     }
 
-    /// The secret, to seal it.
-    pub(crate) fn secret(&self) -> &SecretKey {
-        &self.secret
+    /// The opened keystore, to seal it or to hand it over.
+    pub(crate) fn opened(&self) -> &OpenedKey {
+        &self.opened
     }
 
     /// Multiplies while the record is still on its way to the disk. What comes back is of no use before
@@ -60,7 +103,7 @@ impl Key {
         HeldSignature {
             public_key: self.public_key(),
             signing_root: hashed.signing_root(),
-            signature: self.secret.multiply(hashed),
+            signature: self.opened.secret.multiply(hashed),
         }
     }
 }
@@ -173,6 +216,6 @@ mod tests {
     fn key(number: u8, memory: &Arc<LockedMemory>) -> Key {
         let mut bytes = [0; 32];
         bytes[31] = number;
-        Key::new(SecretKey::new(&bytes, memory).unwrap(), Origin::Imported, None)
+        Key::inherited(OpenedKey::new(SecretKey::new(&bytes, memory).unwrap(), None))
     }
 }

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 
 use super::key::Key;
 use crate::bls::PublicKey;
+use crate::ledger::{OfKey, OutOfUse};
 
 /// One moment's keys, in the order of their public keys.
 pub(crate) type Snapshot = BTreeMap<PublicKey, Arc<Key>>;
@@ -28,6 +29,34 @@ pub(crate) enum Inserted {
     /// A key with this public key is here already, or came earlier in the same batch; that one stays.
     Duplicate,
 }
+
+/// A key that no request finds any more: it left the ring, or was not in it. Made by the ring alone.
+pub(crate) struct Dismissed {
+    public_key: PublicKey,
+    key: Option<Arc<Key>>,
+}
+
+impl Dismissed {
+    /// The key, if it was in the ring until now. Requests that found it before may still hold it.
+    pub(crate) fn key(&self) -> Option<&Key> {
+        self.key.as_deref()
+    }
+}
+
+impl OfKey for Dismissed {
+    fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+}
+
+impl OutOfUse for Dismissed {
+    fn was_active(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
+/// A key that stays: it is of the operator's files.
+pub(crate) struct ReadOnly;
 
 impl Ring {
     pub(crate) fn new() -> Self {
@@ -52,14 +81,15 @@ impl Ring {
         self.change(|snapshot| keys.into_iter().map(|key| insert_one(snapshot, key)).collect())
     }
 
-    /// Takes keys out; none of them can be found after. Answers in the order of `public_keys`, `None` for one that was
-    /// not there.
-    pub(crate) fn remove(&self, public_keys: &[PublicKey]) -> Vec<Option<Arc<Key>>> {
-        self.change(|snapshot| public_keys.iter().map(|public_key| snapshot.remove(public_key)).collect())
+    /// Takes imported keys out; none of them can be found after. Answers in the order of `public_keys`.
+    pub(crate) fn dismiss(&self, public_keys: &[PublicKey]) -> Vec<Result<Dismissed, ReadOnly>> {
+        self.change(|snapshot| {
+            public_keys.iter().map(|public_key| dismiss_one(snapshot, *public_key)).collect()
+        })
     }
 
     /// Changes the set in one step: readers see it before or after, never between.
-    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
+    pub(super) fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
         // The lock guards no data of its own: a panic in `change` leaves the old snapshot in place.
         let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut snapshot = Snapshot::clone(&self.keys.load());
@@ -79,12 +109,19 @@ fn insert_one(snapshot: &mut Snapshot, key: Key) -> Inserted {
     }
 }
 
+fn dismiss_one(snapshot: &mut Snapshot, public_key: PublicKey) -> Result<Dismissed, ReadOnly> {
+    if snapshot.get(&public_key).is_some_and(|key| key.is_readonly()) {
+        return Err(ReadOnly);
+    }
+    Ok(Dismissed { public_key, key: snapshot.remove(&public_key) })
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::*;
-    use crate::keys::{Origin, SecretKey};
+    use crate::keys::{OpenedKey, SecretKey};
     use crate::sys::locked_memory::LockedMemory;
 
     #[test]
@@ -112,14 +149,19 @@ mod tests {
     }
 
     #[test]
-    fn removes_and_says_what_was_not_there() {
+    fn dismisses_imported_keys_and_says_what_was_not_there() {
         let (ring, memory) = (Ring::new(), LockedMemory::new().unwrap());
-        ring.insert([key(1, &memory), key(2, &memory)]);
+        let of_file = Key::of_file(opened(4, &memory));
+        let four = of_file.public_key();
+        ring.insert([key(1, &memory), key(2, &memory), of_file]);
         let (one, three) = (key(1, &memory).public_key(), key(3, &memory).public_key());
-        let removed: Vec<bool> = ring.remove(&[one, three, one]).iter().map(Option::is_some).collect();
-        assert_eq!(removed, [true, false, false]);
+        let dismissed = ring.dismiss(&[one, three, one, four]);
+        let were_active: Vec<_> =
+            dismissed.iter().map(|dismissed| dismissed.as_ref().ok().map(OutOfUse::was_active)).collect();
+        assert_eq!(were_active, [Some(true), Some(false), Some(false), None]);
         assert!(ring.key(&one).is_none());
-        assert_eq!(ring.len(), 1);
+        assert!(ring.key(&four).is_some());
+        assert_eq!(ring.len(), 2);
     }
 
     #[test]
@@ -136,7 +178,7 @@ mod tests {
             for _ in 0..200 {
                 ring.insert((1..=3).map(|i| key(i, &memory)));
                 let all: Vec<PublicKey> = ring.snapshot().keys().copied().collect();
-                ring.remove(&all);
+                ring.dismiss(&all);
             }
             done.store(true, Ordering::Relaxed);
             reader.join().unwrap();
@@ -144,8 +186,12 @@ mod tests {
     }
 
     fn key(number: u8, memory: &Arc<LockedMemory>) -> Key {
+        Key::inherited(opened(number, memory))
+    }
+
+    fn opened(number: u8, memory: &Arc<LockedMemory>) -> OpenedKey {
         let mut secret = [0; 32];
         secret[31] = number;
-        Key::new(SecretKey::new(&secret, memory).unwrap(), Origin::Imported, None)
+        OpenedKey::new(SecretKey::new(&secret, memory).unwrap(), None)
     }
 }

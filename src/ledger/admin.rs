@@ -39,35 +39,95 @@ impl Selection {
     }
 }
 
+/// A value that is about one key and says which.
+pub(crate) trait OfKey {
+    fn public_key(&self) -> PublicKey;
+}
+
 /// A key that is to be signed with here from now on.
 #[derive(Clone, Debug)]
-pub(crate) struct Activation {
-    pub(crate) public_key: PublicKey,
-    /// What to keep of it over a restart, if there is a seal secret.
-    pub(crate) keystore: Option<SealedKeystore>,
+pub(crate) struct Activation<K> {
+    public_key: PublicKey,
+    /// `None`: it signs here already.
+    key: Option<K>,
+    keystore: Option<SealedKeystore>,
+}
+
+impl<K: OfKey> Activation<K> {
+    /// A new key, and what to keep of it over a restart, if there is a seal secret.
+    pub(crate) fn of(key: K, keystore: Option<SealedKeystore>) -> Self {
+        Self { public_key: key.public_key(), key: Some(key), keystore }
+    }
+
+    /// A key that signs here already: its record is brought up to the request, and no second key is kept.
+    pub(crate) fn again(public_key: PublicKey) -> Self {
+        Self { public_key, key: None, keystore: None }
+    }
+
+    pub(crate) fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+
+    pub(crate) fn is_new(&self) -> bool {
+        self.key.is_some()
+    }
+}
+
+/// A key that is durably on record as active, with the history that it brought. Made by the ledger alone; only of such a
+/// key can something be made that signs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Activated<K>(pub(super) K);
+
+impl<K> Activated<K> {
+    pub(crate) fn into_key(self) -> K {
+        self.0
+    }
+
+    #[cfg(test)]
+    pub(crate) fn unrecorded(key: K) -> Self {
+        Self(key)
+    }
 }
 
 /// What became of an activation.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum ActivationOutcome {
+pub(crate) enum ActivationOutcome<K> {
     /// It may sign; key and history are durable.
     Active {
-        /// It had been deleted here. Its earlier watermarks are still in force.
-        deleted_before: bool,
-        /// Raw roots were signed with it here: its blocks and attestations are refused until its watermarks are lifted
-        /// to the present, whatever history it brings.
-        raw_root_signed: bool,
+        /// `None` for a key that signs here already.
+        key: Option<Activated<K>>,
+        past: Past,
     },
     /// Its history cannot be merged, so nothing of it was taken.
     Unmergeable { reason: String },
 }
 
+/// What was on record of a key before it was activated.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Past {
+    /// It had been deleted here. Its earlier watermarks are still in force.
+    pub(crate) deleted: bool,
+    /// Raw roots were signed with it here: its blocks and attestations are refused until its watermarks are lifted
+    /// to the present, whatever history it brings.
+    pub(crate) raw_root_signed: bool,
+}
+
+/// A history that cannot be merged: the reason.
+#[derive(Debug)]
+pub(super) struct Unmergeable(pub(super) String);
+
+/// A key that no request finds any more, which is what it takes to delete it.
+pub(crate) trait OutOfUse: OfKey {
+    /// Whether it could sign here until then.
+    fn was_active(&self) -> bool;
+}
+
 /// A key that is not to be signed with here any more.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Deletion {
-    pub(crate) public_key: PublicKey,
-    /// Whether the caller can sign with it now.
-    pub(crate) active: bool,
+pub(super) struct Deletion {
+    pub(super) public_key: PublicKey,
+    /// Whether it could sign here until now.
+    pub(super) active: bool,
 }
 
 /// What became of a deletion; the Keymanager API's words.
@@ -167,9 +227,40 @@ pub(crate) struct KeyStatus {
 /// Some of the kept keystores.
 #[derive(Clone, Debug)]
 pub(crate) struct KeystorePage {
-    pub(crate) keystores: Vec<SealedKeystore>,
+    pub(super) keystores: Vec<SealedKeystore>,
+    pub(super) next: Option<usize>,
+}
+
+impl KeystorePage {
     /// Where the next page starts; none after the last.
-    pub(crate) next: Option<usize>,
+    pub(crate) fn next(&self) -> Option<usize> {
+        self.next
+    }
+
+    pub(crate) fn into_keystores(self) -> Vec<SealedKeystore> {
+        self.keystores
+    }
+
+    /// The keystores of keys that are on record as active, and beside them the copies of keystores from elsewhere.
+    pub(crate) fn into_active_and_copies(self) -> (Vec<ActiveKeystore>, Vec<SealedKeystore>) {
+        let (copies, active): (Vec<_>, Vec<_>) =
+            self.keystores.into_iter().partition(|keystore| keystore.copy_of.is_some());
+        (active.into_iter().map(ActiveKeystore).collect(), copies)
+    }
+}
+
+/// The kept keystore of a key that is on record as active: a deletion removes it in the same transaction.
+#[derive(Clone, Debug)]
+pub(crate) struct ActiveKeystore(SealedKeystore);
+
+impl ActiveKeystore {
+    /// The key in it, which `open` takes out.
+    pub(crate) fn open<K, E>(
+        &self,
+        open: impl FnOnce(&SealedKeystore) -> Result<K, E>,
+    ) -> Result<Activated<K>, E> {
+        open(&self.0).map(Activated)
+    }
 }
 
 impl Ledger {
@@ -185,23 +276,48 @@ impl Ledger {
     /// Lets keys sign here, each with its history and its kept keystore, all in one transaction.
     ///
     /// Of `history` only what concerns the activations is merged. The answers are in the order of the activations.
-    pub(crate) fn activate(
+    pub(crate) fn activate<K: Send>(
         &self,
-        activations: Vec<Activation>,
+        activations: Vec<Activation<K>>,
         history: Option<Interchange>,
-    ) -> impl Future<Output = Result<Result<Vec<ActivationOutcome>, ImportRefusal>, Fault>> + Send + use<>
+    ) -> impl Future<Output = Result<Result<Vec<ActivationOutcome<K>>, ImportRefusal>, Fault>> + Send + use<K>
     {
-        self.order(move |transaction| Ok(transaction.activate(activations, history)))
+        let mut keys = Vec::with_capacity(activations.len());
+        let mut records = Vec::with_capacity(activations.len());
+        for Activation { public_key, key, keystore } in activations {
+            keys.push(key);
+            records.push((public_key, keystore));
+        }
+        // Without slashing protection nothing is on record of any key, and no history can be kept.
+        let is_unprotected = self.judge.is_none() && history.is_none();
+        let recorded = self.order(move |transaction| Ok(transaction.activate(records, history)));
+        async move {
+            if is_unprotected {
+                let active = keys.into_iter().map(|key| active(key, Past::default()));
+                return Ok(Ok(active.collect()));
+            }
+            let recorded = match recorded.await? {
+                Ok(recorded) => recorded,
+                Err(refusal) => return Ok(Err(refusal)),
+            };
+            let outcomes = keys.into_iter().zip(recorded).map(|(key, recorded)| match recorded {
+                Ok(past) => active(key, past),
+                Err(Unmergeable(reason)) => ActivationOutcome::Unmergeable { reason },
+            });
+            Ok(Ok(outcomes.collect()))
+        }
     }
 
     /// Disables keys, forgets their kept keystores and exports their histories, all in one transaction.
     ///
     /// Once this is answered, and after every restart, their blocks and attestations are refused until
     /// [`Ledger::activate`].
-    pub(crate) fn delete(
+    pub(crate) fn delete<D: OutOfUse>(
         &self,
-        deletions: Vec<Deletion>,
-    ) -> impl Future<Output = Result<DeletionReport, Fault>> + Send + use<> {
+        keys: &[D],
+    ) -> impl Future<Output = Result<DeletionReport, Fault>> + Send + use<D> {
+        let deletion = |key: &D| Deletion { public_key: key.public_key(), active: key.was_active() };
+        let deletions: Vec<_> = keys.iter().map(deletion).collect();
         self.order(move |transaction| transaction.delete(&deletions))
     }
 
@@ -311,6 +427,10 @@ impl Ledger {
         let reply = self.judge.as_ref().ok_or(Fault::Off).and_then(|judge| judge.send(task));
         async move { reply?.wait().await }
     }
+}
+
+fn active<K>(key: Option<K>, past: Past) -> ActivationOutcome<K> {
+    ActivationOutcome::Active { key: key.map(Activated), past }
 }
 
 /// An order as the writer carries it out: it changes memory and says what else to write. The writer saves, and then

@@ -37,8 +37,8 @@ mod writer;
 mod full_history;
 
 pub(crate) use self::admin::{
-    Activation, ActivationOutcome, Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal,
-    Imported, KeyStatus, Raised, ResealRefusal, Selection, Status,
+    Activated, Activation, ActivationOutcome, DeletionReport, DeletionStatus, Exported, ImportRefusal,
+    Imported, KeyStatus, OfKey, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
 };
 pub(crate) use self::attention::{Attention, KeyNames};
 pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};

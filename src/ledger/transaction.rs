@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::admin::{
-    Activation, ActivationOutcome, Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal,
-    Imported, KeyStatus, KeystorePage, Raised, ResealRefusal, Selection, Status,
+    Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal, Imported, KeyStatus, KeystorePage,
+    Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
 };
 use super::far_future::Horizon;
 use super::interchange::{self, Interchange};
@@ -50,31 +50,38 @@ impl AdminTransaction<'_> {
 
     pub(super) fn activate(
         &mut self,
-        activations: Vec<Activation>,
+        keys: Vec<(PublicKey, Option<SealedKeystore>)>,
         history: Option<Interchange>,
-    ) -> Result<Vec<ActivationOutcome>, ImportRefusal> {
+    ) -> Result<Vec<Result<Past, Unmergeable>>, ImportRefusal> {
         if let Some(interchange) = &history {
             self.check_chain(interchange)?;
         }
-        Ok(activations.into_iter().map(|activation| self.welcome(activation, history.as_ref())).collect())
+        let activated = keys.into_iter().map(|(public_key, keystore)| {
+            let past = self.activate_one(public_key, history.as_ref())?;
+            if let Some(keystore) = keystore {
+                self.keep(keystore);
+            }
+            Ok(past)
+        });
+        Ok(activated.collect())
     }
 
-    fn welcome(&mut self, activation: Activation, history: Option<&Interchange>) -> ActivationOutcome {
-        let Activation { public_key, keystore } = activation;
+    fn activate_one(
+        &mut self,
+        public_key: PublicKey,
+        history: Option<&Interchange>,
+    ) -> Result<Past, Unmergeable> {
         let before = self.entry(public_key);
         let entry = KeyState { deleted: false, ..before };
         let theirs = history.and_then(|interchange| {
             Some((interchange.histories.get(&public_key)?, interchange.genesis_validators_root))
         });
         match theirs {
-            Some((Err(reason), _)) => return ActivationOutcome::Unmergeable { reason: reason.clone() },
+            Some((Err(reason), _)) => return Err(Unmergeable(reason.clone())),
             Some((Ok(watermark), chain)) => self.merge(entry, *watermark, chain),
             None => self.watermarks.put(entry),
         }
-        if let Some(keystore) = keystore {
-            self.keep(keystore);
-        }
-        ActivationOutcome::Active { deleted_before: before.deleted, raw_root_signed: before.raw_root_signed }
+        Ok(Past { deleted: before.deleted, raw_root_signed: before.raw_root_signed })
     }
 
     pub(super) fn delete(&mut self, deletions: &[Deletion]) -> Result<DeletionReport, StoreError> {

@@ -1,80 +1,30 @@
-//! Keys go: stop signing, forbid it durably, and only then hand out the history.
-
-use std::collections::HashSet;
+//! `DELETE /eth/v1/keystores`: keys go, and their history is handed out.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Outcome, Status, in_order, unreadable};
+use super::{Status, UNANSWERED, unreadable};
 use crate::api::problem::Problem;
 use crate::bls::PublicKey;
 use crate::http::response::ApiResponse;
-use crate::ledger::{Deletion, DeletionReport, DeletionStatus, Fault};
+use crate::keymanager::{DeleteOutcome, Deleted};
+use crate::ledger::DeletionStatus;
 use crate::signer::Signer;
-use crate::text::{self, chain};
+use crate::text;
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
 pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<ApiResponse, Problem> {
     let request: DeleteRequest = text::json(body).map_err(|error| unreadable(&error))?;
-    let _turn = signer.keystores.turn().await;
-
-    let mut seen = HashSet::new();
-    let mut deletions = Vec::new();
-    let mut outcomes = Vec::with_capacity(request.pubkeys.len());
-    for text in &request.pubkeys {
-        let Ok(public_key) = text.parse::<PublicKey>() else {
-            outcomes.push(Outcome::Known(Status::error(NO_PUBLIC_KEY)));
-            continue;
-        };
-        let key = signer.keystores.ring().key(&public_key);
-        if key.as_ref().is_some_and(|key| key.is_readonly()) {
-            outcomes.push(Outcome::Known(Status::error(READONLY)));
-            continue;
-        }
-        // A second mention in one request finds the key gone.
-        let active = key.is_some() && seen.insert(public_key);
-        outcomes.push(Outcome::Asked(deletions.len()));
-        deletions.push(Deletion { public_key, active });
-    }
-    let (deleted, slashing_protection) = take_out(signer, deletions).await;
-    Ok(ApiResponse::json(&DeleteReply { data: in_order(outcomes, &deleted), slashing_protection }))
-}
-
-/// Takes the keys out of the ring, then forbids signing durably. When the ledger fails they stay out all the same: a key
-/// that somebody wanted gone must not sign on.
-async fn take_out(signer: &Signer, deletions: Vec<Deletion>) -> (Vec<Status>, String) {
-    let leaving: Vec<PublicKey> =
-        deletions.iter().filter(|deletion| deletion.active).map(|deletion| deletion.public_key).collect();
-    signer.keystores.dismiss(&leaving);
-    let report = signer.ledger.delete(deletions.clone()).await;
-    for public_key in &leaving {
-        tracing::info!(%public_key, "key deleted");
-    }
-    match report {
-        Ok(DeletionReport { keys, raw_root_signed, interchange }) => {
-            let statuses = keys.into_iter().zip(&deletions).map(|(deleted, deletion)| {
-                let note = raw_root_signed.contains(&deletion.public_key).then_some(RAW_ROOTS);
-                Status::with_notes(status(deleted), note.into_iter())
-            });
-            (statuses.collect(), interchange)
-        }
-        Err(Fault::Off) => {
-            let statuses = deletions
-                .iter()
-                .map(|deletion| Status::of(if deletion.active { "deleted" } else { "not_found" }));
-            (statuses.collect(), EMPTY_INTERCHANGE.to_owned())
-        }
-        Err(fault) => {
-            tracing::error!(
-                fault = chain(&fault),
-                "deleted keys could not be recorded: they do not sign any more in this process"
-            );
-            // All that are named: of a key that left the ring before, a sealed keystore may still be on disk.
-            let named: Vec<_> = deletions.iter().map(|deletion| deletion.public_key).collect();
-            let message = if signer.keystores.note_deletion(&named) { NOTED } else { NOT_RECORDED };
-            let statuses = deletions.iter().map(|_| Status::error(message));
-            (statuses.collect(), EMPTY_INTERCHANGE.to_owned())
-        }
-    }
+    let named: Vec<Option<PublicKey>> = request.pubkeys.iter().map(|text| text.parse().ok()).collect();
+    let public_keys: Vec<_> = named.iter().flatten().copied().collect();
+    let Deleted { outcomes, history } = signer.keystores.delete(&signer.ledger, &public_keys).await;
+    let mut outcomes = outcomes.into_iter();
+    let data = named.iter().map(|public_key| match public_key {
+        Some(_) => status(outcomes.next().unwrap_or(DeleteOutcome::Unanswered)),
+        None => Status::error(NO_PUBLIC_KEY),
+    });
+    let data = data.collect();
+    let slashing_protection = history.unwrap_or_else(|| EMPTY_INTERCHANGE.to_owned());
+    Ok(ApiResponse::json(&DeleteReply { data, slashing_protection }))
 }
 
 #[derive(Deserialize)]
@@ -89,11 +39,20 @@ struct DeleteReply {
     slashing_protection: String,
 }
 
-fn status(deleted: DeletionStatus) -> &'static str {
-    match deleted {
-        DeletionStatus::Deleted => "deleted",
-        DeletionStatus::NotActive => "not_active",
-        DeletionStatus::NotFound => "not_found",
+fn status(outcome: DeleteOutcome) -> Status {
+    match outcome {
+        DeleteOutcome::Status { status, raw_root_signed } => {
+            let status = match status {
+                DeletionStatus::Deleted => "deleted",
+                DeletionStatus::NotActive => "not_active",
+                DeletionStatus::NotFound => "not_found",
+            };
+            Status::with_notes(status, raw_root_signed.then_some(RAW_ROOTS).into_iter())
+        }
+        DeleteOutcome::ReadOnly => Status::error(READONLY),
+        DeleteOutcome::NotRecorded { may_come_back: false } => Status::error(NOTED),
+        DeleteOutcome::NotRecorded { may_come_back: true } => Status::error(NOT_RECORDED),
+        DeleteOutcome::Unanswered => Status::error(UNANSWERED),
     }
 }
 

@@ -1,25 +1,20 @@
-//! Keys come in: decrypt, merge the history, durably, and only then sign.
-
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+//! `POST /eth/v1/keystores`: keys come in with their history.
 
 use hyper::body::Bytes;
 use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
-use tokio::task::spawn_blocking;
 use zeroize::Zeroizing;
 
-use super::{Data, Outcome, Status, in_order, strings, unreadable};
+use super::{Data, Status, strings, unreadable};
 use crate::api::problem::Problem;
 use crate::blocking;
-use crate::bls::PublicKey;
 use crate::http::presence::Presence;
 use crate::http::response::ApiResponse;
-use crate::keymanager::Persistence;
-use crate::keys::{EncryptedKey, ImportError, Importer, Key, SealError};
-use crate::ledger::{Activation, ActivationOutcome, Fault, Health, Interchange};
+use crate::keymanager::{Import, ImportOutcome, Persistence};
+use crate::keys::EncryptedKey;
+use crate::ledger::{Interchange, Past};
 use crate::signer::Signer;
-use crate::text::{self, chain};
+use crate::text;
 
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
 ///
@@ -27,153 +22,44 @@ use crate::text::{self, chain};
 /// that keystore's `error` and never touches the ones beside it. Keystores that are not being opened yet when the client
 /// leaves are left alone; what was opened by then is imported.
 pub(crate) async fn import(signer: &Signer, body: Bytes, client: Presence) -> Result<ApiResponse, Problem> {
-    let request = blocking::in_place_if_large(body.len(), || ImportRequest::parse(body))?;
-    let opened = open_all(signer.keystores.importer().clone(), request.items, client).await?;
-
-    let _turn = signer.keystores.turn().await;
-    let mut seen = HashMap::new();
-    let mut entrants = Vec::new();
-    let mut outcomes = Vec::with_capacity(opened.len());
-    for outcome in opened {
-        outcomes.push(match outcome {
-            Err(reason) => Outcome::Known(Status::error(reason)),
-            Ok(key) => match seen.entry(key.public_key()) {
-                Entry::Occupied(first) => Outcome::Again(*first.get()),
-                Entry::Vacant(first) => {
-                    let at = *first.insert(entrants.len());
-                    let is_here = signer.keystores.ring().key(&key.public_key()).is_some();
-                    entrants.push(if is_here { Entrant::Here(key.public_key()) } else { Entrant::New(key) });
-                    Outcome::Asked(at)
-                }
-            },
-        });
-    }
-    let entered = enter(signer, entrants, request.history).await?;
-    Ok(ApiResponse::json(&Data { data: in_order(outcomes, &entered) }))
-}
-
-/// A key that a request brings.
-enum Entrant {
-    New(Key),
-    /// It can sign already: what the ledger knows of it is brought up to the request, but no second key is kept.
-    Here(PublicKey),
-}
-
-impl Entrant {
-    fn public_key(&self) -> PublicKey {
-        match self {
-            Self::New(key) => key.public_key(),
-            Self::Here(public_key) => *public_key,
+    let ImportRequest { items, history } =
+        blocking::in_place_if_large(body.len(), || ImportRequest::parse(body))?;
+    let is_wanted = move || client.is_there();
+    match signer.keystores.import(&signer.ledger, items, history, is_wanted).await? {
+        Import::Done(outcomes) => {
+            let data: Vec<_> = outcomes.into_iter().map(status).collect();
+            Ok(ApiResponse::json(&Data { data }))
         }
+        Import::OtherChain(refusal) => Err(refusal.into()),
     }
 }
 
-/// Makes keys and their history durable, then lets them sign. One status for each, in their order.
-async fn enter(
-    signer: &Signer,
-    entrants: Vec<Entrant>,
-    history: Option<Interchange>,
-) -> Result<Vec<Status>, Problem> {
-    let activations = entrants.iter().map(|entrant| {
-        let keystore = match entrant {
-            Entrant::New(key) => signer.keystores.sealed(key, None)?,
-            Entrant::Here(_) => None,
-        };
-        Ok(Activation { public_key: entrant.public_key(), keystore })
-    });
-    let activations = activations.collect::<Result<Vec<_>, SealError>>().map_err(|error| {
-        Problem::fault("the keys cannot be sealed, so none was imported: see the signer's log", error)
-    })?;
-    let with_history = history.is_some();
-    let was_broken = matches!(signer.ledger.health(), Health::Broken(_));
-    let mut may_leave = None;
-    let activated = match signer.ledger.activate(activations, history).await {
-        Ok(Ok(activated)) => {
-            let active = entrants.iter().zip(&activated);
-            let active =
-                active.filter(|(_, activated)| matches!(activated, ActivationOutcome::Active { .. }));
-            let active: Vec<_> = active.map(|(entrant, _)| entrant.public_key()).collect();
-            may_leave = (!signer.keystores.forget_deletion(&active)).then_some(MAY_LEAVE);
-            activated
+fn status(outcome: ImportOutcome) -> Status {
+    match outcome {
+        ImportOutcome::Imported { past, persistence, may_be_deleted } => {
+            let persistence = match persistence {
+                Persistence::Sealed => None,
+                Persistence::FdStore => Some(KEPT_BY_FD_STORE),
+                Persistence::Memory => Some(MEMORY_ONLY),
+            };
+            let after = persistence.into_iter().chain(may_be_deleted.then_some(MAY_LEAVE));
+            Status::with_notes("imported", before(past).chain(after))
         }
-        Ok(Err(refusal)) => return Err(refusal.into()),
-        Err(Fault::Off) if with_history => {
-            let refused =
-                "slashing protection is off, so the history cannot be kept: leave slashing_protection out";
-            return Ok(entrants.iter().map(|_| Status::error(refused)).collect());
+        ImportOutcome::Duplicate { past, may_be_deleted } => {
+            Status::with_notes("duplicate", before(past).chain(may_be_deleted.then_some(MAY_LEAVE)))
         }
-        Err(Fault::Off) => {
-            let active = ActivationOutcome::Active { deleted_before: false, raw_root_signed: false };
-            entrants.iter().map(|_| active.clone()).collect()
-        }
-        Err(fault) => return Ok(shut_out(signer, entrants, &fault, was_broken)),
-    };
-    let mut entering = Vec::new();
-    let mut statuses = Vec::new();
-    for (entrant, activated) in entrants.into_iter().zip(activated) {
-        statuses.push(match (activated, entrant) {
-            (ActivationOutcome::Unmergeable { reason }, Entrant::New(_) | Entrant::Here(_)) => {
-                Status::error(reason)
-            }
-            (ActivationOutcome::Active { deleted_before, raw_root_signed }, Entrant::New(key)) => {
-                tracing::info!(public_key = %key.public_key(), "key imported");
-                entering.push(key);
-                let persistence = match signer.keystores.persistence() {
-                    Persistence::Sealed => None,
-                    Persistence::FdStore => Some(HANDED_OVER),
-                    Persistence::Memory => Some(MEMORY_ONLY),
-                };
-                Status::with_notes(
-                    "imported",
-                    before(deleted_before, raw_root_signed).chain(persistence).chain(may_leave),
-                )
-            }
-            (ActivationOutcome::Active { deleted_before, raw_root_signed }, Entrant::Here(_)) => {
-                Status::with_notes("duplicate", before(deleted_before, raw_root_signed).chain(may_leave))
-            }
-        });
+        ImportOutcome::NotOpened { reason } | ImportOutcome::Unmergeable { reason } => Status::error(reason),
+        ImportOutcome::Unprotected => Status::error(UNPROTECTED),
+        ImportOutcome::NotActivated { may_enter: false } => Status::error(NOT_ENTERED),
+        ImportOutcome::NotActivated { may_enter: true } => Status::error(MAY_ENTER),
+        ImportOutcome::NotMerged => Status::error(NOT_MERGED),
+        ImportOutcome::Unanswered => Status::error(super::UNANSWERED),
     }
-    signer.keystores.admit(entering);
-    Ok(statuses)
 }
 
-/// The ledger failed, so the new keys do not enter; nor may they after a restart, which would otherwise find whatever of
-/// them has reached the disk: by then they may sign elsewhere.
-///
-/// A ledger that was broken before it was asked has written nothing.
-fn shut_out(signer: &Signer, entrants: Vec<Entrant>, fault: &Fault, was_broken: bool) -> Vec<Status> {
-    tracing::error!(fault = chain(fault), "keys could not be imported");
-    let new = entrants.iter().filter_map(|entrant| match entrant {
-        Entrant::New(key) => Some(key.public_key()),
-        Entrant::Here(_) => None,
-    });
-    let may_be_on_disk = !was_broken && fault.may_be_on_disk();
-    let holds = !may_be_on_disk || signer.keystores.note_deletion(&new.collect::<Vec<_>>());
-    let statuses = entrants.iter().map(|entrant| match entrant {
-        Entrant::New(_) if holds => Status::error(NOT_ENTERED),
-        Entrant::New(_) => Status::error(MAY_ENTER),
-        Entrant::Here(_) => Status::error(NOT_MERGED),
-    });
-    statuses.collect()
-}
-
-/// Opens keystores away from the threads that sign.
-async fn open_all(
-    importer: Importer,
-    items: Vec<EncryptedKey>,
-    client: Presence,
-) -> Result<Vec<Result<Key, String>>, Problem> {
-    let opened = spawn_blocking(move || importer.open_all(&items, &|| client.is_there())).await;
-    let opened = opened.map_err(|error| Problem::fault("the keystores could not be opened", error))?;
-    let unwanted = opened.iter().filter(|outcome| matches!(outcome, Err(ImportError::Unwanted))).count();
-    if unwanted > 0 {
-        let keystores = opened.len();
-        tracing::warn!(
-            unwanted,
-            "the client of an import left: {unwanted} of {keystores} keystores were not opened"
-        );
-    }
-    Ok(opened.into_iter().map(|outcome| outcome.map_err(|error| error.to_string())).collect())
+fn before(past: Past) -> impl Iterator<Item = &'static str> {
+    let Past { deleted, raw_root_signed } = past;
+    deleted.then_some(DELETED_BEFORE).into_iter().chain(raw_root_signed.then_some(RAW_ROOT_BEFORE))
 }
 
 struct ImportRequest {
@@ -224,16 +110,15 @@ impl ImportRequest {
     }
 }
 
-fn before(deleted: bool, raw_root_signed: bool) -> impl Iterator<Item = &'static str> {
-    deleted.then_some(DELETED_BEFORE).into_iter().chain(raw_root_signed.then_some(RAW_ROOT_BEFORE))
-}
-
 const DELETED_BEFORE: &str = "the key was deleted here before; what it signed then still binds it";
 const RAW_ROOT_BEFORE: &str = "raw roots were signed with the key here before, so its blocks and attestations are refused until \
                                its watermarks are lifted to the present: bls-signer slashing-protection raise";
-const HANDED_OVER: &str = "the key is kept in memory: it survives a restart of the service, but not its stop";
+const KEPT_BY_FD_STORE: &str =
+    "the key is kept in memory: it survives a restart of the service, but not its stop";
 const MEMORY_ONLY: &str =
     "the key is kept in memory only: it is gone when the signer ends (give --seal-file to keep keys)";
+const UNPROTECTED: &str =
+    "slashing protection is off, so the history cannot be kept: leave slashing_protection out";
 const NOT_ENTERED: &str = "the slashing protection ledger failed, so the key is not used, neither now nor after a \
                            restart: import it again then; see the signer's log";
 const MAY_ENTER: &str = "the slashing protection ledger failed, so the key is not used now, but it may be after a \

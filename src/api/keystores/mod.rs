@@ -1,11 +1,7 @@
 //! `/eth/v1/keystores`: list, import and delete keys. Source: ethereum/keymanager-APIs v1.1.0.
 //!
-//! Two orders matter more than anything else here:
-//!
-//! - Import: decrypt, merge the key's history into the ledger, durably, and only then let the key sign.
-//! - Delete: stop signing, forbid it durably, and only then hand out the history that another signer may go on from.
-//!
-//! Both are carried out to their end also when the caller has gone meanwhile; `http::service` sees to that.
+//! In what order keys come and go is decided in `keymanager`; here are the bodies, the statuses and what they say. Both
+//! are carried out to their end also when the caller has gone meanwhile; `service` sees to that.
 
 mod delete;
 mod import;
@@ -37,33 +33,6 @@ pub(crate) fn list(signer: &Signer) -> ApiResponse {
         readonly: key.is_readonly(),
     });
     ApiResponse::json(&Data { data: data.collect::<Vec<_>>() })
-}
-
-/// What is known of one entry of a request.
-enum Outcome {
-    Known(Status),
-    /// The ledger's answer at this place decides.
-    Asked(usize),
-    /// The key was named before in the same request, at this place of the ledger's answers.
-    Again(usize),
-}
-
-/// One status for each entry of a request, in their order.
-fn in_order(outcomes: Vec<Outcome>, answers: &[Status]) -> Vec<Status> {
-    let answer = |at: usize| {
-        let answer = answers.get(at).cloned();
-        answer.unwrap_or_else(|| Status::error("the ledger gave no answer for this key"))
-    };
-    let statuses = outcomes.into_iter().map(|outcome| match outcome {
-        Outcome::Known(status) => status,
-        Outcome::Asked(at) => answer(at),
-        // A key that could not enter is not here because it was named twice.
-        Outcome::Again(at) => match answer(at) {
-            failed @ Status { status: "error", .. } => failed,
-            Status { .. } => Status::of("duplicate"),
-        },
-    });
-    statuses.collect()
 }
 
 /// Says where a body is wrong, and nothing of what is in it: it may be a password.
@@ -101,10 +70,6 @@ struct Status {
 }
 
 impl Status {
-    fn of(status: &'static str) -> Self {
-        Self { status, message: None }
-    }
-
     fn with_notes(status: &'static str, notes: impl Iterator<Item = &'static str>) -> Self {
         let notes: Vec<_> = notes.collect();
         Self { status, message: (!notes.is_empty()).then(|| notes.join("; ")) }
@@ -114,3 +79,5 @@ impl Status {
         Self { status: "error", message: Some(message.into()) }
     }
 }
+
+const UNANSWERED: &str = "the ledger gave no answer for this key";

@@ -119,8 +119,10 @@ fn sealed_keys(settings: &Settings, ledger: Option<&Ledger>, credential: bool) -
 
 fn imported(ledger: &Ledger) -> Result<Vec<SealedKeystore>, Error> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?;
-    let kept = runtime.block_on(ledger.keystores(0, usize::MAX)).map_err(StartError::Ledger)?.keystores;
-    Ok(kept.into_iter().filter(|keystore| keystore.copy_of.is_none()).collect())
+    let kept = runtime.block_on(ledger.keystores(0, usize::MAX)).map_err(StartError::Ledger)?;
+    let mut kept = kept.into_keystores();
+    kept.retain(|keystore| keystore.copy_of.is_none());
+    Ok(kept)
 }
 
 fn open_all(seal_file: &Path, sealed: &[SealedKeystore]) -> Result<(), StartError> {
@@ -167,7 +169,7 @@ mod tests {
         let json = "{}".to_owned();
         let keystore = Some(SealedKeystore { public_key, json, derivation_path: None, copy_of: None });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(ledger.activate(vec![Activation { public_key, keystore }], None)).unwrap().unwrap();
+        runtime.block_on(ledger.activate(vec![Activation::of(public_key, keystore)], None)).unwrap().unwrap();
         assert!(said(true).unwrap().starts_with("note"));
         assert!(matches!(said(false), Err(Error::Start(StartError::SealMissing { keys: 1 }))));
     }

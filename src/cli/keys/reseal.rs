@@ -55,7 +55,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     // Held until the end: no daemon can serve the keys meanwhile, and none comes or goes.
     let ledger = Ledger::open(ledger::Settings::new(now.ledger.state_dir))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?;
-    let kept = runtime.block_on(ledger.keystores(0, usize::MAX))?.keystores;
+    let kept = runtime.block_on(ledger.keystores(0, usize::MAX))?.into_keystores();
 
     let mut resealed = Vec::with_capacity(kept.len());
     let mut passed_over = 0_usize;

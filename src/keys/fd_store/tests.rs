@@ -15,7 +15,7 @@ fn a_successor_has_the_inserted_keys_and_their_paths() {
     for (old, new) in keys.iter().zip(&inherited.keys) {
         assert_eq!(new.derivation_path(), old.derivation_path());
         assert!(!new.is_readonly());
-        assert_eq!(new.secret().to_big_endian(), old.secret().to_big_endian());
+        assert_eq!(new.opened().secret().to_big_endian(), old.opened().secret().to_big_endian());
     }
 }
 
@@ -41,7 +41,7 @@ fn a_removed_key_does_not_come_back_while_somebody_still_holds_it() {
     fd_store.remove(&one).unwrap();
     let inherited = kill_and_resume(&fd_store);
     assert_eq!((numbers(&inherited.keys), inherited.lost), (vec![2], 0));
-    assert_eq!(*one.secret().slot().expose(), [0; 32], "its secret is wiped");
+    assert_eq!(*one.opened().secret().slot().expose(), [0; 32], "its secret is wiped");
 }
 
 #[test]
@@ -49,11 +49,11 @@ fn a_slot_that_was_used_again_is_not_taken_for_the_key_before() {
     let Some((memory, fd_store)) = begin() else { return };
     let one = key(1, &memory);
     fd_store.insert(&one).unwrap();
-    let slot = one.secret().slot().index();
+    let slot = one.opened().secret().slot().index();
     drop(one);
     // The entry of the first key is still there; another key has its slot.
     let two = key(2, &memory);
-    assert_eq!(two.secret().slot().index(), slot);
+    assert_eq!(two.opened().secret().slot().index(), slot);
     let inherited = kill_and_resume(&fd_store);
     assert_eq!((inherited.keys.len(), inherited.lost), (0, 1));
 }
@@ -63,7 +63,7 @@ fn no_changed_bit_of_an_entry_is_believed() {
     let Some((memory, fd_store)) = begin() else { return };
     let one = key(1, &memory);
     fd_store.insert(&one).unwrap();
-    let place = RECORD_BYTES as u64 * (u64::from(one.secret().slot().index()).saturating_add(1));
+    let place = RECORD_BYTES as u64 * (u64::from(one.opened().secret().slot().index()).saturating_add(1));
     let mut good = [0; RECORD_BYTES];
     fd_store.index.read_exact_at(&mut good, place).unwrap();
     let used = 32 + 48 + 1 + one.derivation_path().unwrap().len();
@@ -71,7 +71,7 @@ fn no_changed_bit_of_an_entry_is_believed() {
         let mut bad = good;
         bad[byte] ^= 1;
         let record = Record::read(&bad);
-        let tag = record.map(|record| fd_store.tag(&record, one.secret().slot()) == record.tag);
+        let tag = record.map(|record| fd_store.tag(&record, one.opened().secret().slot()) == record.tag);
         assert_ne!(tag, Some(true), "byte {byte}");
     }
 }
@@ -82,7 +82,8 @@ fn an_entry_is_not_believed_in_another_place() {
     let (one, two) = (key(1, &memory), key(2, &memory));
     fd_store.insert(&one).unwrap();
     fd_store.insert(&two).unwrap();
-    let place = |key: &Key| RECORD_BYTES as u64 * (u64::from(key.secret().slot().index()).saturating_add(1));
+    let place =
+        |key: &Key| RECORD_BYTES as u64 * (u64::from(key.opened().secret().slot().index()).saturating_add(1));
     let mut entry = [0; RECORD_BYTES];
     fd_store.index.read_exact_at(&mut entry, place(&one)).unwrap();
     fd_store.index.write_all_at(&entry, place(&two)).unwrap();
@@ -138,9 +139,9 @@ fn key(number: u8, memory: &Arc<LockedMemory>) -> Key {
     let mut bytes = [0; 32];
     bytes[31] = number;
     let path = format!("m/12381/3600/{number}/0/0").into();
-    Key::new(SecretKey::new(&bytes, memory).unwrap(), Origin::Imported, Some(path))
+    Key::inherited(OpenedKey::new(SecretKey::new(&bytes, memory).unwrap(), Some(path)))
 }
 
 fn numbers(keys: &[Key]) -> Vec<u8> {
-    keys.iter().map(|key| key.secret().to_big_endian()[31]).collect()
+    keys.iter().map(|key| key.opened().secret().to_big_endian()[31]).collect()
 }

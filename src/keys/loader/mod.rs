@@ -31,7 +31,7 @@ use self::problem::{Reason, parse_keystore};
 use self::source::Place;
 use super::import::Importer;
 use super::kdf_pool::Urgency;
-use super::key::{Key, Origin};
+use super::key::{Key, OpenedKey, Origin};
 use super::ring::{Ring, Snapshot};
 use super::secret::SecretKey;
 use crate::bls::PublicKey;
@@ -109,7 +109,7 @@ impl Loader {
                     return Ok(Finding::Unchanged { content, public_key });
                 }
                 let secret = SecretKey::of(scalar, self.importer.memory())?;
-                let key = Key::new(secret, Origin::File, None);
+                let key = Key::of_file(OpenedKey::new(secret, None));
                 Ok(Finding::Opened(FileKey { key, content, derived: false }))
             }
             Material::Keystore { path, password } => {
@@ -122,12 +122,13 @@ impl Loader {
                 if let Some(secret) = sealed(&content) {
                     // A sealed key under the wrong content would sign for another validator.
                     if parsed.public_key().is_none_or(|named| named == secret.public_key()) {
-                        let key = Key::new(secret, Origin::File, parsed.derivation_path().map(Into::into));
+                        let path = parsed.derivation_path().map(Into::into);
+                        let key = Key::of_file(OpenedKey::new(secret, path));
                         return Ok(Finding::Opened(FileKey { key, content, derived: false }));
                     }
                 }
                 let password = password.read(path, parsed.public_key())?;
-                let key = self.importer.unlock(&parsed, &password, Origin::File)?;
+                let key = Key::of_file(self.importer.unlock(&parsed, &password)?);
                 Ok(Finding::Opened(FileKey { key, content, derived: true }))
             }
         }

@@ -5,8 +5,8 @@ use std::collections::HashSet;
 use super::*;
 use crate::ledger::admin::{Imported, KeystorePage, ResealRefusal};
 use crate::ledger::{
-    Activation, ActivationOutcome, Deletion, DeletionStatus, HighWatermark, ImportRefusal, Interchange,
-    SealedKeystore, Selection,
+    Activated, Activation, ActivationOutcome, DeletionStatus, HighWatermark, ImportRefusal, Interchange,
+    Past, SealedKeystore, Selection,
 };
 
 #[test]
@@ -78,11 +78,11 @@ fn a_history_that_cannot_be_merged_keeps_its_key_alone_from_being_activated() {
     let history = interchange(CHAIN, &[unreadable, entry(2, 20, 1, 2), entry(3, 30, 1, 2)]);
     let activations = vec![kept_activation(1), kept_activation(2), activation(4)];
     let activated = wait(ledger.activate(activations, Some(history.clone()))).unwrap().unwrap();
-    let active = ActivationOutcome::Active { deleted_before: false, raw_root_signed: false };
+    let active = |key| active(key, Past::default());
     assert!(
         matches!(&activated[0], ActivationOutcome::Unmergeable { reason } if reason.contains("signed_blocks"))
     );
-    assert_eq!(activated[1..], [active.clone(), active]);
+    assert_eq!(activated[1..], [active(2), active(4)]);
     let kept = wait(ledger.keystores(0, 10)).unwrap();
     assert_eq!(kept.keystores, [keystore(2)]);
     refuse(&ledger, block(2, 20, 1));
@@ -102,7 +102,7 @@ fn a_deleted_key_signs_nothing_until_it_is_activated_again() {
         let ledger = open(directory.path());
         wait(ledger.activate(vec![kept_activation(1)], None)).unwrap().unwrap();
         sign(&ledger, block(1, 10, 1));
-        let report = wait(ledger.delete(vec![deletion(1, true)])).unwrap();
+        let report = wait(ledger.delete(&[deletion(1, true)])).unwrap();
         assert_eq!(report.keys, [DeletionStatus::Deleted]);
         assert!(report.interchange.contains(r#""slot":"10""#), "{}", report.interchange);
         assert_eq!(refuse(&ledger, block(1, 11, 1)), Refusal::Deleted { public_key: public_key(1) });
@@ -113,7 +113,7 @@ fn a_deleted_key_signs_nothing_until_it_is_activated_again() {
     assert!(wait(ledger.keystores(0, 10)).unwrap().keystores.is_empty());
 
     let activated = wait(ledger.activate(vec![activation(1)], None)).unwrap().unwrap();
-    assert_eq!(activated, [ActivationOutcome::Active { deleted_before: true, raw_root_signed: false }]);
+    assert_eq!(activated, [active(1, Past { deleted: true, raw_root_signed: false })]);
     assert_eq!(refuse(&ledger, block(1, 10, 2)), Refusal::OtherBlockAtSlot { slot: Slot(10) });
     sign(&ledger, block(1, 11, 1));
 }
@@ -124,7 +124,7 @@ fn statuses_of_deleted_keys_are_right_also_after_a_restart() {
     {
         let ledger = open(directory.path());
         sign(&ledger, block(1, 10, 1));
-        let report = wait(ledger.delete(vec![
+        let report = wait(ledger.delete(&[
             deletion(1, true),
             deletion(2, true),
             deletion(1, true),
@@ -146,7 +146,7 @@ fn statuses_of_deleted_keys_are_right_also_after_a_restart() {
     }
     let ledger = open(directory.path());
     let deletions = vec![deletion(1, false), deletion(2, false), deletion(3, false)];
-    let report = wait(ledger.delete(deletions)).unwrap();
+    let report = wait(ledger.delete(&deletions)).unwrap();
     assert_eq!(report.keys, [DeletionStatus::NotActive, DeletionStatus::NotFound, DeletionStatus::NotFound]);
     let again = Interchange::parse(report.interchange.as_bytes()).unwrap();
     assert_eq!(again.len(), 1);
@@ -158,7 +158,7 @@ fn a_kept_keystore_makes_a_key_that_could_not_be_loaded_deletable() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path());
     wait(ledger.activate(vec![kept_activation(1)], None)).unwrap().unwrap();
-    assert_eq!(wait(ledger.delete(vec![deletion(1, false)])).unwrap().keys, [DeletionStatus::Deleted]);
+    assert_eq!(wait(ledger.delete(&[deletion(1, false)])).unwrap().keys, [DeletionStatus::Deleted]);
     assert!(wait(ledger.keystores(0, 10)).unwrap().keystores.is_empty());
 }
 
@@ -169,7 +169,7 @@ fn a_deleted_keystore_leaves_no_bytes_behind() {
         let ledger = open(directory.path());
         wait(ledger.activate(vec![kept_activation(1)], None)).unwrap().unwrap();
         assert!(on_disk(directory.path(), &keystore(1).json));
-        wait(ledger.delete(vec![deletion(1, true)])).unwrap();
+        wait(ledger.delete(&[deletion(1, true)])).unwrap();
     }
     assert!(!on_disk(directory.path(), &keystore(1).json));
 }
@@ -286,12 +286,16 @@ fn without_a_ledger_there_is_nothing_to_administer() {
     assert!(matches!(wait(Ledger::off().export(Selection::All)), Err(Fault::Off)));
 }
 
-fn activation(key: u8) -> Activation {
-    Activation { public_key: public_key(key), keystore: None }
+fn activation(key: u8) -> Activation<PublicKey> {
+    Activation::of(public_key(key), None)
 }
 
-fn kept_activation(key: u8) -> Activation {
-    Activation { public_key: public_key(key), keystore: Some(keystore(key)) }
+fn kept_activation(key: u8) -> Activation<PublicKey> {
+    Activation::of(public_key(key), Some(keystore(key)))
+}
+
+fn active(key: u8, past: Past) -> ActivationOutcome<PublicKey> {
+    ActivationOutcome::Active { key: Some(Activated(public_key(key))), past }
 }
 
 fn keystore(key: u8) -> SealedKeystore {

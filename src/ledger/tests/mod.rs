@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::admin::Deletion;
 use super::watermarks::Request;
-use super::{Cleared, Fault, Ledger, Missing, Refusal, Settings, Verdict};
+use super::{Cleared, Fault, Ledger, Missing, OfKey, OutOfUse, Refusal, Settings, Verdict};
 use crate::bls::PublicKey;
 use crate::duty::Claim;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
@@ -46,6 +47,24 @@ fn raw_root(key: u8, root: u8) -> Request {
 
 fn request(key: u8, root: u8, claim: Claim) -> Request {
     Request { public_key: public_key(key), signing_root: SigningRoot([root; 32]), claim, chain: Some(CHAIN) }
+}
+
+impl OfKey for PublicKey {
+    fn public_key(&self) -> PublicKey {
+        *self
+    }
+}
+
+impl OfKey for Deletion {
+    fn public_key(&self) -> PublicKey {
+        self.public_key
+    }
+}
+
+impl OutOfUse for Deletion {
+    fn was_active(&self) -> bool {
+        self.active
+    }
 }
 
 fn public_key(byte: u8) -> PublicKey {

@@ -304,7 +304,7 @@ fn a_configured_chain_is_pinned_with_the_first_history_and_not_with_a_key_that_h
     let directory = tempfile::tempdir().unwrap();
     let network =
         |root| Settings { genesis_validators_root: Some(Root([root; 32])), ..settings(directory.path()) };
-    let activation = Activation { public_key: public_key(1), keystore: None };
+    let activation = Activation::of(public_key(1), None);
     wait(Ledger::open(network(0xAA)).unwrap().activate(vec![activation], None)).unwrap().unwrap();
     wait(Ledger::open(network(0xBB)).unwrap().raise(Some(Slot(1)), None, Selection::All)).unwrap();
     assert!(matches!(Ledger::open(network(0xAA)), Err(OpenError::OtherChain { .. })));

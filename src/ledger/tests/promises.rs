@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::fault_vfs::FaultVfs;
 use super::*;
 use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
-use crate::ledger::{Activation, Deletion, Interchange, SealedKeystore, Selection};
+use crate::ledger::{Activation, Interchange, SealedKeystore, Selection};
 
 /// An entry on the vfs between what the files saw.
 #[derive(Clone, Copy, Debug)]
@@ -116,7 +116,7 @@ pub(super) fn live(ledger: &Ledger, vfs: &FaultVfs, epochs: std::ops::Range<u64>
             }
             5 => {
                 vfs.mark(Mark::Asked(public_key(3)));
-                wait(ledger.delete(vec![Deletion { public_key: public_key(3), active: true }]))?;
+                wait(ledger.delete(&[Deletion { public_key: public_key(3), active: true }]))?;
                 promise(vfs, 3, Watermark::default(), Some(true));
                 vfs.mark(Mark::Asked(public_key(3)));
                 let keystore = SealedKeystore {
@@ -125,7 +125,7 @@ pub(super) fn live(ledger: &Ledger, vfs: &FaultVfs, epochs: std::ops::Range<u64>
                     derivation_path: None,
                     copy_of: None,
                 };
-                let activation = Activation { public_key: public_key(3), keystore: Some(keystore) };
+                let activation = Activation::of(public_key(3), Some(keystore));
                 wait(ledger.activate(vec![activation], None))?.unwrap();
                 promise(vfs, 3, Watermark::default(), Some(false));
             }

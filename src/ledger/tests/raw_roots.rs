@@ -9,7 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::{
-    Activation, ActivationOutcome, Deletion, GenesisClock, HighWatermark, Interchange, RawRoots, Selection,
+    Activated, Activation, ActivationOutcome, GenesisClock, HighWatermark, Interchange, Past, RawRoots,
+    Selection,
 };
 
 #[test]
@@ -109,10 +110,10 @@ fn a_deletion_an_import_and_a_history_do_not_take_the_mark_off() {
     let directory = tempfile::tempdir().unwrap();
     let ledger = open(directory.path());
     sign(&ledger, raw_root(1, 1));
-    let report = wait(ledger.delete(vec![Deletion { public_key: public_key(1), active: true }])).unwrap();
+    let report = wait(ledger.delete(&[Deletion { public_key: public_key(1), active: true }])).unwrap();
     assert_eq!(report.raw_root_signed, HashSet::from([public_key(1)]));
     assert!(ledger.attention().raw_roots.is_empty(), "a deleted key signs nothing at all");
-    let activations = || vec![Activation { public_key: public_key(1), keystore: None }];
+    let activations = || vec![Activation::of(public_key(1), None)];
     let history = format!(
         r#"{{"metadata": {{"interchange_format_version": "5", "genesis_validators_root": "{CHAIN}"}},
             "data": [{{"pubkey": "{}", "signed_blocks": [{{"slot": "5"}}],
@@ -121,7 +122,8 @@ fn a_deletion_an_import_and_a_history_do_not_take_the_mark_off() {
     );
     let history = Interchange::parse(history.as_bytes()).unwrap();
     let activated = wait(ledger.activate(activations(), Some(history))).unwrap().unwrap();
-    assert_eq!(activated, [ActivationOutcome::Active { deleted_before: true, raw_root_signed: true }]);
+    let past = Past { deleted: true, raw_root_signed: true };
+    assert_eq!(activated, [ActivationOutcome::Active { key: Some(Activated(public_key(1))), past }]);
     assert_eq!(refuse(&ledger, block(1, 10, 1)), Refusal::RawRootSigned { public_key: public_key(1) });
     // It has a history now, so nothing unprotected is added to it.
     refuse(&ledger, raw_root(1, 1));
@@ -246,8 +248,8 @@ proptest! {
                 }
                 Step::DeleteAndActivate => {
                     let deletion = Deletion { public_key: public_key(1), active: true };
-                    wait(here.delete(vec![deletion])).unwrap();
-                    let activation = Activation { public_key: public_key(1), keystore: None };
+                    wait(here.delete(&[deletion])).unwrap();
+                    let activation = Activation::of(public_key(1), None);
                     wait(here.activate(vec![activation], None)).unwrap().unwrap();
                 }
                 Step::Restart => {

@@ -94,7 +94,7 @@ fn a_key_configuration_that_breaks_takes_no_key_away() {
 #[test]
 fn an_imported_key_stays_imported_when_a_file_has_it_too() {
     let bench = Bench::new();
-    bench.ring.insert([Key::new(bench.secret(1), Origin::Imported, None)]);
+    bench.ring.insert([Key::inherited(OpenedKey::new(bench.secret(1), None))]);
     bench.add_keystore("a", 1, "password");
     let mut loader = bench.keystore_loader();
     // It does not even enter: what is kept of an imported key on disk must not become a copy of the file.
@@ -110,7 +110,7 @@ fn an_imported_key_stays_imported_when_a_file_has_it_too() {
     // The imported key goes while the file is back: the next reload serves the file's.
     bench.add_keystore("a", 1, "password");
     bench.reload(&mut loader);
-    bench.ring.remove(&[public_key]);
+    bench.ring.dismiss(&[public_key]);
     bench.reload(&mut loader);
     assert!(bench.ring.key(&public_key).unwrap().is_readonly());
 }
