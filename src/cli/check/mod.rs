@@ -36,10 +36,12 @@ pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Res
         Subject::Start
     };
     let mut found = Vec::new();
+    let mut systemd_listens = Vec::new();
     // Anybody else sees what he sees, the service's own user as the service does but for the walls.
     if is_service && geteuid().is_root() {
         let systemd = Systemd::running();
         found = service::findings(systemd.as_ref());
+        systemd_listens = service::tcp_listeners(systemd.as_ref());
         match service::enter(systemd.as_ref()) {
             Ok(finding) => found.push(finding),
             Err(error) => found.push(Finding::wrong("eyes", &error)),
@@ -55,7 +57,10 @@ pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Res
     // The daemon would do so as well: what it cannot read then, is not found now.
     owner::become_owner_of(&settings.ledger.state_dir)?;
     match hardening::harden_process() {
-        Ok(()) => found.extend(findings(&settings, subject)),
+        Ok(()) => {
+            found.extend(systemd_listens.iter().flat_map(|spec| exposures(&settings, spec)));
+            found.extend(findings(&settings, subject));
+        }
         Err(error) => found.push(Finding::wrong("process", &error)),
     }
     show(&found)?;

@@ -13,6 +13,7 @@ use nix::unistd::User;
 use super::finding::Finding;
 use crate::cli::units::{Credential, SERVICE, Systemd};
 use crate::cli::{owner, packaged};
+use crate::config::{Address, ListenSpec, Role};
 
 /// What root alone can see of the service: its socket units and whether this host opens its seal.
 pub(super) fn findings(systemd: Option<&Systemd>) -> Vec<Finding> {
@@ -21,6 +22,28 @@ pub(super) fn findings(systemd: Option<&Systemd>) -> Vec<Finding> {
     };
     let sockets = SOCKETS.iter().map(|socket| listens(socket, &properties_of(socket.unit, systemd), systemd));
     sockets.chain(seal(systemd)).collect()
+}
+
+/// Where the sockets that systemd listens on for the service can be reached over TCP, with what is served there.
+pub(super) fn tcp_listeners(systemd: Option<&Systemd>) -> Vec<ListenSpec> {
+    let Some(systemd) = systemd else { return Vec::new() };
+    // An administrator's own sockets are among them.
+    let service = systemd.properties(SERVICE, &["TriggeredBy"]);
+    let units = service.get("TriggeredBy").map(|units| units.split_whitespace()).into_iter().flatten();
+    let names = ["ActiveState", "FileDescriptorName", "Listen"];
+    units.flat_map(|unit| tcp_listeners_of(&systemd.properties(unit, &names))).collect()
+}
+
+fn tcp_listeners_of(socket: &BTreeMap<String, String>) -> Vec<ListenSpec> {
+    let value = |name: &str| socket.get(name).map(String::as_str).unwrap_or_default();
+    let Ok(role) = value("FileDescriptorName").parse::<Role>() else { return Vec::new() };
+    if value("ActiveState") != "active" {
+        return Vec::new();
+    }
+    // As in "[::]:9000 (Stream)".
+    let words = value("Listen").split([' ', ',', '\n']);
+    let addresses = words.filter_map(|word| word.parse().ok());
+    addresses.map(|address| ListenSpec { role, address: Address::Tcp(address) }).collect()
 }
 
 /// Makes this process see what the service sees. Works once, before there is a second thread.
@@ -224,6 +247,21 @@ mod tests {
         assert!(said(&signing, "inactive", "disabled").contains("systemctl enable --now"));
         assert!(said(&keymanager, "inactive", "masked").starts_with("note"));
         assert!(said(&tcp, "inactive", "disabled").starts_with("ok"));
+    }
+
+    #[test]
+    fn what_a_socket_unit_opens_over_tcp_is_read_from_it() {
+        let listeners = |active: &str, name: &str, listen: &str| -> Vec<_> {
+            let socket =
+                properties(&[("ActiveState", active), ("FileDescriptorName", name), ("Listen", listen)]);
+            tcp_listeners_of(&socket).iter().map(|spec| format!("{}={}", spec.role, spec.address)).collect()
+        };
+        let two = "127.0.0.1:9000 (Stream), [::]:9001 (Stream)";
+        assert_eq!(listeners("active", "signing", two), ["signing=127.0.0.1:9000", "signing=[::]:9001"]);
+        assert_eq!(listeners("active", "keymanager", "10.0.0.1:1 (Stream)"), ["keymanager=10.0.0.1:1"]);
+        assert!(listeners("active", "signing", "/run/bls-signer/signer.sock (Stream)").is_empty());
+        assert!(listeners("inactive", "signing", two).is_empty());
+        assert!(listeners("", "", "").is_empty());
     }
 
     #[test]
