@@ -11,7 +11,7 @@ use hyper::{Method, StatusCode};
 use super::client::{Client, ClientError, Reply, Target};
 use super::packaged;
 use super::units::{SERVICE, Systemd};
-use crate::config::{self, Address, AuthToken, Environment};
+use crate::config::{self, Address, AuthToken, Environment, Role, TokenFile};
 
 /// The options of subcommands that talk to a running daemon.
 #[derive(Default, clap::Args)]
@@ -20,9 +20,10 @@ pub(super) struct Options {
     /// The daemon's listener: unix:/path or HOST:PORT (without TLS)
     #[arg(long, value_name = "ADDR")]
     connect: Option<Address>,
-    /// File with the bearer token [default: $BLS_SIGNER_AUTH_TOKEN_FILE; for root the packaged daemon's own; else no token]
-    #[arg(long, value_name = "FILE")]
-    auth_token_file: Option<PathBuf>,
+    /// File with the bearer token, as the daemon takes it: FILE, or keymanager=FILE beside signing=FILE
+    /// [default: $BLS_SIGNER_AUTH_TOKEN_FILE; for root the packaged daemon's own; else no token]
+    #[arg(long, value_name = "[ROLE=]FILE")]
+    auth_token_file: Vec<TokenFile>,
 }
 
 impl Options {
@@ -38,11 +39,12 @@ impl Options {
             Some(Address::Tcp(address)) => Target::Tcp(address.to_string()),
             None => Target::Unix(PathBuf::from(default)),
         };
-        let file = self.auth_token_file.or_else(|| environment.path("BLS_SIGNER_AUTH_TOKEN_FILE"));
-        let token = match file {
-            Some(file) => Some(AuthToken::from_file(&file)?),
-            None => packaged_token(&target),
+        let role = if default == SIGNING_SOCKET { Role::Signing } else { Role::Keymanager };
+        let files = match self.auth_token_file {
+            none if none.is_empty() => config::token_files(environment)?,
+            named => named,
         };
+        let token = config::token_for(role, files)?.or_else(|| packaged_token(&target));
         let token = token.map(|token| Zeroizing::new(token.reveal().to_owned()));
         Ok(Daemon(Client { target, token }))
     }

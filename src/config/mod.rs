@@ -24,7 +24,7 @@ pub(crate) use exposure::Exposure;
 pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
 pub(crate) use settings::{KeySources, Settings};
-pub(crate) use tokens::{AuthToken, TokenSources, Tokens};
+pub(crate) use tokens::{AuthToken, TokenFile, TokenSources, Tokens};
 pub(crate) use values::{LogLevel, RawRoots, Switch};
 
 use crate::regular_file::FileError;
@@ -57,6 +57,20 @@ pub(crate) fn tokens(file: &Path, environment: &Environment) -> Result<Tokens, E
     let RawSettings { auth_token, auth_token_file, .. } = RawSettings::from_file(file)?;
     TokenSources::new(auth_token, auth_token_file.unwrap_or_default(), environment)?.read()
 }
+
+/// The token files that the environment names, as a daemon would read it.
+pub(crate) fn token_files(environment: &Environment) -> Result<Vec<TokenFile>, Error> {
+    let named = environment.value(TOKEN_FILE_VARIABLE).map(|files| (TOKEN_FILE_VARIABLE, files));
+    let settings = RawSettings::from_environment(&named.into_iter().collect())?;
+    Ok(settings.auth_token_file.unwrap_or_default())
+}
+
+/// The token that these files have for the routes of one role, for a command that asks there.
+pub(crate) fn token_for(role: Role, files: Vec<TokenFile>) -> Result<Option<AuthToken>, Error> {
+    TokenSources::new(None, files, &Environment::default())?.read_for(role)
+}
+
+const TOKEN_FILE_VARIABLE: &str = "BLS_SIGNER_AUTH_TOKEN_FILE";
 
 /// Why a configuration cannot be used. Each names the value and what to do.
 #[derive(Debug, thiserror::Error)]

@@ -124,12 +124,21 @@ impl TokenSources {
 
     /// Reads the files.
     pub(crate) fn read(&self) -> Result<Tokens, Error> {
-        let read = |source: &Option<TokenSource>| match source {
+        Ok(Tokens { signing: self.read_for(Role::Signing)?, keymanager: self.read_for(Role::Keymanager)? })
+    }
+
+    /// Reads the one of a role; the others have none of their own.
+    pub(super) fn read_for(&self, role: Role) -> Result<Option<AuthToken>, Error> {
+        let source = match role {
+            Role::Signing => &self.signing,
+            Role::Keymanager => &self.keymanager,
+            Role::Metrics | Role::All => &None,
+        };
+        match source {
             None => Ok(None),
             Some(TokenSource::Text(token)) => token.clone().check().map(Some),
             Some(TokenSource::File(path)) => AuthToken::from_file(path).map(Some),
-        };
-        Ok(Tokens { signing: read(&self.signing)?, keymanager: read(&self.keymanager)? })
+        }
     }
 }
 

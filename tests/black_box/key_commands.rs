@@ -1,10 +1,13 @@
 //! `bls-signer keys`: keys of a running daemon, in and out.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 
 use serde_json::{Value, json};
 
-use crate::support::{Daemon, Key, LAYOUTS, attestation, json_of, on, randao_reveal, said, text};
+use crate::support::{
+    Daemon, Key, LAYOUTS, Setup, attestation, command, json_of, on, randao_reveal, said, socket, text,
+};
 
 #[test]
 fn keys_are_imported_from_a_directory_listed_and_deleted() {
@@ -123,6 +126,39 @@ fn the_directories_of_validator_clients_are_imported_as_they_are() {
         assert_eq!(daemon.public_keys(), names, "{layout:?}");
         assert_eq!(said(&imported), "", "{layout:?}: nothing worth a word was passed over");
     }
+}
+
+#[test]
+fn commands_read_the_daemon_s_own_form_of_the_token_file_and_carry_the_token_of_the_routes_they_ask() {
+    let setup = Setup::new().args(&["--network", "minimal"]);
+    let [signing, keymanager] = ["signing", "keymanager"].map(|role| {
+        let path = setup.file(role, &format!("0123456789abcdef-{role}"));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        format!("{role}={}", path.display())
+    });
+    let both = format!("{signing},{keymanager}");
+    let daemon = setup.args(&["--auth-token-file", &both]).start();
+    let listed = |flags: &[&str], variable: &str| {
+        let address = socket(&daemon);
+        let arguments = [&["keys", "list", "--connect", &address], flags].concat();
+        command(daemon.directory(), &arguments).env("BLS_SIGNER_AUTH_TOKEN_FILE", variable).output().unwrap()
+    };
+    for (flags, variable) in [
+        (&[][..], both.as_str()),
+        (&[], &keymanager),
+        (&["--auth-token-file", &signing, "--auth-token-file", &keymanager], ""),
+        (&["--auth-token-file", "keymanager"], &signing),
+    ] {
+        let listed = listed(flags, variable);
+        assert!(listed.status.success(), "{flags:?} {variable}: {listed:?}");
+    }
+    for (flags, variable) in
+        [(&[][..], ""), (&[], signing.as_str()), (&["--auth-token-file", "signing"], &both)]
+    {
+        assert!(!listed(flags, variable).status.success(), "{flags:?} {variable}");
+    }
+    let unread = listed(&[], "keymanager=");
+    assert!(said(&unread).contains("BLS_SIGNER_AUTH_TOKEN_FILE"), "{unread:?}");
 }
 
 #[test]
