@@ -141,7 +141,7 @@ fn a_client_that_is_struck_off_the_list_loses_its_open_connection() {
 }
 
 #[test]
-fn another_authority_and_another_server_certificate_are_taken_by_a_reload() {
+fn another_authority_is_taken_by_a_reload() {
     let server = Server::new();
     let authority = server.copy("ca.pem");
     let daemon = server.with("--tls-client-ca", authority.to_str().unwrap()).start();

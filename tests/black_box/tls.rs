@@ -75,6 +75,33 @@ fn a_command_that_meets_tls_says_that_it_speaks_none() {
 }
 
 #[test]
+fn another_certificate_of_the_server_is_shown_from_a_reload_on_and_open_connections_go_on() {
+    let setup = Setup::new();
+    let [certificate, key] = ["server.pem", "server.key"].map(|name| private_copy(name, setup.directory()));
+    let daemon = setup
+        .args(&["--network", "minimal", "--tls-cert", &certificate, "--tls-key", &key])
+        .listen("all", "unix:signer.sock")
+        .listen("all", "127.0.0.1:0")
+        .start();
+    let answers = |roots: &str| {
+        let mut connection = connect(&daemon, trusting(&rustls::version::TLS13, roots));
+        let upcheck = Request::get("/upcheck").bytes();
+        connection.try_send(&upcheck).and_then(|()| connection.try_answer()).is_ok()
+    };
+    let mut open = connect(&daemon, trusting(&rustls::version::TLS13, "ca"));
+    assert_eq!(open.exchange(&Request::get("/upcheck")).status, 200);
+    assert!(!answers("server-usage"));
+
+    for (new, old) in [("server-usage.pem", &certificate), ("server-usage.key", &key)] {
+        std::fs::copy(private_copy(new, daemon.directory()), old).unwrap();
+    }
+    assert_eq!(daemon.send(&Request::post("/reload", "")).status, 202);
+    daemon.wait_until(|daemon| daemon.send(&Request::get("/reload")).json()["status"] == "completed");
+    assert!(answers("server-usage") && !answers("ca"));
+    assert_eq!(open.exchange(&Request::get("/upcheck")).status, 200);
+}
+
+#[test]
 fn a_unix_socket_beside_it_needs_no_tls() {
     let daemon = signer(&[]);
     assert_eq!(daemon.send(&Request::get("/upcheck")).status, 200);
@@ -162,6 +189,17 @@ pub fn private_copy(name: &str, directory: &Path) -> String {
     std::fs::copy(format!("{FILES}/{name}"), &copy).unwrap();
     std::fs::set_permissions(&copy, PermissionsExt::from_mode(0o600)).unwrap();
     copy.display().to_string()
+}
+
+/// A client that trusts who is named by this certificate.
+fn trusting(version: &'static SupportedProtocolVersion, name: &str) -> ClientConfig {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(format!("{FILES}/{name}.pem")).unwrap()).unwrap();
+    ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth()
 }
 
 /// A client that trusts the server's authority or not, with the certificate of that name or none.
