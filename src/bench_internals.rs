@@ -1,7 +1,7 @@
 //! Single steps of a signature's way for the benchmark `steps`, which are `pub(crate)` otherwise.
 //!
-//! No interface: nothing else may use it, and it changes when a step does. No signature leaves through it. A multiplication
-//! needs the ledger's judgement here as anywhere, and what it gives is never released.
+//! No interface: nothing else may use it, and it changes when a step does. No signature leaves through it. A
+//! multiplication needs the ledger's judgement here as anywhere, and what it gives is never released.
 
 use std::error::Error;
 use std::path::Path;

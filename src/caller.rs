@@ -25,7 +25,8 @@ pub(crate) enum Peer {
 }
 
 impl Peer {
-    /// Whether it is root or the daemon's own user, as the kernel says: one who can read the daemon's files and its log.
+    /// Whether it is root or the daemon's own user, as the kernel says: one who can read the daemon's files and its
+    /// log.
     pub(crate) fn is_operator(self) -> bool {
         match self {
             Self::Unix { uid, .. } => uid == 0 || uid == geteuid().as_raw(),
@@ -44,8 +45,8 @@ impl fmt::Display for Caller {
     }
 }
 
-/// Identity that wrong tokens and connections are counted against: what a caller cannot change from one connection to the
-/// next.
+/// Identity that wrong tokens and connections are counted against: what a caller cannot change from one connection to
+/// the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Source {
     User(u32),

@@ -258,7 +258,7 @@ impl Drop for AbortOnDrop {
     }
 }
 
-/// What must work for duties to be signed: a worker that computes a signature, and the thread that records.
+/// What must work for duties to be signed: a thread that computes a signature, and the thread that records.
 fn probes(signer: &Signer) -> [Probe<'_>; 2] {
     [
         Probe::new("signing", || async {

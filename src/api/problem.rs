@@ -12,8 +12,6 @@ use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
 use super::routes::RouteRefusal;
-use crate::api::sign_batch;
-use crate::api::slashing_protection::OrderError;
 use crate::caller::Caller;
 use crate::http::body::BodyRefusal;
 use crate::http::capacity::Overloaded;
@@ -96,6 +94,10 @@ impl Problem {
 
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::refusal(StatusCode::BAD_REQUEST, message)
+    }
+
+    pub(crate) fn conflict(message: impl Into<String>) -> Self {
+        Self::refusal(StatusCode::CONFLICT, message)
     }
 
     /// A fault of ours: the caller gets `message`, the log gets `cause` too.
@@ -241,12 +243,6 @@ impl From<duty::Refusal> for Problem {
     }
 }
 
-impl From<sign_batch::Refusal> for Problem {
-    fn from(refusal: sign_batch::Refusal) -> Self {
-        Self::bad_request(refusal.to_string())
-    }
-}
-
 impl From<SignError> for Problem {
     fn from(error: SignError) -> Self {
         let problem = match error {
@@ -310,17 +306,6 @@ impl From<ledger::InterchangeError> for Problem {
     fn from(error: ledger::InterchangeError) -> Self {
         let reason = error.source().map(|source| format!(": {source}")).unwrap_or_default();
         Self::bad_request(format!("{error}{reason}"))
-    }
-}
-
-impl From<OrderError> for Problem {
-    fn from(error: OrderError) -> Self {
-        match error {
-            OrderError::Interchange(error) => error.into(),
-            OrderError::Key { .. } => Self::bad_request(error.to_string()),
-            OrderError::OtherLedger => Self::refusal(StatusCode::CONFLICT, error.to_string()),
-            OrderError::Admin(error) => error.into(),
-        }
     }
 }
 

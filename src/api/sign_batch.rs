@@ -87,7 +87,7 @@ struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
 
 /// Why a whole batch is refused. Always the caller's matter: status 400.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Refusal {
+enum Refusal {
     /// A list, a text, nothing at all.
     #[error("the body must be a JSON object with a list 'identifiers' and an object 'signing_request'")]
     NoObject,
@@ -109,6 +109,12 @@ pub(crate) enum Refusal {
         /// Which.
         public_key: PublicKey,
     },
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::bad_request(refusal.to_string())
+    }
 }
 
 /// One key's result as it is answered.

@@ -93,6 +93,17 @@ pub(crate) enum OrderError {
     Admin(#[from] AdminError),
 }
 
+impl From<OrderError> for Problem {
+    fn from(error: OrderError) -> Self {
+        match error {
+            OrderError::Interchange(error) => error.into(),
+            OrderError::Key { .. } => Self::bad_request(error.to_string()),
+            OrderError::OtherLedger => Self::conflict(error.to_string()),
+            OrderError::Admin(error) => error.into(),
+        }
+    }
+}
+
 fn some_keys(names: &KeyNames) -> Option<SomeKeys> {
     (!names.is_empty()).then(|| SomeKeys { count: names.count(), names: names.to_string() })
 }

@@ -23,8 +23,13 @@ pub(crate) struct ApiResponse {
 impl ApiResponse {
     /// Text, with status 200.
     pub(crate) fn text(body: impl Into<Bytes>) -> Self {
-        let (status, media_type) = (StatusCode::default(), MediaType::Text);
-        Self { status, media_type, body: body.into(), is_shared: false, header: None }
+        Self {
+            status: Default::default(),
+            media_type: MediaType::Text,
+            body: body.into(),
+            is_shared: false,
+            header: None,
+        }
     }
 
     /// JSON already written.
@@ -117,7 +122,7 @@ impl Body for ResponseBody {
     }
 }
 
-/// Bytes of an answer that hold their room until the transport has taken the last of them.
+/// Bytes of an answer that hold their memory until the transport has taken the last of them.
 pub(crate) struct ResponseBytes {
     bytes: Bytes,
     held: Option<Held>,

@@ -2,8 +2,8 @@
 //! flooded.
 //!
 //! Only a refusal is ever held back. Each token is compared first, so whoever has the right one is answered at once,
-//! also beside a guesser at the same address. What is held back takes no turn from the requests that are worked on, and
-//! no more than a share of the connections.
+//! also beside a guesser at the same address. What is held back takes no permit from the requests that are worked on,
+//! and no more than a share of the connections.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
