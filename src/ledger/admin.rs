@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 
 use super::Ledger;
 use super::attention::KeyNames;
-use super::clearance::Fault;
 use super::commit_queue::Task;
+use super::far_future::Horizon;
+use super::fault::Fault;
 use super::interchange::Interchange;
 use super::judge::LocalJudge;
 use super::rules::Watermark;
@@ -366,7 +367,7 @@ impl Ledger {
     ) -> impl Future<Output = Result<Status, Fault>> + Send + use<> {
         let clock = self.judge.as_ref().and_then(LocalJudge::clock);
         self.order(move |transaction| {
-            let horizon = clock.map(|clock| clock.horizon(SystemTime::now()));
+            let horizon = clock.map(|clock| Horizon::at(clock, SystemTime::now()));
             Ok(transaction.status(horizon, &keys))
         })
     }

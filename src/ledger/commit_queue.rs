@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
 use super::admin::AdminTask;
-use super::clearance::Fault;
+use super::fault::Fault;
 use super::row::PendingWrite;
 use super::sqlite::StoreError;
 

@@ -7,17 +7,8 @@
 use std::time::{Duration, SystemTime};
 
 use super::rules::Watermark;
-use crate::network::Network;
+use crate::network::GenesisClock;
 use crate::primitives::{Epoch, Slot};
-
-/// A chain's clock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct GenesisClock {
-    /// Seconds since 1970 at slot 0.
-    pub(crate) genesis_time: u64,
-    pub(crate) slot_duration: Duration,
-    pub(crate) slots_per_epoch: u64,
-}
 
 /// The present, and how far beyond it a message can plausibly lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,44 +19,16 @@ pub(super) struct Horizon {
     slots_per_epoch: u64,
 }
 
-impl GenesisClock {
-    /// The network's clock, if its genesis is known.
-    pub(crate) fn of(network: &Network) -> Option<Self> {
-        Some(Self {
-            genesis_time: network.genesis_time()?,
-            slot_duration: network.slot_duration()?,
-            slots_per_epoch: network.preset().slots_per_epoch().get(),
-        })
-    }
-
-    /// The slot at a time; the first one before genesis.
-    pub(crate) fn slot_at(self, time: SystemTime) -> Slot {
-        let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        Slot(self.slots_in(since_1970.saturating_sub(Duration::from_secs(self.genesis_time))))
-    }
-
-    /// The slot and the epoch at a time.
-    pub(super) fn present(self, time: SystemTime) -> (Slot, Epoch) {
-        let slot = self.slot_at(time);
-        (slot, Epoch(slot.0.checked_div(self.slots_per_epoch).unwrap_or_default()))
-    }
-
+impl Horizon {
     /// What is plausible at a time.
-    pub(super) fn horizon(self, time: SystemTime) -> Horizon {
-        Horizon {
-            present: self.slot_at(time),
-            year: self.slots_in(YEAR).max(1),
-            slots_per_epoch: self.slots_per_epoch,
+    pub(super) fn at(clock: GenesisClock, time: SystemTime) -> Self {
+        Self {
+            present: clock.slot_at(time),
+            year: clock.slots_in(YEAR).max(1),
+            slots_per_epoch: clock.slots_per_epoch,
         }
     }
 
-    fn slots_in(self, time: Duration) -> u64 {
-        let slots = time.as_millis().checked_div(self.slot_duration.as_millis()).unwrap_or_default();
-        u64::try_from(slots).unwrap_or(u64::MAX)
-    }
-}
-
-impl Horizon {
     /// The first slot of an epoch, or the highest slot there is.
     pub(super) fn slot_of(&self, epoch: Epoch) -> Slot {
         Slot(epoch.0.saturating_mul(self.slots_per_epoch))
@@ -116,16 +79,7 @@ mod tests {
 
     use super::*;
     use crate::ledger::rules::{SignedAttestation, SignedBlock};
-
-    #[test]
-    fn a_slot_is_at_a_time_where_the_genesis_is_known() {
-        let clock = |name| GenesisClock::of(&Network::by_name(name).unwrap());
-        // The Merge: https://etherscan.io/block/15537394, slot 4700013.
-        let merge = SystemTime::UNIX_EPOCH + Duration::from_secs(1_663_224_179);
-        assert_eq!(clock("mainnet").unwrap().slot_at(merge), Slot(4_700_013));
-        assert_eq!(clock("mainnet").unwrap().slot_at(SystemTime::UNIX_EPOCH), Slot(0));
-        assert_eq!(clock("minimal"), None);
-    }
+    use crate::network::Network;
 
     #[test]
     fn a_clock_before_1970_or_far_beyond_shows_a_slot_all_the_same() {
@@ -134,7 +88,7 @@ mod tests {
         let late = SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 60);
         assert_eq!(clock.present(early), (Slot(0), Epoch(0)));
         assert!(clock.slot_at(late) > Slot(1 << 55));
-        assert!(clock.horizon(late).latest(Some(Slot(u64::MAX))) == Slot(u64::MAX));
+        assert!(Horizon::at(clock, late).latest(Some(Slot(u64::MAX))) == Slot(u64::MAX));
     }
 
     #[test]
@@ -148,9 +102,9 @@ mod tests {
             (Some(2_000), at(1_000), 5_258_000),
             (Some(2_000), SystemTime::UNIX_EPOCH, 5_258_000),
         ] {
-            assert_eq!(clock.horizon(now).latest(own.map(Slot)), Slot(latest));
+            assert_eq!(Horizon::at(clock, now).latest(own.map(Slot)), Slot(latest));
         }
-        let horizon = clock.horizon(at(1_000));
+        let horizon = Horizon::at(clock, at(1_000));
         assert_eq!(horizon.years_ahead(Slot(5_257_000)), None);
         assert_eq!(horizon.years_ahead(Slot(5_257_001)), Some(2));
         assert_eq!(horizon.years_ahead(Slot(1_000 + 2_628_000 * 7)), Some(7));
@@ -159,8 +113,8 @@ mod tests {
 
     #[test]
     fn of_a_single_record_nothing_follows_for_other_keys() {
-        let horizon = GenesisClock::of(&Network::by_name("mainnet").unwrap()).unwrap();
-        let horizon = horizon.horizon(SystemTime::UNIX_EPOCH);
+        let clock = GenesisClock::of(&Network::by_name("mainnet").unwrap()).unwrap();
+        let horizon = Horizon::at(clock, SystemTime::UNIX_EPOCH);
         for (records, present) in [
             (&[][..], 0),
             (&[900], 0),
@@ -184,7 +138,7 @@ mod tests {
             now in 0u64..4_000_000_000,
         ) {
             let clock = GenesisClock::of(&Network::by_name("mainnet").unwrap()).unwrap();
-            let horizon = clock.horizon(SystemTime::UNIX_EPOCH + Duration::from_secs(now));
+            let horizon = Horizon::at(clock, SystemTime::UNIX_EPOCH + Duration::from_secs(now));
             let garbage = &garbage[..garbage.len().min(honest.len() - 1)];
             let records = honest.iter().map(|slot| block(*slot)).chain(garbage.iter().map(|epoch| vote(*epoch)));
             let agreed = horizon.with_records(records);
@@ -201,7 +155,7 @@ mod tests {
             now in 0u64..1_700_000_000,
         ) {
             let clock = GenesisClock::of(&Network::by_name("mainnet").unwrap()).unwrap();
-            let horizon = clock.horizon(SystemTime::UNIX_EPOCH + Duration::from_secs(now));
+            let horizon = Horizon::at(clock, SystemTime::UNIX_EPOCH + Duration::from_secs(now));
             let garbage = &garbage[..garbage.len().min(honest.len() - 1)];
             let records = honest.iter().map(|slot| block(*slot)).chain(garbage.iter().map(|epoch| vote(*epoch)));
             prop_assert!(horizon.with_records(records).latest(None) > Slot(10_050_000));

@@ -10,13 +10,15 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, Semaphore, ones
 
 use super::Settings;
 use super::attention::Attention;
-use super::clearance::{Fault, Judged, Verdict};
+use super::clearance::{Judged, Verdict};
 use super::commit_queue::{CommitQueue, Deadline, Task};
-use super::far_future::{GenesisClock, Horizon};
+use super::far_future::Horizon;
+use super::fault::Fault;
 use super::policy::{Policy, RawRoots};
 use super::refusal::Refusal;
 use super::row_table::RowTable;
 use super::watermarks::{HighWatermark, Passed, Request, Watermarks};
+use crate::network::GenesisClock;
 use crate::primitives::Root;
 
 /// Judges by this ledger's own records, and keeps the writer's thread.
@@ -160,7 +162,7 @@ impl LocalJudge {
     }
 
     fn horizon(&self) -> Option<Horizon> {
-        self.clock.map(|clock| clock.horizon(SystemTime::now()))
+        self.clock.map(|clock| Horizon::at(clock, SystemTime::now()))
     }
 
     fn verdict(&self, watermarks: &Watermarks, request: &Request, deadline: Deadline) -> Verdict {

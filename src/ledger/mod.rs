@@ -18,6 +18,7 @@ mod attention;
 mod clearance;
 mod commit_queue;
 mod far_future;
+mod fault;
 mod interchange;
 mod judge;
 mod opened;
@@ -41,9 +42,9 @@ pub(crate) use self::admin::{
     Imported, KeyStatus, OfKey, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
 };
 pub(crate) use self::attention::{Attention, KeyNames};
-pub(crate) use self::clearance::{Cleared, Fault, Judged, Verdict};
+pub(crate) use self::clearance::{Cleared, Judged, Verdict};
 pub(crate) use self::commit_queue::SyncWhen;
-pub(crate) use self::far_future::GenesisClock;
+pub(crate) use self::fault::Fault;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::opened::Opened;
 pub(crate) use self::policy::RawRoots;
@@ -59,6 +60,7 @@ use self::sqlite::{Contents, Store};
 use self::watermarks::{Request, Watermarks};
 use self::writer::Writer;
 use crate::duty::Claim;
+use crate::network::GenesisClock;
 use crate::primitives::Root;
 use crate::signing_policy::Permitted;
 

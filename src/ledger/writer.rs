@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::RwLock;
 
 use super::admin::AdminTask;
-use super::clearance::Fault;
 use super::commit_queue::{CommitQueue, SyncWhen, Task, WriterEnd};
+use super::fault::Fault;
 use super::row::DirtyRow;
 use super::sqlite::{SealedChange, Store, StoreError};
 use super::transaction::AdminTransaction;

@@ -5,6 +5,7 @@
 //! is read once at the start, from a built-in name or from a `config.yaml` of the consensus specifications.
 
 mod builtin;
+mod clock;
 mod config_yaml;
 mod forks;
 mod named_root;
@@ -18,6 +19,7 @@ use std::time::Duration;
 use crate::primitives::{Epoch, ForkVersion, Root, Slot};
 use crate::yaml::YamlError;
 
+pub(crate) use clock::GenesisClock;
 pub(crate) use forks::VersionStanding;
 pub use forks::{Fork, Forks};
 pub(crate) use named_root::NamedRoot;

@@ -3,10 +3,9 @@
 use std::time::{Duration, SystemTime};
 
 use crate::ledger::{
-    Exported, Fault, GenesisClock, HighWatermark, ImportRefusal, Imported, Interchange, Ledger, Raised,
-    Selection, Status,
+    Exported, Fault, HighWatermark, ImportRefusal, Imported, Interchange, Ledger, Raised, Selection, Status,
 };
-use crate::network::Network;
+use crate::network::{GenesisClock, Network};
 use crate::primitives::{Epoch, Slot};
 
 /// The ledger of this network's validators. What is answered is durable.

@@ -8,8 +8,8 @@ use super::finding::Finding;
 use crate::config::Settings;
 use crate::keymanager::StartError;
 use crate::keys::Seal;
-use crate::ledger::{self, Attention, GenesisClock, Ledger, Missing, OpenError, SealedKeystore};
-use crate::network::Network;
+use crate::ledger::{self, Attention, Ledger, Missing, OpenError, SealedKeystore};
+use crate::network::{GenesisClock, Network};
 use crate::sys::locked_memory::LockedMemory;
 
 pub(super) fn findings(settings: &Settings, subject: Subject) -> [Finding; 2] {

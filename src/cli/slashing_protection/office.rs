@@ -12,8 +12,8 @@ use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::{owner, packaged};
 use crate::config::{self, Environment, RawSettings};
-use crate::ledger::{self, DirectoryId, GenesisClock, Ledger, Missing, OpenError};
-use crate::network::Network;
+use crate::ledger::{self, DirectoryId, Ledger, Missing, OpenError};
+use crate::network::{GenesisClock, Network};
 use crate::signer::LedgerAdmin;
 use crate::wire::slashing_protection::{Done, Order, PATH, Request};
 

@@ -140,7 +140,7 @@ fn a_watermark_far_beyond_the_present_is_lifted_to_only_when_it_is_meant() {
     let file = directory.path().join("in.json");
     fs::write(&file, history(["10", "20"])).unwrap();
     done(directory.path(), &["import", file.to_str().unwrap()]);
-    let clock = ledger::GenesisClock::of(&Network::by_name("hoodi").unwrap()).unwrap();
+    let clock = crate::network::GenesisClock::of(&Network::by_name("hoodi").unwrap()).unwrap();
     let now = clock.slot_at(SystemTime::now());
     let (slot, epoch) = (now.0.to_string(), (now.0 / 32).to_string());
     let (next_month, swapped) =

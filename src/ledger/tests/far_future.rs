@@ -4,10 +4,12 @@ use std::collections::HashSet;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::*;
+use crate::ledger::Selection;
+use crate::ledger::far_future::Horizon;
 use crate::ledger::policy::{Policy, RawRoots};
 use crate::ledger::refusal::Recorded;
 use crate::ledger::watermarks::{Metadata, Watermarks};
-use crate::ledger::{GenesisClock, Selection};
+use crate::network::GenesisClock;
 
 /// Slots in a year, at twelve seconds each.
 const YEAR: u64 = 365 * 7_200;
@@ -21,7 +23,7 @@ fn the_latest_plausible_slot_still_passes() {
         slot_duration: Duration::from_secs(365 * 86_400 / 48),
         slots_per_epoch: 32,
     };
-    let horizon = Some(clock.horizon(UNIX_EPOCH));
+    let horizon = Some(Horizon::at(clock, UNIX_EPOCH));
     let policy = Policy { raw_roots: RawRoots::Allow, horizon, refuse_far_future: true };
     let judge = |request: Request, policy| book.judge(&request, &policy).map(|passed| passed.is_some());
     for late in [block(1, 97, 1), attestation(1, 0, 4, 2)] {

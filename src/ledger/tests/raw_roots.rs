@@ -9,9 +9,9 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::ledger::{
-    Activated, Activation, ActivationOutcome, GenesisClock, HighWatermark, Interchange, Past, RawRoots,
-    Selection,
+    Activated, Activation, ActivationOutcome, HighWatermark, Interchange, Past, RawRoots, Selection,
 };
+use crate::network::GenesisClock;
 
 #[test]
 fn after_a_raw_root_blocks_and_attestations_are_refused_and_raw_roots_signed() {

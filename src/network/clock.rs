@@ -1,0 +1,60 @@
+//! Clock of a chain: which slot and which epoch a time falls into.
+
+use std::time::{Duration, SystemTime};
+
+use super::Network;
+use crate::primitives::{Epoch, Slot};
+
+/// A chain's clock, where its genesis is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GenesisClock {
+    /// Seconds since 1970 at slot 0.
+    pub(crate) genesis_time: u64,
+    pub(crate) slot_duration: Duration,
+    pub(crate) slots_per_epoch: u64,
+}
+
+impl GenesisClock {
+    /// The network's clock, if its genesis is known.
+    pub(crate) fn of(network: &Network) -> Option<Self> {
+        Some(Self {
+            genesis_time: network.genesis_time()?,
+            slot_duration: network.slot_duration()?,
+            slots_per_epoch: network.preset().slots_per_epoch().get(),
+        })
+    }
+
+    /// The slot at a time; the first one before genesis.
+    pub(crate) fn slot_at(self, time: SystemTime) -> Slot {
+        let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        Slot(self.slots_in(since_1970.saturating_sub(Duration::from_secs(self.genesis_time))))
+    }
+
+    /// The slot and the epoch at a time.
+    pub(crate) fn present(self, time: SystemTime) -> (Slot, Epoch) {
+        let slot = self.slot_at(time);
+        (slot, Epoch(slot.0.checked_div(self.slots_per_epoch).unwrap_or_default()))
+    }
+
+    /// So many whole slots last so long.
+    pub(crate) fn slots_in(self, time: Duration) -> u64 {
+        let slots = time.as_millis().checked_div(self.slot_duration.as_millis()).unwrap_or_default();
+        u64::try_from(slots).unwrap_or(u64::MAX)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_at_a_time_where_the_genesis_is_known() {
+        let clock = |name| GenesisClock::of(&Network::by_name(name).unwrap());
+        // The Merge: https://etherscan.io/block/15537394, slot 4700013.
+        let merge = SystemTime::UNIX_EPOCH + Duration::from_secs(1_663_224_179);
+        assert_eq!(clock("mainnet").unwrap().slot_at(merge), Slot(4_700_013));
+        assert_eq!(clock("mainnet").unwrap().slot_at(SystemTime::UNIX_EPOCH), Slot(0));
+        assert_eq!(clock("minimal"), None);
+    }
+}
