@@ -36,6 +36,7 @@ mod lifecycle;
 mod negotiation;
 mod networks;
 mod one_ledger;
+mod packaged_check;
 mod packaged_tokens;
 mod raw_roots;
 mod repeated_refusals;
