@@ -11,7 +11,6 @@ use hyper::{Method, StatusCode};
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use super::routes::RouteRefusal;
 use crate::caller::Caller;
 use crate::http::body::BodyRefusal;
 use crate::http::capacity::Overloaded;
@@ -96,6 +95,19 @@ impl Problem {
         Self::refusal(StatusCode::BAD_REQUEST, message)
     }
 
+    pub(crate) fn not_found(message: impl Into<String>) -> Self {
+        Self::refusal(StatusCode::NOT_FOUND, message)
+    }
+
+    /// `allowed`: the methods that are.
+    pub(crate) fn method_not_allowed(message: impl Into<String>, allowed: &str) -> Self {
+        let problem = Self::refusal(StatusCode::METHOD_NOT_ALLOWED, message);
+        match HeaderValue::try_from(allowed) {
+            Ok(allowed) => problem.with_header(ALLOW, allowed),
+            Err(_) => problem,
+        }
+    }
+
     pub(crate) fn conflict(message: impl Into<String>) -> Self {
         Self::refusal(StatusCode::CONFLICT, message)
     }
@@ -178,22 +190,6 @@ impl From<GuardRefusal> for Problem {
             return problem.with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         problem
-    }
-}
-
-impl From<RouteRefusal> for Problem {
-    fn from(refusal: RouteRefusal) -> Self {
-        let message = refusal.to_string();
-        match refusal {
-            RouteRefusal::NotFound => Self::refusal(StatusCode::NOT_FOUND, message),
-            RouteRefusal::MethodNotAllowed { allowed } => {
-                let problem = Self::refusal(StatusCode::METHOD_NOT_ALLOWED, message);
-                match HeaderValue::try_from(allowed) {
-                    Ok(allowed) => problem.with_header(ALLOW, allowed),
-                    Err(_) => problem,
-                }
-            }
-        }
     }
 }
 

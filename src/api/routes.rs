@@ -1,15 +1,24 @@
-//! Route table: the whole API on one screen.
+//! Route table: the whole API on one screen, and who answers each route.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use hyper::Method;
+use hyper::body::Bytes;
+use hyper::http::request::Parts;
 
+use super::problem::Problem;
+use super::{
+    Api, health, high_watermark, keystores, public_keys, reload, sign, sign_batch, slashing_protection,
+};
 use crate::bls::PublicKey;
 use crate::config::Role;
 use crate::http::capacity::Workload::{self, Batch, Import};
+use crate::http::connection::Connection;
 use crate::http::guard::Guarded;
 use crate::http::negotiation::Produces::{self, Json, JsonAlways, JsonOrText, TextOrJson};
-use crate::wire::{keymanager, slashing_protection};
+use crate::http::response::ApiResponse;
+use crate::wire;
 
 /// Every route: method, path, who answers, and where it differs from what [`Route::new`] says, the role of the
 /// listeners that serve it, how large its body may be, what it produces and how many of its like are worked on at one
@@ -22,12 +31,12 @@ pub(crate) const ROUTES: &[Route] = &[
     post("/api/v1/eth2/sign", Handler::SignBatch).for_signing().body(32 * MIB).of(Batch).produces(Json),
     post("/api/v1/eth2/sign/{pubkey}", Handler::Sign).for_signing().body(32 * MIB).produces(JsonOrText),
     get("/api/v1/eth2/highWatermark", Handler::HighWatermark).for_signing(),
-    post(slashing_protection::PATH, Handler::SlashingProtection).for_keymanager().body(128 * MIB),
+    post(wire::slashing_protection::PATH, Handler::SlashingProtection).for_keymanager().body(128 * MIB),
     get("/reload", Handler::ReloadStatus).for_keymanager().produces(Json),
     post("/reload", Handler::Reload).for_keymanager().produces(Json),
-    get(keymanager::PATH, Handler::ListKeystores).for_keymanager(),
-    post(keymanager::PATH, Handler::ImportKeystores).for_keymanager().body(128 * MIB).of(Import),
-    delete(keymanager::PATH, Handler::DeleteKeystores).for_keymanager().body(4 * MIB),
+    get(wire::keymanager::PATH, Handler::ListKeystores).for_keymanager(),
+    post(wire::keymanager::PATH, Handler::ImportKeystores).for_keymanager().body(128 * MIB).of(Import),
+    delete(wire::keymanager::PATH, Handler::DeleteKeystores).for_keymanager().body(4 * MIB),
 ];
 
 /// One row of [`ROUTES`].
@@ -62,6 +71,66 @@ pub(crate) enum Handler {
     SlashingProtection,
     ReloadStatus,
     Reload,
+}
+
+impl Handler {
+    /// Answers a request; what it holds stays held until the work is done.
+    pub(crate) async fn answer<H: Send + 'static>(
+        self,
+        api: &Arc<Api>,
+        request: RoutedRequest<'_>,
+        held: H,
+    ) -> (Result<ApiResponse, Problem>, Option<H>) {
+        let RoutedRequest { connection, head, public_key, body } = request;
+        let caller = &connection.caller;
+        let signer = &api.signer;
+        let answer = match self {
+            Self::Upcheck => Ok(health::upcheck(&head.headers)),
+            Self::Healthcheck => Ok(health::healthcheck(api, caller)),
+            Self::Health => Ok(health::health(api)),
+            Self::PublicKeys => Ok(public_keys::list(api)),
+            Self::Sign => sign::sign(signer, caller, public_key, &head.headers, &body).await,
+            Self::SignBatch => sign_batch::sign_batch(signer, caller, &body).await,
+            Self::HighWatermark => high_watermark::read(signer).await,
+            Self::ListKeystores => Ok(keystores::list(signer)),
+            Self::ImportKeystores => {
+                let signer = Arc::clone(signer);
+                let (_answer, presence) = connection.client.expect_answer();
+                let work = async move { keystores::import(&signer, body, presence).await };
+                return to_its_end(work, held).await;
+            }
+            Self::SlashingProtection => slashing_protection::answer(signer, &body).await,
+            Self::ReloadStatus => Ok(reload::status(signer)),
+            Self::Reload => Ok(reload::start(api)),
+            Self::DeleteKeystores => {
+                let signer = Arc::clone(signer);
+                return to_its_end(async move { keystores::delete(&signer, &body).await }, held).await;
+            }
+        };
+        (answer, Some(held))
+    }
+}
+
+/// A request that is here whole, as its handler needs it.
+pub(crate) struct RoutedRequest<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) head: &'a Parts,
+    pub(crate) public_key: Option<PublicKey>,
+    pub(crate) body: Bytes,
+}
+
+/// For what must not be done by half: an answer that is being made is dropped when its caller goes away, this work is
+/// not, nor what it holds.
+async fn to_its_end<H: Send + 'static>(
+    work: impl Future<Output = Result<ApiResponse, Problem>> + Send + 'static,
+    held: H,
+) -> (Result<ApiResponse, Problem>, Option<H>) {
+    match tokio::spawn(async move { (work.await, held) }).await {
+        Ok((answer, held)) => (answer, Some(held)),
+        Err(error) => {
+            (Err(Problem::fault("the signer stopped before the request was carried out", error)), None)
+        }
+    }
 }
 
 /// A request's route and the key that its path names.
@@ -189,6 +258,16 @@ pub(crate) enum RouteRefusal {
     NotFound,
     #[error("this route answers {allowed} only")]
     MethodNotAllowed { allowed: String },
+}
+
+impl From<RouteRefusal> for Problem {
+    fn from(refusal: RouteRefusal) -> Self {
+        let message = refusal.to_string();
+        match refusal {
+            RouteRefusal::NotFound => Self::not_found(message),
+            RouteRefusal::MethodNotAllowed { allowed } => Self::method_not_allowed(message, &allowed),
+        }
+    }
 }
 
 const MIB: u64 = 1024 * 1024;

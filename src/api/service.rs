@@ -1,22 +1,20 @@
-//! Path of one request from its head to its answer: guard, route, negotiate, read, wait for a permit, hand to the
+//! Path of a request from its head to its answer: guard, route, negotiate, read, wait for a permit, hand to the
 //! handler.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::body::{Bytes, Incoming};
+use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{Method, Request, Response};
 
+use super::Api;
 use super::problem::Problem;
-use super::routes::{self, Handler, Matched, Route};
-use super::{
-    Api, health, high_watermark, keystores, public_keys, reload, sign, sign_batch, slashing_protection,
-};
+use super::routes::{self, Matched, Route, RoutedRequest};
 use crate::config::Role;
 use crate::http::body;
-use crate::http::capacity::{Capacity, InFlightPermit, RoleCapacity};
+use crate::http::capacity::{Capacity, RoleCapacity};
 use crate::http::connection::{Connection, Service};
 use crate::http::framing::{self, FramingRefusal};
 use crate::http::guard::{Guard, GuardRefusal};
@@ -138,7 +136,8 @@ impl ApiService {
             Ok(permit) => permit,
             Err(overloaded) => return (Err(overloaded.into()), Some(reservation)),
         };
-        let (answer, held) = self.ask(connection, head, matched, body, (permit, reservation)).await;
+        let request = RoutedRequest { connection, head, public_key: matched.public_key, body };
+        let (answer, held) = route.handler.answer(&self.api, request, (permit, reservation)).await;
         let Some((_permit, mut reservation)) = held else { return (answer, None) };
         // Before the permit goes to the next: answers that find no memory are as few as there are permits.
         let answer = match answer {
@@ -146,43 +145,6 @@ impl ApiService {
             Err(problem) => Err(problem),
         };
         (answer, Some(reservation))
-    }
-
-    /// Hands the request to its handler; what it holds stays held until the work is done.
-    async fn ask(
-        &self,
-        connection: &Connection,
-        head: &Parts,
-        matched: &Matched,
-        body: Bytes,
-        held: (InFlightPermit, Reservation),
-    ) -> (Result<ApiResponse, Problem>, Option<(InFlightPermit, Reservation)>) {
-        let Api { signer, .. } = &*self.api;
-        let caller = &connection.caller;
-        let answer = match matched.route.handler {
-            Handler::Upcheck => Ok(health::upcheck(&head.headers)),
-            Handler::Healthcheck => Ok(health::healthcheck(&self.api, caller)),
-            Handler::Health => Ok(health::health(&self.api)),
-            Handler::PublicKeys => Ok(public_keys::list(&self.api)),
-            Handler::Sign => sign::sign(signer, caller, matched.public_key, &head.headers, &body).await,
-            Handler::SignBatch => sign_batch::sign_batch(signer, caller, &body).await,
-            Handler::HighWatermark => high_watermark::read(signer).await,
-            Handler::ListKeystores => Ok(keystores::list(signer)),
-            Handler::ImportKeystores => {
-                let signer = Arc::clone(signer);
-                let (_answer, presence) = connection.client.expect_answer();
-                let work = async move { keystores::import(&signer, body, presence).await };
-                return to_its_end(work, held).await;
-            }
-            Handler::SlashingProtection => slashing_protection::answer(signer, &body).await,
-            Handler::ReloadStatus => Ok(reload::status(signer)),
-            Handler::Reload => Ok(reload::start(&self.api)),
-            Handler::DeleteKeystores => {
-                let signer = Arc::clone(signer);
-                return to_its_end(async move { keystores::delete(&signer, &body).await }, held).await;
-            }
-        };
-        (answer, Some(held))
     }
 }
 
@@ -198,20 +160,6 @@ fn body_patience(route: &Route) -> Duration {
 fn head_bytes(head: &Parts) -> usize {
     let headers = head.headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()));
     headers.fold(head.uri.path().len(), usize::saturating_add)
-}
-
-/// For what must not be done by half: an answer that is being made is dropped when its caller goes away, this work is
-/// not, nor what it holds.
-async fn to_its_end<H: Send + 'static>(
-    work: impl Future<Output = Result<ApiResponse, Problem>> + Send + 'static,
-    held: H,
-) -> (Result<ApiResponse, Problem>, Option<H>) {
-    match tokio::spawn(async move { (work.await, held) }).await {
-        Ok((answer, held)) => (answer, Some(held)),
-        Err(error) => {
-            (Err(Problem::fault("the signer stopped before the request was carried out", error)), None)
-        }
-    }
 }
 
 /// A body is JSON, as it is. A missing `Content-Type` passes, since older clients send none; the types that a web
