@@ -1,7 +1,7 @@
 //! Keys that outlive the process: what one daemon leaves for the next when the service manager keeps its files.
 //!
-//! Two files stay behind: the region of secret memory, and an index that says which key lies in which slot. The index is
-//! no secret and lies in ordinary memory, but it is not believed either: each entry has a tag over the slot, the public
+//! Two files stay behind: the region of secret memory, and an index that says which key lies in which cell. The index is
+//! no secret and lies in ordinary memory, but it is not believed either: each entry has a tag over the cell, the public
 //! key and the secret itself, made with a random key that lies in the region. So an entry that is out of date, torn by
 //! SIGKILL, exchanged or made up is told from a good one without deriving a public key, and only that entry is lost.
 //!
@@ -22,21 +22,21 @@ use super::key::{Key, OpenedKey};
 use super::mac::mac;
 use super::secret::SecretKey;
 use crate::bls::PublicKey;
-use crate::sys::locked_memory::{AdoptError, LockedMemory, LockedMemoryError, Slot};
+use crate::sys::locked_memory::{AdoptError, LockedMemory, LockedMemoryError, SecretCell};
 
 /// The near end: keeps region and index in step with what is to survive.
 pub(crate) struct FdStore {
     memory: Arc<LockedMemory>,
     index: File,
     /// The key of the tags.
-    authority: Slot,
+    authority: SecretCell,
 }
 
 /// What a predecessor left.
 pub(crate) struct Inherited {
     /// To go on with, and to make new keys in its memory.
     pub(crate) fd_store: FdStore,
-    /// Its keys, in the order of their slots.
+    /// Its keys, in the order of their cells.
     pub(crate) keys: Vec<Key>,
     /// Entries that were not good: keys that were going or coming when it ended.
     pub(crate) lost: usize,
@@ -74,21 +74,21 @@ impl FdStore {
         let authority = read_header(header)?;
         let records: Vec<(u32, Record)> = (0..)
             .zip(rest.chunks_exact(RECORD_BYTES))
-            .filter_map(|(slot, bytes)| Some((slot, Record::read(bytes)?)))
-            .filter(|(slot, _)| *slot != authority)
+            .filter_map(|(cell, bytes)| Some((cell, Record::read(bytes)?)))
+            .filter(|(cell, _)| *cell != authority)
             .collect();
 
         let taken: Vec<u32> =
-            std::iter::once(authority).chain(records.iter().map(|(slot, _)| *slot)).collect();
-        let (memory, mut slots) = LockedMemory::adopt(region, &taken)?;
-        let secrets = slots.split_off(1);
-        let authority = slots.pop().filter(|slot| !slot.matches(&[0; 32])).ok_or(FdStoreError::Form)?;
+            std::iter::once(authority).chain(records.iter().map(|(cell, _)| *cell)).collect();
+        let (memory, mut cells) = LockedMemory::adopt(region, &taken)?;
+        let secrets = cells.split_off(1);
+        let authority = cells.pop().filter(|cell| !cell.matches(&[0; 32])).ok_or(FdStoreError::Form)?;
         let fd_store = Self { memory, index, authority };
         let named = records.len();
         let keys: Vec<Key> = records
             .into_iter()
             .zip(secrets)
-            .filter_map(|((_, record), slot)| fd_store.inherit(&record, slot))
+            .filter_map(|((_, record), cell)| fd_store.inherit(&record, cell))
             .collect();
         let lost = named.saturating_sub(keys.len());
         Ok(Inherited { fd_store, keys, lost })
@@ -109,42 +109,42 @@ impl FdStore {
     /// # Errors
     /// When the key lies in other memory, or the index cannot grow. The key itself is unaffected.
     pub(crate) fn insert(&self, key: &Key) -> Result<(), FdStoreError> {
-        let slot = key.opened().secret().slot();
-        if !slot.is_in(&self.memory) {
+        let cell = key.opened().secret().cell();
+        if !cell.is_in(&self.memory) {
             return Err(FdStoreError::Elsewhere);
         }
         let path = key.derivation_path().filter(|path| path.len() <= MAX_PATH_BYTES).unwrap_or("");
         let mut record = Record { tag: [0; 32], public_key: key.public_key(), path: path.to_owned() };
-        record.tag = self.tag(&record, slot);
-        self.write(slot.index(), &record.bytes())
+        record.tag = self.tag(&record, cell);
+        self.write(cell.index(), &record.bytes())
     }
 
     /// From now on the key does not survive this process, whoever still holds it.
     pub(crate) fn remove(&self, key: &Key) -> Result<(), FdStoreError> {
-        let slot = key.opened().secret().slot();
-        if !slot.is_in(&self.memory) {
+        let cell = key.opened().secret().cell();
+        if !cell.is_in(&self.memory) {
             return Ok(());
         }
-        self.write(slot.index(), &[0; RECORD_BYTES])
+        self.write(cell.index(), &[0; RECORD_BYTES])
     }
 
-    fn inherit(&self, record: &Record, slot: Slot) -> Option<Key> {
+    fn inherit(&self, record: &Record, cell: SecretCell) -> Option<Key> {
         use subtle::ConstantTimeEq;
-        if !bool::from(self.tag(record, &slot).ct_eq(&record.tag)) {
+        if !bool::from(self.tag(record, &cell).ct_eq(&record.tag)) {
             return None;
         }
-        let secret = SecretKey::inherited(slot, record.public_key)?;
+        let secret = SecretKey::inherited(cell, record.public_key)?;
         let path = Some(record.path.as_str()).filter(|path| !path.is_empty()).map(Into::into);
         Some(Key::inherited(OpenedKey::new(secret, path)))
     }
 
-    fn tag(&self, record: &Record, slot: &Slot) -> [u8; 32] {
-        let (index, path) = (slot.index().to_le_bytes(), record.path.as_bytes());
-        mac(&self.authority, &[PURPOSE, &index, &record.public_key.0, slot.expose(), path])
+    fn tag(&self, record: &Record, cell: &SecretCell) -> [u8; 32] {
+        let (index, path) = (cell.index().to_le_bytes(), record.path.as_bytes());
+        mac(&self.authority, &[PURPOSE, &index, &record.public_key.0, cell.expose(), path])
     }
 
-    fn write(&self, slot: u32, record: &[u8; RECORD_BYTES]) -> Result<(), FdStoreError> {
-        let place = u64::from(slot).saturating_add(1).saturating_mul(RECORD_BYTES as u64);
+    fn write(&self, cell: u32, record: &[u8; RECORD_BYTES]) -> Result<(), FdStoreError> {
+        let place = u64::from(cell).saturating_add(1).saturating_mul(RECORD_BYTES as u64);
         self.index.write_all_at(record, place).map_err(FdStoreError::Index)
     }
 }
@@ -233,7 +233,7 @@ const PURPOSE: &[u8] = b"bls-signer kept key 1";
 const RECORD_BYTES: usize = 192;
 const MAX_PATH_BYTES: usize = 100;
 
-/// As many entries as the region has slots.
+/// As many entries as the region has cells.
 const MAX_INDEX_BYTES: usize = RECORD_BYTES * ((1 << 20) + 1);
 
 #[cfg(test)]

@@ -3,16 +3,16 @@
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
-use crate::sys::locked_memory::Slot;
+use crate::sys::locked_memory::SecretCell;
 
 /// The code of these parts, one after the other.
-pub(super) fn mac(key: &Slot, parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn mac(key: &SecretCell, parts: &[&[u8]]) -> [u8; 32] {
     let inner = hash(&padded(key, 0x36), parts);
     hash(&padded(key, 0x5C), &[&inner])
 }
 
 /// The key's block, which is never the key itself.
-fn padded(key: &Slot, byte: u8) -> Zeroizing<[u8; BLOCK]> {
+fn padded(key: &SecretCell, byte: u8) -> Zeroizing<[u8; BLOCK]> {
     let mut block = Zeroizing::new([byte; BLOCK]);
     for (padded, key) in block.iter_mut().zip(key.expose()) {
         *padded ^= key;
@@ -48,11 +48,11 @@ mod tests {
         for length in [0, 1, 22, 23, 31, 32, 63, 64, 65, 200] {
             let (key, message) = ([0xA7; 32], vec![0x5A; length]);
             let expected = Hmac::<Sha256>::new_from_slice(&key).unwrap().chain_update(&message).finalize();
-            let slot = memory.store(&key).unwrap();
+            let cell = memory.store(&key).unwrap();
             for cut in [0, length / 2, length] {
                 let (start, end) = message.split_at(cut);
                 assert_eq!(
-                    mac(&slot, &[start, end])[..],
+                    mac(&cell, &[start, end])[..],
                     expected.clone().into_bytes()[..],
                     "{length}, {cut}"
                 );

@@ -18,12 +18,12 @@ use super::mac::mac;
 use super::secret::SecretKey;
 use crate::bls::PublicKey;
 use crate::regular_file::{FileError, RegularFile};
-use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, Slot};
+use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, SecretCell};
 use crate::text;
 
 /// The seal secret, in locked memory.
 pub(crate) struct Seal {
-    secret: Slot,
+    secret: SecretCell,
 }
 
 impl Seal {

@@ -7,13 +7,13 @@ use zeroize::Zeroizing;
 
 use crate::bls::{HashedRoot, PublicKey, Signature};
 use crate::sys::curve;
-use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, Slot};
+use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, SecretCell};
 
 /// A secret key and the public key that belongs to it. The secret is wiped when this is dropped; it cannot be cloned
 /// or printed.
 pub(crate) struct SecretKey {
     /// The scalar as 32 bytes little endian, so that the curve library reads it where it lies.
-    scalar: Slot,
+    scalar: SecretCell,
     public_key: PublicKey,
 }
 
@@ -48,13 +48,13 @@ impl SecretKey {
         Ok(Self { scalar: locked_scalar(big_endian, memory)?, public_key })
     }
 
-    /// A key of this process's predecessor, which left it in its slot: `None` where there is none any more.
-    pub(super) fn inherited(scalar: Slot, public_key: PublicKey) -> Option<Self> {
+    /// A key of this process's predecessor, which left it in its cell: `None` where there is none any more.
+    pub(super) fn inherited(scalar: SecretCell, public_key: PublicKey) -> Option<Self> {
         curve::is_secret_key(scalar.expose()).then_some(Self { scalar, public_key })
     }
 
     /// Where it lies in the region.
-    pub(super) fn slot(&self) -> &Slot {
+    pub(super) fn cell(&self) -> &SecretCell {
         &self.scalar
     }
 
@@ -83,7 +83,7 @@ impl SecretKey {
 }
 
 /// A secret key whose public key is not derived yet, in locked memory from the moment it is read.
-pub(super) struct Scalar(Slot);
+pub(super) struct Scalar(SecretCell);
 
 impl Scalar {
     /// Reads 64 hexadecimal digits, big endian, with or without `0x`. The caller wipes them.
@@ -132,7 +132,7 @@ pub(crate) enum SecretKeyError {
     Memory(#[from] LockedMemoryError),
 }
 
-fn locked_scalar(big_endian: &[u8; 32], memory: &Arc<LockedMemory>) -> Result<Slot, SecretKeyError> {
+fn locked_scalar(big_endian: &[u8; 32], memory: &Arc<LockedMemory>) -> Result<SecretCell, SecretKeyError> {
     let mut little_endian = Zeroizing::new([0; 32]);
     little_endian.copy_from_slice(big_endian);
     little_endian.reverse();

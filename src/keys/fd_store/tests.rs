@@ -41,19 +41,19 @@ fn a_removed_key_does_not_come_back_while_somebody_still_holds_it() {
     fd_store.remove(&one).unwrap();
     let inherited = kill_and_resume(&fd_store);
     assert_eq!((numbers(&inherited.keys), inherited.lost), (vec![2], 0));
-    assert_eq!(*one.opened().secret().slot().expose(), [0; 32], "its secret is wiped");
+    assert_eq!(*one.opened().secret().cell().expose(), [0; 32], "its secret is wiped");
 }
 
 #[test]
-fn a_slot_that_was_used_again_is_not_taken_for_the_key_before() {
+fn a_cell_that_was_used_again_is_not_taken_for_the_key_before() {
     let Some((memory, fd_store)) = begin() else { return };
     let one = key(1, &memory);
     fd_store.insert(&one).unwrap();
-    let slot = one.opened().secret().slot().index();
+    let cell = one.opened().secret().cell().index();
     drop(one);
-    // The entry of the first key is still there; another key has its slot.
+    // The entry of the first key is still there; another key has its cell.
     let two = key(2, &memory);
-    assert_eq!(two.opened().secret().slot().index(), slot);
+    assert_eq!(two.opened().secret().cell().index(), cell);
     let inherited = kill_and_resume(&fd_store);
     assert_eq!((inherited.keys.len(), inherited.lost), (0, 1));
 }
@@ -63,7 +63,7 @@ fn no_changed_bit_of_an_entry_is_believed() {
     let Some((memory, fd_store)) = begin() else { return };
     let one = key(1, &memory);
     fd_store.insert(&one).unwrap();
-    let place = RECORD_BYTES as u64 * (u64::from(one.opened().secret().slot().index()).saturating_add(1));
+    let place = RECORD_BYTES as u64 * (u64::from(one.opened().secret().cell().index()).saturating_add(1));
     let mut good = [0; RECORD_BYTES];
     fd_store.index.read_exact_at(&mut good, place).unwrap();
     let used = 32 + 48 + 1 + one.derivation_path().unwrap().len();
@@ -71,7 +71,7 @@ fn no_changed_bit_of_an_entry_is_believed() {
         let mut bad = good;
         bad[byte] ^= 1;
         let record = Record::read(&bad);
-        let tag = record.map(|record| fd_store.tag(&record, one.opened().secret().slot()) == record.tag);
+        let tag = record.map(|record| fd_store.tag(&record, one.opened().secret().cell()) == record.tag);
         assert_ne!(tag, Some(true), "byte {byte}");
     }
 }
@@ -83,7 +83,7 @@ fn an_entry_is_not_believed_in_another_place() {
     fd_store.insert(&one).unwrap();
     fd_store.insert(&two).unwrap();
     let place =
-        |key: &Key| RECORD_BYTES as u64 * (u64::from(key.opened().secret().slot().index()).saturating_add(1));
+        |key: &Key| RECORD_BYTES as u64 * (u64::from(key.opened().secret().cell().index()).saturating_add(1));
     let mut entry = [0; RECORD_BYTES];
     fd_store.index.read_exact_at(&mut entry, place(&one)).unwrap();
     fd_store.index.write_all_at(&entry, place(&two)).unwrap();
@@ -105,7 +105,7 @@ fn refuses_files_that_are_no_pair_of_its_own() {
     assert!(swapped.is_err());
     assert!(matches!(FdStore::resume(region(), file(b"")), Err(FdStoreError::Form)));
     assert!(matches!(FdStore::resume(region(), file(&[0; 4 * RECORD_BYTES])), Err(FdStoreError::Form)));
-    // A slot that holds nothing is no authority: anybody knows zeros.
+    // A cell that holds nothing is no authority: anybody knows zeros.
     assert!(matches!(FdStore::resume(region(), file(&header(3))), Err(FdStoreError::Form)));
     assert!(matches!(FdStore::resume(region(), file(&header(u32::MAX))), Err(FdStoreError::Region(_))));
 }

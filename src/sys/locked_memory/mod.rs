@@ -1,10 +1,10 @@
 //! Memory for secret keys that is never swapped, dumped or inherited by a child process.
 //!
-//! One region holds all secrets of the process, in slots of 32 bytes. Where the kernel has `memfd_secret` (Linux 5.14
+//! One region holds all secrets of the process, in cells of 32 bytes. Where the kernel has `memfd_secret` (Linux 5.14
 //! and newer, on by default since 6.5) the pages are even taken out of the kernel's own map; elsewhere they are
 //! anonymous memory with `mlock`, `MADV_DONTDUMP` and `MADV_WIPEONFORK`. The address range of the largest region is
 //! reserved once without access rights, so both ends are guarded; pages are put into it in steps as secrets come,
-//! because `RLIMIT_MEMLOCK` may be as low as 64 KiB. A slot is wiped when its [`Slot`] is dropped and used again after.
+//! because `RLIMIT_MEMLOCK` may be as low as 64 KiB. A cell is wiped when its [`SecretCell`] is dropped and used again after.
 
 mod pages;
 
@@ -19,26 +19,26 @@ use zeroize::Zeroize;
 
 use self::pages::{Backing, CAPACITY, Content, Pages, STEP};
 
-/// The region. Cheap to share; it is unmapped when the last [`Slot`] and the last owner are gone.
+/// The region. Cheap to share; it is unmapped when the last [`SecretCell`] and the last owner are gone.
 pub(crate) struct LockedMemory {
     pages: Pages,
-    slots: Mutex<Slots>,
+    cells: Mutex<Cells>,
 }
 
 /// One secret of 32 bytes in locked memory; wiped when dropped. It cannot be cloned or printed.
-pub(crate) struct Slot {
+pub(crate) struct SecretCell {
     memory: Arc<LockedMemory>,
     index: u32,
 }
 
-/// Which slots are taken.
+/// Which cells are taken.
 #[derive(Default)]
-struct Slots {
+struct Cells {
     /// Bytes of the region that have pages, a multiple of [`STEP`].
     mapped: usize,
-    /// The first slot that was never used.
+    /// The first cell that was never used.
     next: u32,
-    /// Slots that were used and wiped.
+    /// Cells that were used and wiped.
     free: Vec<u32>,
 }
 
@@ -51,22 +51,22 @@ impl LockedMemory {
         Ok(Self::on(Pages::reserve(Backing::new()?)?))
     }
 
-    /// Copies `secret` into a slot of its own. The caller wipes what it copied from.
+    /// Copies `secret` into a cell of its own. The caller wipes what it copied from.
     ///
     /// # Errors
     /// When the process may not lock more memory, there is none, or the region is full.
-    pub(crate) fn store(self: &Arc<Self>, secret: &[u8; 32]) -> Result<Slot, LockedMemoryError> {
-        let mut slots = self.slots();
-        let index = match slots.free.pop() {
+    pub(crate) fn store(self: &Arc<Self>, secret: &[u8; 32]) -> Result<SecretCell, LockedMemoryError> {
+        let mut cells = self.cells();
+        let index = match cells.free.pop() {
             Some(index) => index,
-            None => self.unused_slot(&mut slots)?,
+            None => self.unused_cell(&mut cells)?,
         };
         let pointer = self.address(index);
         // From place to place: passed by value, the secret could leave a copy on the stack.
-        // SAFETY: `index` lies in the mapped part and nobody else has it: it was just taken from `slots`, whose lock is
-        // held. Both are 32 bytes with alignment 1, and a slot without an owner overlaps nothing that is borrowed.
+        // SAFETY: `index` lies in the mapped part and nobody else has it: it was just taken from `cells`, whose lock is
+        // held. Both are 32 bytes with alignment 1, and a cell without an owner overlaps nothing that is borrowed.
         unsafe { std::ptr::copy_nonoverlapping(secret, pointer, 1) };
-        Ok(Slot { memory: Arc::clone(self), index })
+        Ok(SecretCell { memory: Arc::clone(self), index })
     }
 
     /// `"memfd_secret"` or `"mlock"`, for the log.
@@ -86,72 +86,73 @@ impl LockedMemory {
         }
     }
 
-    /// Takes over the region of a process that is gone. The slots named in `taken` keep their content; each may be named
+    /// Takes over the region of a process that is gone. The cells named in `taken` keep their content; each may be named
     /// only once. All others in the same steps are wiped.
     ///
     /// # Errors
-    /// When the file is not such a region, a slot is outside it, or the memory cannot be locked. Nothing is wiped then.
-    pub(crate) fn adopt(file: OwnedFd, taken: &[u32]) -> Result<(Arc<Self>, Vec<Slot>), AdoptError> {
+    /// When the file is not such a region, a cell is outside it, or the memory cannot be locked. Nothing is wiped then.
+    pub(crate) fn adopt(file: OwnedFd, taken: &[u32]) -> Result<(Arc<Self>, Vec<SecretCell>), AdoptError> {
         if !pages::is_secret_file(&file).map_err(AdoptError::Examine)? {
             return Err(AdoptError::OtherFile);
         }
         let taken_once: BTreeSet<u32> = taken.iter().copied().collect();
         if taken_once.len() != taken.len() {
-            return Err(AdoptError::Slots);
+            return Err(AdoptError::Cells);
         }
         let memory = Self::on(Pages::reserve(Backing::Secret(file))?);
         let used = taken_once.last().map_or(0, |last| last.saturating_add(1));
-        let mapped = (used as usize).saturating_mul(SLOT).next_multiple_of(STEP);
+        let mapped = (used as usize).saturating_mul(CELL).next_multiple_of(STEP);
         if mapped > CAPACITY {
-            return Err(AdoptError::Slots);
+            return Err(AdoptError::Cells);
         }
         for offset in (0..mapped).step_by(STEP) {
             memory.pages.map_step(offset, Content::Keep)?;
         }
-        let next = u32::try_from(mapped.div_euclid(SLOT)).map_err(|_| AdoptError::Slots)?;
+        let next = u32::try_from(mapped.div_euclid(CELL)).map_err(|_| AdoptError::Cells)?;
         let free: Vec<u32> = (0..next).filter(|index| !taken_once.contains(index)).rev().collect();
         for index in &free {
-            // SAFETY: mapped just now, and no slot with this index exists: it is not among those taken.
+            // SAFETY: mapped just now, and no cell with this index exists: it is not among those taken.
             unsafe { &mut *memory.address(*index) }.zeroize();
         }
-        *memory.slots() = Slots { mapped, next, free };
-        let slots = taken.iter().map(|index| Slot { memory: Arc::clone(&memory), index: *index }).collect();
-        Ok((memory, slots))
+        *memory.cells() = Cells { mapped, next, free };
+        let cells =
+            taken.iter().map(|index| SecretCell { memory: Arc::clone(&memory), index: *index }).collect();
+        Ok((memory, cells))
     }
 
     /// How many secrets it holds.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
-        let slots = self.slots();
-        (slots.next as usize).saturating_sub(slots.free.len())
+        let cells = self.cells();
+        (cells.next as usize).saturating_sub(cells.free.len())
     }
 
     fn on(pages: Pages) -> Arc<Self> {
-        Arc::new(Self { pages, slots: Mutex::new(Slots::default()) })
+        Arc::new(Self { pages, cells: Mutex::new(Cells::default()) })
     }
 
-    /// The next slot that was never used; maps one more step when the mapped part is full.
-    fn unused_slot(&self, slots: &mut Slots) -> Result<u32, LockedMemoryError> {
-        let index = slots.next;
-        let end = (index as usize).saturating_add(1).saturating_mul(SLOT);
+    /// The next cell that was never used; maps one more step when the mapped part is full.
+    fn unused_cell(&self, cells: &mut Cells) -> Result<u32, LockedMemoryError> {
+        let index = cells.next;
+        let end = (index as usize).saturating_add(1).saturating_mul(CELL);
         if end > CAPACITY {
-            return Err(LockedMemoryError::Full { slots: CAPACITY / SLOT });
+            return Err(LockedMemoryError::Full { cells: CAPACITY / CELL });
         }
-        if end > slots.mapped {
-            self.pages.map_step(slots.mapped, Content::Wipe)?;
-            slots.mapped = slots.mapped.saturating_add(STEP);
+        if end > cells.mapped {
+            self.pages.map_step(cells.mapped, Content::Wipe)?;
+            cells.mapped = cells.mapped.saturating_add(STEP);
         }
-        slots.next = index.saturating_add(1);
+        cells.next = index.saturating_add(1);
         Ok(index)
     }
 
-    fn slots(&self) -> MutexGuard<'_, Slots> {
+    fn cells(&self) -> MutexGuard<'_, Cells> {
         // A panic while the lock was held cannot leave the list half-changed: each change is one assignment.
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn address(&self, index: u32) -> *mut [u8; SLOT] {
-        self.pages.address((index as usize).saturating_mul(SLOT)).cast()
+    fn address(&self, index: u32) -> *mut [u8; CELL] {
+        self.pages.address((index as usize).saturating_mul(CELL)).cast()
     }
 }
 
@@ -161,10 +162,10 @@ impl fmt::Debug for LockedMemory {
     }
 }
 
-impl Slot {
+impl SecretCell {
     /// The secret, where it lies. Do not copy it.
-    pub(crate) fn expose(&self) -> &[u8; SLOT] {
-        // SAFETY: the slot is mapped as long as `memory` lives, and its bytes do not change while this value, the only
+    pub(crate) fn expose(&self) -> &[u8; CELL] {
+        // SAFETY: the cell is mapped as long as `memory` lives, and its bytes do not change while this value, the only
         // one with its index, is borrowed.
         unsafe { &*self.memory.address(self.index) }
     }
@@ -180,17 +181,17 @@ impl Slot {
     }
 
     /// Whether the secret equals `other`, in time that does not depend on either.
-    pub(crate) fn matches(&self, other: &[u8; SLOT]) -> bool {
+    pub(crate) fn matches(&self, other: &[u8; CELL]) -> bool {
         self.expose().ct_eq(other).into()
     }
 }
 
-impl Drop for Slot {
+impl Drop for SecretCell {
     fn drop(&mut self) {
         // SAFETY: this value is the only one with its index and nobody borrows from it any more.
         let secret = unsafe { &mut *self.memory.address(self.index) };
         secret.zeroize();
-        self.memory.slots().free.push(self.index);
+        self.memory.cells().free.push(self.index);
     }
 }
 
@@ -217,10 +218,10 @@ pub(crate) enum LockedMemoryError {
         source: Errno,
     },
     /// More keys than the region can ever hold.
-    #[error("the memory for secret keys is full: it holds {slots}")]
+    #[error("the memory for secret keys is full: it holds {cells}")]
     Full {
         /// How many secrets fit.
-        slots: usize,
+        cells: usize,
     },
 }
 
@@ -230,9 +231,9 @@ pub(crate) enum AdoptError {
     /// Another kind of file, or another size.
     #[error("the file is not a region of secret memory that this program made")]
     OtherFile,
-    /// A slot outside the region, or one named twice.
-    #[error("the slots named are not those of a region")]
-    Slots,
+    /// A cell outside the region, or one named twice.
+    #[error("the cells named are not those of a region")]
+    Cells,
     /// A failed system call.
     #[error("the region cannot be examined")]
     Examine(#[source] Errno),
@@ -242,7 +243,7 @@ pub(crate) enum AdoptError {
 }
 
 /// Bytes of one secret.
-const SLOT: usize = 32;
+const CELL: usize = 32;
 
 #[cfg(test)]
 mod tests;

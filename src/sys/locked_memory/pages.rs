@@ -79,7 +79,7 @@ impl Pages {
         let file_offset = libc::off_t::try_from(offset)
             .map_err(|_| LockedMemoryError::System { call: "mmap", source: Errno::EOVERFLOW })?;
         // SAFETY: MAP_FIXED replaces addresses inside our own reservation only (`offset + STEP <= CAPACITY`), which
-        // hold no slot yet. Nobody else maps the file: whoever keeps it alive for our successor does not look into it.
+        // hold no cell yet. Nobody else maps the file: whoever keeps it alive for our successor does not look into it.
         let mapped = unsafe {
             mmap(
                 Some(self.fixed(offset)),
@@ -101,7 +101,7 @@ impl Pages {
     }
 
     fn map_anonymous(&self, offset: usize) -> Result<(), LockedMemoryError> {
-        // SAFETY: as in `map_secret`: fixed addresses inside our own reservation without a slot in them.
+        // SAFETY: as in `map_secret`: fixed addresses inside our own reservation without a cell in them.
         let mapped = unsafe {
             mmap_anonymous(
                 Some(self.fixed(offset)),
@@ -131,14 +131,14 @@ impl Pages {
                 return Err(LockedMemoryError::System { call: "getrandom", source: Errno::last() });
             }
         }
-        // SAFETY: `STEP` mapped bytes of our region in which no slot lies yet.
+        // SAFETY: `STEP` mapped bytes of our region in which no cell lies yet.
         unsafe { self.address(offset).write_bytes(0, STEP) };
         Ok(())
     }
 
     /// Turns a step whose mapping failed half-way into reserved addresses again.
     fn take_back(&self, offset: usize) {
-        // SAFETY: as in `map_secret`: inside our own reservation, and no slot lies there because the step failed.
+        // SAFETY: as in `map_secret`: inside our own reservation, and no cell lies there because the step failed.
         let result = unsafe {
             mmap_anonymous(
                 Some(self.fixed(offset)),
@@ -160,12 +160,12 @@ impl Pages {
 
 // SAFETY: the pointer names memory that lives as long as the value; which thread uses it makes no difference.
 unsafe impl Send for Pages {}
-// SAFETY: shared use of this type alone reads or writes none of the slots; who does so answers for it.
+// SAFETY: shared use of this type alone reads or writes none of the cells; who does so answers for it.
 unsafe impl Sync for Pages {}
 
 impl Drop for Pages {
     fn drop(&mut self) {
-        // Every slot keeps its region alive, so all of them are wiped by now.
+        // Every cell keeps its region alive, so all of them are wiped by now.
         // SAFETY: the reservation was made with this address and length and nothing points into it any more.
         if let Err(error) = unsafe { munmap(self.reserved.cast(), RESERVED) } {
             tracing::debug!(%error, "could not unmap the locked memory");

@@ -13,21 +13,21 @@ fn both_kinds() -> Vec<Arc<LockedMemory>> {
 #[test]
 fn gives_back_what_was_stored() {
     for memory in both_kinds() {
-        let slots: Vec<Slot> = (0..5000u32).map(|i| memory.store(&secret(i)).unwrap()).collect();
-        for (i, slot) in (0..).zip(&slots) {
-            assert_eq!(slot.expose(), &secret(i));
-            assert!(slot.matches(&secret(i)));
-            assert!(!slot.matches(&secret(i + 1)));
+        let cells: Vec<SecretCell> = (0..5000u32).map(|i| memory.store(&secret(i)).unwrap()).collect();
+        for (i, cell) in (0..).zip(&cells) {
+            assert_eq!(cell.expose(), &secret(i));
+            assert!(cell.matches(&secret(i)));
+            assert!(!cell.matches(&secret(i + 1)));
         }
     }
 }
 
 #[test]
-fn wipes_a_slot_that_is_dropped_and_uses_it_again() {
+fn wipes_a_cell_that_is_dropped_and_uses_it_again() {
     for memory in both_kinds() {
-        let slot = memory.store(&secret(7)).unwrap();
-        let address = memory.address(slot.index);
-        drop(slot);
+        let cell = memory.store(&secret(7)).unwrap();
+        let address = memory.address(cell.index);
+        drop(cell);
         // SAFETY: the page stays mapped while the region lives.
         assert_eq!(unsafe { address.read() }, [0; 32]);
         let again = memory.store(&secret(8)).unwrap();
@@ -38,13 +38,13 @@ fn wipes_a_slot_that_is_dropped_and_uses_it_again() {
 #[test]
 fn grows_in_steps_and_reuses_before_it_grows() {
     for memory in both_kinds() {
-        assert_eq!(memory.slots().mapped, 0);
+        assert_eq!(memory.cells().mapped, 0);
         for _ in 0..10_000 {
             drop(memory.store(&secret(1)).unwrap());
         }
-        assert_eq!(memory.slots().mapped, STEP);
-        let kept: Vec<Slot> = (0..=2048).map(|i| memory.store(&secret(i)).unwrap()).collect();
-        assert_eq!(memory.slots().mapped, 2 * STEP);
+        assert_eq!(memory.cells().mapped, STEP);
+        let kept: Vec<SecretCell> = (0..=2048).map(|i| memory.store(&secret(i)).unwrap()).collect();
+        assert_eq!(memory.cells().mapped, 2 * STEP);
         drop(kept);
     }
 }
@@ -52,8 +52,8 @@ fn grows_in_steps_and_reuses_before_it_grows() {
 #[test]
 fn is_locked_undumpable_and_guarded_on_both_ends() {
     for memory in both_kinds() {
-        let slot = memory.store(&secret(1)).unwrap();
-        let start = memory.address(slot.index).addr();
+        let cell = memory.store(&secret(1)).unwrap();
+        let start = memory.address(cell.index).addr();
         let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
         let flags = vm_flags(&maps, start);
         assert!(flags.contains(&"lo"), "not locked: {flags:?}");
@@ -65,17 +65,17 @@ fn is_locked_undumpable_and_guarded_on_both_ends() {
 }
 
 #[test]
-fn a_successor_takes_over_the_slots_it_names_and_the_others_are_wiped() {
+fn a_successor_takes_over_the_cells_it_names_and_the_others_are_wiped() {
     let Some(memory) = with_file() else { return };
-    let mut slots: Vec<Slot> = (0..3000).map(|i| memory.store(&secret(i)).unwrap()).collect();
+    let mut cells: Vec<SecretCell> = (0..3000).map(|i| memory.store(&secret(i)).unwrap()).collect();
     let file = memory.file().unwrap().try_clone_to_owned().unwrap();
     // As after SIGKILL: nothing is dropped, but the mapping is gone.
-    let killed: Vec<u32> = [2999, 7].into_iter().map(|i: usize| slots[i].index()).collect();
+    let killed: Vec<u32> = [2999, 7].into_iter().map(|i: usize| cells[i].index()).collect();
     let (successor, taken) = LockedMemory::adopt(file, &killed).unwrap();
     assert_eq!(taken[0].expose(), &secret(2999));
     assert_eq!(taken[1].expose(), &secret(7));
     assert_eq!(successor.used(), 2);
-    assert_eq!(slots.remove(8).expose(), &[0; 32], "what was not taken over is wiped");
+    assert_eq!(cells.remove(8).expose(), &[0; 32], "what was not taken over is wiped");
     let new = successor.store(&secret(1)).unwrap();
     assert!(!killed.contains(&new.index()));
 }
@@ -87,8 +87,8 @@ fn takes_over_nothing_but_a_region_of_its_own() {
     assert!(matches!(LockedMemory::adopt(ordinary, &[]), Err(AdoptError::OtherFile)));
     let Some(memory) = with_file() else { return };
     let file = || memory.file().unwrap().try_clone_to_owned().unwrap();
-    for slots in [&[1, 1][..], &[u32::MAX], &[1 << 20]] {
-        assert!(matches!(LockedMemory::adopt(file(), slots), Err(AdoptError::Slots)));
+    for cells in [&[1, 1][..], &[u32::MAX], &[1 << 20]] {
+        assert!(matches!(LockedMemory::adopt(file(), cells), Err(AdoptError::Cells)));
     }
     assert!(LockedMemory::adopt(file(), &[]).is_ok());
 }
@@ -128,16 +128,16 @@ fn exhaust_the_limit() {
         nix::unistd::setuid(nix::unistd::Uid::from_raw(65534)).unwrap();
     }
     for memory in both_kinds() {
-        let mut slots = Vec::new();
+        let mut cells = Vec::new();
         let error = loop {
             match memory.store(&secret(1)) {
-                Ok(slot) => slots.push(slot),
+                Ok(cell) => cells.push(cell),
                 Err(error) => break error,
             }
         };
-        println!("{error} after {} secrets", slots.len());
-        // Nothing is lost: what is stored stays readable, and a freed slot can be used again.
-        assert_eq!(slots.pop().unwrap().expose(), &secret(1));
+        println!("{error} after {} secrets", cells.len());
+        // Nothing is lost: what is stored stays readable, and a freed cell can be used again.
+        assert_eq!(cells.pop().unwrap().expose(), &secret(1));
         memory.store(&secret(2)).unwrap();
     }
 }
