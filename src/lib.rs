@@ -31,6 +31,7 @@ mod http;
 mod keymanager;
 mod keys;
 mod ledger;
+mod logging;
 mod regular_file;
 mod repetitions;
 mod signer;

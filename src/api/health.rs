@@ -13,7 +13,7 @@ use crate::http::response::ApiResponse;
 use crate::http::tls::{Expiry, Validity};
 use crate::keymanager::{KeyFiles, Persistence};
 use crate::ledger::{self, Attention};
-use crate::supervisor::logging;
+use crate::logging;
 use crate::wire::health::{Check, Condition, Health, Healthcheck, Status};
 
 /// `GET /upcheck`: `OK` as text. The process answers; nothing more is said. Clients that accept JSON alone (Web3Signer

@@ -26,7 +26,7 @@ use crate::config::{self, Environment};
 use crate::daemon;
 use crate::keymanager::StartError;
 use crate::ledger::OpenError;
-use crate::supervisor::logging;
+use crate::logging;
 use crate::supervisor::{activation, listeners};
 use crate::sys::hardening;
 use crate::text::chain;

@@ -8,7 +8,9 @@ use super::owner::{self, Became};
 use super::{Error, packaged};
 use crate::config::{Environment, RawSettings};
 use crate::daemon;
-use crate::supervisor::{activation, logging, open_files};
+use crate::logging;
+use crate::supervisor::activation;
+use crate::sys::open_files;
 use crate::text::chain;
 
 /// The options of the daemon.

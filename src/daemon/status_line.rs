@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::http::tls::Validity;
 use crate::keymanager::KeyFiles;
 use crate::ledger::{Attention, Health, KeyNames};
-use crate::supervisor::logging;
+use crate::logging;
 use crate::supervisor::notify::{Notifier, tell};
 use crate::text::chain;
 

@@ -1,4 +1,4 @@
-//! The only place with unsafe code: the curve library's FFI, locked memory, process hardening.
+//! The only place with unsafe code: the curve library's FFI, locked memory, process hardening and limits.
 //!
 //! Each block states why it is sound; everything that leaves this module is safe to call.
 #![allow(unsafe_code)]
@@ -7,3 +7,4 @@ pub(crate) mod curve;
 pub(crate) mod hardening;
 pub(crate) mod inherited;
 pub(crate) mod locked_memory;
+pub(crate) mod open_files;

@@ -1,5 +1,5 @@
-//! Room for the connections that we promise to take: the soft limit of open files is 1024 for historical reasons only
-//! (select(2)), and a process may raise it up to the hard one by itself.
+//! The limit of open files, raised for the connections that we promise to take: the soft one is 1024 for historical
+//! reasons only (select(2)), and a process may raise it up to the hard one by itself.
 
 use std::num::NonZeroUsize;
 
