@@ -23,7 +23,7 @@ pub(crate) use environment::Environment;
 pub(crate) use exposure::Exposure;
 pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
-pub(crate) use settings::{KeySources, Settings};
+pub(crate) use settings::{KeySources, LEDGER_WAIT_TIMEOUT, Settings};
 pub(crate) use tokens::{AuthToken, TokenFile, TokenSources, Tokens};
 pub(crate) use values::{LogLevel, RawRoots, Switch};
 

@@ -11,7 +11,6 @@ use super::{
     Address, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawRoots, RawSettings, Role, Switch,
     Tls, TokenSources, Tokens,
 };
-use crate::ledger::LONGEST_WAIT;
 use crate::regular_file::RegularFile;
 
 /// Everything the daemon is told.
@@ -250,7 +249,7 @@ fn ledger(
     }
     let required = is_wanted || keys.outlive_the_process();
     let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
-    let longest_wait = timeout.map_or(LONGEST_WAIT, seconds);
+    let longest_wait = timeout.map_or(LEDGER_WAIT_TIMEOUT, seconds);
     Ok(LedgerSettings { state_dir, slashing_protection, required, longest_wait })
 }
 
@@ -281,6 +280,9 @@ fn keystores(
 fn seconds(seconds: NonZeroU32) -> Duration {
     Duration::from_secs(seconds.get().into())
 }
+
+/// A vote is due a third of a slot into it, four seconds before the aggregates: later it is of little use.
+pub(crate) const LEDGER_WAIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 const PORT: u16 = 8080;
 const ALLOWED_HOSTS: &[&str] = &["localhost", "127.0.0.1", "[::1]"];

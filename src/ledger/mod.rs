@@ -59,6 +59,7 @@ use self::judge::LocalJudge;
 use self::sqlite::{Contents, Store};
 use self::watermarks::{Request, Watermarks};
 use self::writer::Writer;
+use crate::config::LEDGER_WAIT_TIMEOUT;
 use crate::duty::Claim;
 use crate::network::GenesisClock;
 use crate::primitives::Root;
@@ -94,7 +95,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The defaults: the ledger must exist, 8192 requests may wait, [`LONGEST_WAIT`] at most.
+    /// The defaults: the ledger must exist, 8192 requests may wait, [`LEDGER_WAIT_TIMEOUT`] at most.
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self {
             directory,
@@ -104,7 +105,7 @@ impl Settings {
             clock: None,
             refuse_far_future: true,
             queue: 8_192,
-            longest_wait: LONGEST_WAIT,
+            longest_wait: LEDGER_WAIT_TIMEOUT,
             wal_limit_bytes: 2 << 20,
             wal_limit_commits: 50,
             quiet: Duration::from_millis(200),
@@ -268,9 +269,6 @@ pub(crate) enum Health {
     /// It broke; blocks and attestations are not signed until a restart.
     Broken(Arc<StoreError>),
 }
-
-/// A vote is due a third of a slot into it, four seconds before the aggregates: later it is of little use.
-pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(4);
 
 fn needs_no_record(request: &Request) -> bool {
     match request.claim {
