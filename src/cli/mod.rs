@@ -5,7 +5,7 @@ mod client;
 mod completions;
 mod connect;
 mod demo;
-mod history;
+mod interchange_file;
 mod keys;
 mod output;
 mod owner;

@@ -1,4 +1,4 @@
-//! The packaged daemon's surroundings, for root and for the service's own user, who run the program beside it.
+//! The packaged daemon's environment, for root and for the service's own user, who run the program beside it.
 //!
 //! systemd tells the service where its state is, and the unit which configuration to read. A shell tells a command
 //! neither: it would look for the ledger in the user's own home, for mainnet. An import would make a second ledger there
@@ -14,7 +14,7 @@ use crate::ledger;
 
 /// The environment as the packaged daemon has it, as far as nothing else is named, if this user manages that daemon; else
 /// the one that there is. What is named always wins.
-pub(super) fn surroundings(
+pub(super) fn packaged_environment(
     state_dir: Option<&Path>,
     config: Option<&Path>,
     environment: &Environment,
@@ -42,7 +42,7 @@ pub(super) fn settings(
     flags: RawSettings,
     environment: &Environment,
 ) -> Result<Settings, Error> {
-    let around = surroundings(flags.state_dir.as_deref(), config, environment);
+    let around = packaged_environment(flags.state_dir.as_deref(), config, environment);
     let settings = config::load(config, flags.clone(), &around)?;
     let packaged = &settings.ledger.state_dir;
     let own = environment.state_directory().filter(|own| own != packaged && ledger::is_in(own));

@@ -25,7 +25,7 @@ pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Res
     let state_dir = options.settings.state_dir.as_deref();
     let config = options.config.as_deref();
     let is_service = packaged::is_meant(state_dir, config, environment);
-    let environment = &packaged::surroundings(state_dir, config, environment);
+    let environment = &packaged::packaged_environment(state_dir, config, environment);
     if is_service {
         // As in ExecStart= of the packaged unit.
         options.settings.require_ledger = options.settings.require_ledger.or(Some(Switch::On));

@@ -11,7 +11,7 @@ use super::files::{self, Found, Keystore, Passwords, Search};
 use super::{Error, counted, data, failures, report, say};
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::progress::Progress;
-use crate::cli::{history, prompt};
+use crate::cli::{interchange_file, prompt};
 use crate::config::Environment;
 use crate::ledger::Interchange;
 use crate::text::{OneLine, chain};
@@ -44,7 +44,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     for path in &passed_over {
         say(&format!("passed over: {}, which is no keystore by name or content", OneLine(path.display())));
     }
-    let history = options.slashing_protection.as_deref().map(history::read).transpose()?;
+    let history = options.slashing_protection.as_deref().map(interchange_file::read).transpose()?;
     if let (Some(history), Some(path)) = (&history, options.slashing_protection) {
         demand_history(&found, history, &path)?;
     }

@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::connect::{self, Daemon, KEYMANAGER_SOCKET};
-use super::{history, output, owner, prompt};
+use super::{interchange_file, output, owner, prompt};
 use crate::bls::PublicKey;
 use crate::config::{self, Environment};
 use crate::keys::{SealError, SealFileError};
@@ -153,7 +153,7 @@ fn delete(options: DeleteOptions, environment: &Environment) -> Result<(), Error
 
 /// Whether any key's history is in an interchange file. What cannot be read is kept: it may be one.
 fn holds_history(interchange: &str) -> bool {
-    history::keys_in(interchange).map_or(true, |keys| !keys.is_empty())
+    interchange_file::keys_in(interchange).map_or(true, |keys| !keys.is_empty())
 }
 
 fn ask_to_delete(daemon: &Daemon, public_keys: &[PublicKey]) -> Result<(Vec<KeyResult>, String), Error> {
@@ -249,7 +249,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Files(#[from] files::Error),
     #[error(transparent)]
-    History(#[from] history::Error),
+    History(#[from] interchange_file::Error),
     #[error("{failed} of {of} keys failed")]
     Failed { failed: usize, of: usize },
     #[error("{unknown} of {of} keys are unknown to the daemon: there was nothing to delete for them")]

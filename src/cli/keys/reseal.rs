@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use super::{Error, say};
 use crate::cli::owner;
-use crate::cli::packaged::surroundings;
+use crate::cli::packaged::packaged_environment;
 use crate::config::{self, Environment, RawSettings};
 use crate::keys::{Seal, SealError};
 use crate::ledger::{self, Ledger, SealedKeystore};
@@ -34,7 +34,7 @@ pub(in crate::cli) struct Options {
 /// Opens every sealed key with the old secret and keeps it under the new one.
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     let Options { seal_file, new_seal_file, state_dir, config } = options;
-    let environment = &surroundings(state_dir.as_deref(), config.as_deref(), environment);
+    let environment = &packaged_environment(state_dir.as_deref(), config.as_deref(), environment);
     let settings = |seal_file: Option<PathBuf>| {
         let flags = RawSettings { state_dir: state_dir.clone(), seal_file, ..RawSettings::default() };
         config::load(config.as_deref(), flags, environment)

@@ -4,7 +4,7 @@
 //! process holds it, to the packaged daemon's keymanager listener.
 
 mod keys;
-mod office;
+mod ledger_access;
 mod report;
 
 use std::fs::{self, File, OpenOptions};
@@ -12,8 +12,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use self::keys::{Keys, NoHistory};
-use self::office::Place;
-use super::{connect, history, output, owner};
+use self::ledger_access::LedgerArgs;
+use super::{connect, interchange_file, output, owner};
 use crate::api::slashing_protection::OrderError;
 use crate::config::{self, Environment};
 use crate::ledger::{Missing, OpenError};
@@ -29,7 +29,7 @@ pub(super) enum Command {
     /// Does nothing if there is one already.
     Init {
         #[command(flatten)]
-        place: Place,
+        ledger_args: LedgerArgs,
     },
     /// Merge slashing protection history (EIP-3076 JSON) into the ledger, which is created if it does not exist
     ///
@@ -37,7 +37,7 @@ pub(super) enum Command {
     /// none in the file; the others are merged.
     Import {
         #[command(flatten)]
-        place: Place,
+        ledger_args: LedgerArgs,
         #[command(flatten)]
         keys: Keys,
         /// The file to read; - for standard input
@@ -49,7 +49,7 @@ pub(super) enum Command {
     /// with these keys. Exits with status 1 if a key that was named has no history here; that of the others is written.
     Export {
         #[command(flatten)]
-        place: Place,
+        ledger_args: LedgerArgs,
         #[command(flatten)]
         keys: Keys,
         /// The file to write, which must not exist yet [default: standard output]
@@ -59,7 +59,7 @@ pub(super) enum Command {
     /// Show the ledger's state and every key's watermarks
     Status {
         #[command(flatten)]
-        place: Place,
+        ledger_args: LedgerArgs,
         #[command(flatten)]
         keys: Keys,
         /// As JSON
@@ -75,7 +75,7 @@ pub(super) enum Command {
     #[command(group = clap::ArgGroup::new("floor").required(true).multiple(true))]
     Raise {
         #[command(flatten)]
-        place: Place,
+        ledger_args: LedgerArgs,
         #[command(flatten)]
         keys: Keys,
         /// Sign blocks only above this slot
@@ -94,7 +94,7 @@ pub(super) enum Command {
     #[command(group = clap::ArgGroup::new("stop").required(true).multiple(true))]
     HighWatermark {
         #[command(flatten)]
-        place: Place,
+        ledger_args: LedgerArgs,
         /// Sign no block at or beyond this slot
         #[arg(long, value_name = "SLOT", group = "stop")]
         slot: Option<u64>,
@@ -110,50 +110,52 @@ pub(super) enum Command {
 /// Runs one command. What it has to say goes to `output`, what it exports too.
 pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn Write) -> Result<(), Error> {
     match command {
-        Command::Init { place } => {
-            let office = place.open(Missing::Create, environment)?;
+        Command::Init { ledger_args } => {
+            let ledger = ledger_args.open(Missing::Create, environment)?;
             // A daemon has a ledger, unless its slashing protection is off, and then it says so.
-            office.carry_out(Order::Status { keys: Vec::new() })?;
-            let said = if office.is_new() { "created an empty ledger" } else { "there already is a ledger" };
-            say(output, &format!("{said} {office}"))
+            ledger.carry_out(Order::Status { keys: Vec::new() })?;
+            let said = if ledger.is_new() { "created an empty ledger" } else { "there already is a ledger" };
+            say(output, &format!("{said} {ledger}"))
         }
-        Command::Import { place, keys, file } => import(place, &keys, &file, environment, output),
-        Command::Export { place, keys, output: path } => export(place, &keys, path, environment, output),
-        Command::Status { place, keys, json } => {
-            let office = place.open(Missing::Refuse, environment)?;
-            let done = office.carry_out(Order::Status { keys: keys.texts() })?;
+        Command::Import { ledger_args, keys, file } => import(ledger_args, &keys, &file, environment, output),
+        Command::Export { ledger_args, keys, output: path } => {
+            export(ledger_args, &keys, path, environment, output)
+        }
+        Command::Status { ledger_args, keys, json } => {
+            let ledger = ledger_args.open(Missing::Refuse, environment)?;
+            let done = ledger.carry_out(Order::Status { keys: keys.texts() })?;
             let Done::Status(status) = done else { return Err(Error::OtherAnswer) };
-            say(output, &if json { report::as_json(&status) } else { report::table(&status, &office) })
+            say(output, &if json { report::as_json(&status) } else { report::table(&status, &ledger) })
         }
-        Command::Raise { place, keys, slot, epoch, yes } => {
+        Command::Raise { ledger_args, keys, slot, epoch, yes } => {
             let order = Order::Raise { slot, epoch, keys: keys.texts(), far_ahead: yes };
-            let office = place.open(Missing::Refuse, environment)?;
-            let done = office.carry_out(order)?;
+            let ledger = ledger_args.open(Missing::Refuse, environment)?;
+            let done = ledger.carry_out(order)?;
             let Done::Raise { raised, still_refused, present } = done else { return Err(Error::OtherAnswer) };
-            say(output, &format!("raised the watermarks of {raised} keys in the ledger {office}"))?;
+            say(output, &format!("raised the watermarks of {raised} keys in the ledger {ledger}"))?;
             still_refused.map_or(Ok(()), |keys| Err(Error::StillRefused { keys, present }))
         }
-        Command::HighWatermark { place, slot, epoch, remove: _ } => {
-            let office = place.open(Missing::Refuse, environment)?;
-            let done = office.carry_out(Order::HighWatermark { slot, epoch })?;
+        Command::HighWatermark { ledger_args, slot, epoch, remove: _ } => {
+            let ledger = ledger_args.open(Missing::Refuse, environment)?;
+            let done = ledger.carry_out(Order::HighWatermark { slot, epoch })?;
             let Done::HighWatermark = done else { return Err(Error::OtherAnswer) };
-            say(output, &format!("the ledger {office}: {}", report::describe(slot, epoch)))
+            say(output, &format!("the ledger {ledger}: {}", report::describe(slot, epoch)))
         }
     }
 }
 
 fn import(
-    place: Place,
+    ledger_args: LedgerArgs,
     keys: &Keys,
     file: &Path,
     environment: &Environment,
     output: &mut dyn Write,
 ) -> Result<(), Error> {
-    let history = history::read(file)?;
-    let missing = keys.demand(history::place(file), |key| history.history(key).is_some())?;
-    let office = place.open(Missing::Create, environment)?;
+    let history = interchange_file::read(file)?;
+    let missing = keys.demand(interchange_file::name(file), |key| history.history(key).is_some())?;
+    let ledger = ledger_args.open(Missing::Create, environment)?;
     let interchange = history.minimal(|key| keys.contains(key));
-    let done = office.carry_out(Order::Import { interchange, keys: keys.texts() })?;
+    let done = ledger.carry_out(Order::Import { interchange, keys: keys.texts() })?;
     let Done::Import { merged, failed: not_taken } = done else { return Err(Error::OtherAnswer) };
     let unreadable = history.unreadable().into_iter().filter(|(key, _)| keys.contains(key));
     let failed: Vec<_> = unreadable
@@ -163,7 +165,7 @@ fn import(
     for FailedKey { public_key, reason } in &failed {
         say(output, &format!("{public_key} was NOT imported: {reason}"))?;
     }
-    say(output, &format!("merged the history of {merged} keys into the ledger {office}"))?;
+    say(output, &format!("merged the history of {merged} keys into the ledger {ledger}"))?;
     match (failed.len(), missing) {
         (0, None) => Ok(()),
         (0, Some(missing)) => Err(missing.into()),
@@ -172,7 +174,7 @@ fn import(
 }
 
 fn export(
-    place: Place,
+    ledger_args: LedgerArgs,
     keys: &Keys,
     path: Option<PathBuf>,
     environment: &Environment,
@@ -180,7 +182,7 @@ fn export(
 ) -> Result<(), Error> {
     // First of all: it may lie where root alone can write, and root's rights go with the opening of the ledger.
     let file = path.map(NewFile::create).transpose()?;
-    let (interchange, missing) = match exported(place, keys, environment) {
+    let (interchange, missing) = match exported(ledger_args, keys, environment) {
         Ok(exported) => exported,
         Err(error) => {
             if let Some(file) = file {
@@ -198,15 +200,15 @@ fn export(
 
 /// The history, and the keys that were named and have none.
 fn exported(
-    place: Place,
+    ledger_args: LedgerArgs,
     keys: &Keys,
     environment: &Environment,
 ) -> Result<(String, Option<NoHistory>), Error> {
-    let office = place.open(Missing::Refuse, environment)?;
-    let done = office.carry_out(Order::Export { keys: keys.texts() })?;
+    let ledger = ledger_args.open(Missing::Refuse, environment)?;
+    let done = ledger.carry_out(Order::Export { keys: keys.texts() })?;
     let Done::Export { interchange, raw_roots } = done else { return Err(Error::OtherAnswer) };
-    let exported = history::keys_in(&interchange).map_err(Error::Wire)?;
-    let missing = keys.demand(format!("the ledger {office}"), |key| exported.contains(key))?;
+    let exported = interchange_file::keys_in(&interchange).map_err(Error::Wire)?;
+    let missing = keys.demand(format!("the ledger {ledger}"), |key| exported.contains(key))?;
     if let Some(SomeKeys { count, names }) = raw_roots {
         // Standard output may be the history itself.
         let _ = writeln!(
@@ -263,7 +265,7 @@ pub(crate) enum Error {
     #[error("the daemon answered another question: is it of another version?")]
     OtherAnswer,
     #[error(transparent)]
-    History(#[from] history::Error),
+    History(#[from] interchange_file::Error),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("the history of {failed} of {of} keys was not imported: see above")]

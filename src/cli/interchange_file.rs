@@ -1,4 +1,4 @@
-//! A slashing-protection history from a file.
+//! Interchange files: slashing-protection histories as EIP-3076 JSON.
 //!
 //! With every message that ten thousand keys signed it is some hundred megabytes long, so it is read as a stream, with
 //! a progress bar, and only what a ledger takes of it goes to the daemon.
@@ -24,11 +24,11 @@ pub(super) fn read(path: &Path) -> Result<Interchange, Error> {
         let length = file.metadata().map_err(failed)?.len();
         Interchange::read(BufReader::with_capacity(MEGABYTE, Watched::new(file, length)))
     };
-    interchange.map_err(|source| Error::Unusable { place: place(path), source })
+    interchange.map_err(|source| Error::Unusable { place: name(path), source })
 }
 
-/// How a history's place is called.
-pub(super) fn place(path: &Path) -> String {
+/// The file's name in messages.
+pub(super) fn name(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
@@ -57,7 +57,8 @@ struct Watched {
 impl Watched {
     fn new(file: File, length: u64) -> Self {
         let megabytes = usize::try_from(length).unwrap_or(usize::MAX) / MEGABYTE;
-        let progress = (megabytes >= LONG).then(|| Progress::new("MB read", megabytes));
+        let progress =
+            (megabytes >= MIN_MEGABYTES_WITH_PROGRESS).then(|| Progress::new("MB read", megabytes));
         Self { file, done: 0, progress }
     }
 }
@@ -73,7 +74,7 @@ impl Read for Watched {
     }
 }
 
-/// Why a history is of no use.
+/// A file cannot be read, or is no history that can be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     #[error("cannot read {}", path.display())]
@@ -84,5 +85,5 @@ pub(crate) enum Error {
 
 const MEGABYTE: usize = 1_000_000;
 
-/// Megabytes that take long enough to be watched.
-const LONG: usize = 20;
+/// A file of this many megabytes takes long enough to show progress.
+const MIN_MEGABYTES_WITH_PROGRESS: usize = 20;

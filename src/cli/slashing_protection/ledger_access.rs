@@ -1,4 +1,5 @@
-//! Who carries a command out: the daemon that is named, else we ourselves on the file, or the daemon that holds it.
+//! Access to the ledger for a command: through the daemon that is named, else on its file, or through the daemon that
+//! holds the file.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -19,7 +20,7 @@ use crate::wire::slashing_protection::{Done, Order, PATH, Request};
 
 /// Where the ledger is, which chain it is for, and whom to ask while it is in use.
 #[derive(Args)]
-pub(in crate::cli) struct Place {
+pub(in crate::cli) struct LedgerArgs {
     /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else for root the packaged daemon's, else none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -33,21 +34,21 @@ pub(in crate::cli) struct Place {
     connect: connect::Options,
 }
 
-impl Place {
+impl LedgerArgs {
     /// Turns to the daemon that is named. Without one: opens the file, or turns to the packaged daemon while the file is in
     /// use.
-    pub(super) fn open(self, missing: Missing, environment: &Environment) -> Result<Office, Error> {
+    pub(super) fn open(self, missing: Missing, environment: &Environment) -> Result<LedgerAccess, Error> {
         if self.connect.is_named() {
             let directory = self.named_directory()?;
             let ledger = directory.map(known).transpose()?;
-            return Ok(Office::Named {
+            return Ok(LedgerAccess::Named {
                 daemon: self.connect.daemon(KEYMANAGER_SOCKET, environment)?,
                 ledger,
             });
         }
         let (state_dir, config) = (self.state_dir.as_deref(), self.config.as_deref());
         let of_others = packaged::of_others(state_dir, config, environment);
-        let environment = &packaged::surroundings(state_dir, config, environment);
+        let environment = &packaged::packaged_environment(state_dir, config, environment);
         let flags =
             RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
         let settings = config::load(self.config.as_deref(), flags, environment)?;
@@ -58,7 +59,7 @@ impl Place {
         let network = Box::new(Network::load(&settings.network)?);
         let holder = self.connect.daemon(KEYMANAGER_SOCKET, environment);
         if ledger::is_held(&directory) {
-            return Ok(Office::Holder { daemon: holder?, ledger: known(directory)? });
+            return Ok(LedgerAccess::Holder { daemon: holder?, ledger: known(directory)? });
         }
         owner::become_owner_of(&directory)?;
         let opened = Ledger::open(ledger::Settings {
@@ -68,8 +69,10 @@ impl Place {
             ..ledger::Settings::new(directory.clone())
         });
         match opened {
-            Ok(ledger) => Ok(Office::File { ledger: Box::new(ledger), network, directory }),
-            Err(OpenError::InUse { .. }) => Ok(Office::Holder { daemon: holder?, ledger: known(directory)? }),
+            Ok(ledger) => Ok(LedgerAccess::File { ledger: Box::new(ledger), network, directory }),
+            Err(OpenError::InUse { .. }) => {
+                Ok(LedgerAccess::Holder { daemon: holder?, ledger: known(directory)? })
+            }
             Err(error) => Err(error.into()),
         }
     }
@@ -99,8 +102,8 @@ fn known(directory: PathBuf) -> Result<Known, Error> {
     }
 }
 
-/// Who carries orders out: we ourselves on the file, or a daemon.
-pub(super) enum Office {
+/// Access to a ledger: on its file, or through a daemon.
+pub(super) enum LedgerAccess {
     File {
         ledger: Box<Ledger>,
         network: Box<Network>,
@@ -118,7 +121,7 @@ pub(super) enum Office {
     },
 }
 
-impl Office {
+impl LedgerAccess {
     /// Whether there was no ledger, and we created one.
     pub(super) fn is_new(&self) -> bool {
         match self {
@@ -168,7 +171,7 @@ fn ask(daemon: &Daemon, ledger: Option<&Known>, order: Order) -> Result<Done, Er
     serde_json::from_value(answer).map_err(Error::Wire)
 }
 
-impl fmt::Display for Office {
+impl fmt::Display for LedgerAccess {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { directory, .. } => write!(f, "in {}", directory.display()),
@@ -193,9 +196,9 @@ mod tests {
         };
         let order = Order::Status { keys: Vec::new() };
         let ledger = known(directory.path().to_owned()).unwrap();
-        let error = Office::Holder { daemon: daemon(), ledger }.carry_out(order.clone()).unwrap_err();
+        let error = LedgerAccess::Holder { daemon: daemon(), ledger }.carry_out(order.clone()).unwrap_err();
         assert!(matches!(error, Error::NoDaemon(connect::Error::Client(ClientError::Connect { .. }))));
-        let error = Office::Named { daemon: daemon(), ledger: None }.carry_out(order).unwrap_err();
+        let error = LedgerAccess::Named { daemon: daemon(), ledger: None }.carry_out(order).unwrap_err();
         assert!(matches!(error, Error::Daemon(connect::Error::Client(ClientError::Connect { .. }))));
     }
 }
