@@ -1,8 +1,8 @@
 //! `DELETE /eth/v1/keystores`: keys go, and their history is handed out.
 
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
-use super::{Status, UNANSWERED, unreadable};
+use super::{UNANSWERED, failure, result, unreadable};
 use crate::api::problem::Problem;
 use crate::bls::PublicKey;
 use crate::http::response::ApiResponse;
@@ -10,6 +10,7 @@ use crate::keymanager::{DeleteOutcome, Deleted};
 use crate::ledger::DeletionStatus;
 use crate::signer::Signer;
 use crate::text;
+use crate::wire::keymanager::{self as wire, KeyResult, KeyStatus};
 
 /// `DELETE {pubkeys}`: one status for each key, in their order, and the history as EIP-3076 interchange.
 pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<ApiResponse, Problem> {
@@ -19,12 +20,12 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<ApiResponse, 
     let Deleted { outcomes, history } = signer.keystores.delete(&signer.ledger, &public_keys).await;
     let mut outcomes = outcomes.into_iter();
     let data = named.iter().map(|public_key| match public_key {
-        Some(_) => status(outcomes.next().unwrap_or(DeleteOutcome::Unanswered)),
-        None => Status::error(NO_PUBLIC_KEY),
+        Some(_) => key_result(outcomes.next().unwrap_or(DeleteOutcome::Unanswered)),
+        None => failure(NO_PUBLIC_KEY),
     });
     let data = data.collect();
     let slashing_protection = history.unwrap_or_else(|| EMPTY_INTERCHANGE.to_owned());
-    Ok(ApiResponse::json(&DeleteReply { data, slashing_protection }))
+    Ok(ApiResponse::json(&wire::Deleted { data, slashing_protection }))
 }
 
 #[derive(Deserialize)]
@@ -32,27 +33,20 @@ struct DeleteRequest {
     pubkeys: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct DeleteReply {
-    data: Vec<Status>,
-    /// EIP-3076 JSON as a string, as the standard has it.
-    slashing_protection: String,
-}
-
-fn status(outcome: DeleteOutcome) -> Status {
+fn key_result(outcome: DeleteOutcome) -> KeyResult {
     match outcome {
         DeleteOutcome::Status { status, raw_root_signed } => {
             let status = match status {
-                DeletionStatus::Deleted => "deleted",
-                DeletionStatus::NotActive => "not_active",
-                DeletionStatus::NotFound => "not_found",
+                DeletionStatus::Deleted => KeyStatus::Deleted,
+                DeletionStatus::NotActive => KeyStatus::NotActive,
+                DeletionStatus::NotFound => KeyStatus::NotFound,
             };
-            Status::with_notes(status, raw_root_signed.then_some(RAW_ROOTS).into_iter())
+            result(status, raw_root_signed.then_some(RAW_ROOTS).into_iter())
         }
-        DeleteOutcome::ReadOnly => Status::error(READONLY),
-        DeleteOutcome::NotRecorded { may_come_back: false } => Status::error(NOTED),
-        DeleteOutcome::NotRecorded { may_come_back: true } => Status::error(NOT_RECORDED),
-        DeleteOutcome::Unanswered => Status::error(UNANSWERED),
+        DeleteOutcome::ReadOnly => failure(READONLY),
+        DeleteOutcome::NotRecorded { may_come_back: false } => failure(NOTED),
+        DeleteOutcome::NotRecorded { may_come_back: true } => failure(NOT_RECORDED),
+        DeleteOutcome::Unanswered => failure(UNANSWERED),
     }
 }
 

@@ -5,7 +5,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
 use zeroize::Zeroizing;
 
-use super::{Data, Status, strings, unreadable};
+use super::{UNANSWERED, failure, result, strings, unreadable};
 use crate::api::problem::Problem;
 use crate::blocking;
 use crate::http::presence::Presence;
@@ -15,6 +15,7 @@ use crate::keys::EncryptedKey;
 use crate::ledger::{Interchange, Past};
 use crate::signer::Signer;
 use crate::text;
+use crate::wire::keymanager::{Data, KeyResult, KeyStatus};
 
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
 ///
@@ -27,14 +28,14 @@ pub(crate) async fn import(signer: &Signer, body: Bytes, client: Presence) -> Re
     let is_wanted = move || client.is_there();
     match signer.keystores.import(&signer.ledger, items, history, is_wanted).await? {
         Import::Done(outcomes) => {
-            let data: Vec<_> = outcomes.into_iter().map(status).collect();
+            let data: Vec<_> = outcomes.into_iter().map(key_result).collect();
             Ok(ApiResponse::json(&Data { data }))
         }
         Import::OtherChain(refusal) => Err(refusal.into()),
     }
 }
 
-fn status(outcome: ImportOutcome) -> Status {
+fn key_result(outcome: ImportOutcome) -> KeyResult {
     match outcome {
         ImportOutcome::Imported { past, persistence, may_be_deleted } => {
             let persistence = match persistence {
@@ -43,17 +44,17 @@ fn status(outcome: ImportOutcome) -> Status {
                 Persistence::Memory => Some(MEMORY_ONLY),
             };
             let after = persistence.into_iter().chain(may_be_deleted.then_some(MAY_LEAVE));
-            Status::with_notes("imported", before(past).chain(after))
+            result(KeyStatus::Imported, before(past).chain(after))
         }
         ImportOutcome::Duplicate { past, may_be_deleted } => {
-            Status::with_notes("duplicate", before(past).chain(may_be_deleted.then_some(MAY_LEAVE)))
+            result(KeyStatus::Duplicate, before(past).chain(may_be_deleted.then_some(MAY_LEAVE)))
         }
-        ImportOutcome::NotOpened { reason } | ImportOutcome::Unmergeable { reason } => Status::error(reason),
-        ImportOutcome::Unprotected => Status::error(UNPROTECTED),
-        ImportOutcome::NotActivated { may_enter: false } => Status::error(NOT_ENTERED),
-        ImportOutcome::NotActivated { may_enter: true } => Status::error(MAY_ENTER),
-        ImportOutcome::NotMerged => Status::error(NOT_MERGED),
-        ImportOutcome::Unanswered => Status::error(super::UNANSWERED),
+        ImportOutcome::NotOpened { reason } | ImportOutcome::Unmergeable { reason } => failure(reason),
+        ImportOutcome::Unprotected => failure(UNPROTECTED),
+        ImportOutcome::NotActivated { may_enter: false } => failure(NOT_ENTERED),
+        ImportOutcome::NotActivated { may_enter: true } => failure(MAY_ENTER),
+        ImportOutcome::NotMerged => failure(NOT_MERGED),
+        ImportOutcome::Unanswered => failure(UNANSWERED),
     }
 }
 

@@ -6,8 +6,10 @@
 mod delete;
 mod import;
 
+use std::borrow::Cow;
+
 use serde::de::Error as _;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Deserializer};
 use serde_json::error::Category;
 
 pub(crate) use self::delete::delete;
@@ -17,22 +19,17 @@ use crate::api::problem::Problem;
 use crate::http::response::ApiResponse;
 use crate::signer::Signer;
 use crate::text::{self, JsonError};
+use crate::wire::keymanager::{Data, KeyResult, KeyStatus, ListedKey};
 
-/// `GET`: `{data: [{validating_pubkey, derivation_path, readonly}]}`, sorted by key.
+/// `GET`: all keys that can sign, sorted.
 pub(crate) fn list(signer: &Signer) -> ApiResponse {
-    #[derive(Serialize)]
-    struct Listed<'a> {
-        validating_pubkey: String,
-        derivation_path: Option<&'a str>,
-        readonly: bool,
-    }
     let keys = signer.keystores.ring().snapshot();
-    let data = keys.values().map(|key| Listed {
+    let data = keys.values().map(|key| ListedKey {
         validating_pubkey: key.public_key().to_string(),
-        derivation_path: key.derivation_path(),
-        readonly: key.is_readonly(),
+        derivation_path: key.derivation_path().map(Cow::Borrowed),
+        readonly: Some(key.is_readonly()),
     });
-    ApiResponse::json(&Data { data: data.collect::<Vec<_>>() })
+    ApiResponse::json(&Data { data: data.collect() })
 }
 
 /// Says where a body is wrong, and nothing of what is in it: it may be a password.
@@ -57,27 +54,14 @@ where
         .map_err(|_| D::Error::custom(format_args!("the member {member} must be a list of strings")))
 }
 
-#[derive(Serialize)]
-struct Data<T> {
-    data: Vec<T>,
+/// A key's result, and what else there is to say of it.
+fn result<'a>(status: KeyStatus, notes: impl Iterator<Item = &'a str>) -> KeyResult {
+    let notes: Vec<_> = notes.collect();
+    KeyResult { status, message: (!notes.is_empty()).then(|| notes.join("; ")) }
 }
 
-#[derive(Clone, Serialize)]
-struct Status {
-    status: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    message: Option<String>,
-}
-
-impl Status {
-    fn with_notes(status: &'static str, notes: impl Iterator<Item = &'static str>) -> Self {
-        let notes: Vec<_> = notes.collect();
-        Self { status, message: (!notes.is_empty()).then(|| notes.join("; ")) }
-    }
-
-    fn error(message: impl Into<String>) -> Self {
-        Self { status: "error", message: Some(message.into()) }
-    }
+fn failure(message: impl Into<String>) -> KeyResult {
+    KeyResult { status: KeyStatus::Error, message: Some(message.into()) }
 }
 
 const UNANSWERED: &str = "the ledger gave no answer for this key";
