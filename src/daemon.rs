@@ -36,7 +36,8 @@ use crate::http::tls::{Tls, TlsError};
 use crate::http::token_throttle::TokenThrottle;
 use crate::keymanager::{self, StartError};
 use crate::ledger::{self, Attention, Fault, Ledger, Missing, StoreError};
-use crate::network::{GenesisClock, Network, NetworkError};
+use crate::ledger_settings;
+use crate::network::{Network, NetworkError};
 use crate::repetitions::Repetitions;
 use crate::signer::pool::SigningPool;
 use crate::signer::{Outcomes, Signer};
@@ -303,19 +304,8 @@ fn open_ledger(settings: &Settings, network: &Network, has_keys: bool) -> Result
         );
         return Ok(Ledger::off());
     }
-    let ledger = Ledger::open(ledger::Settings {
-        missing: if settings.ledger.required || has_keys { Missing::Refuse } else { Missing::Create },
-        raw_roots: match settings.raw_roots {
-            RawRoots::Allow => ledger::RawRoots::Allow,
-            // Under `refuse` no raw root gets as far as the ledger.
-            RawRoots::UnprotectedKeys | RawRoots::Refuse => ledger::RawRoots::UnprotectedKeys,
-        },
-        genesis_validators_root: network.genesis_validators_root(),
-        clock: GenesisClock::of(network),
-        refuse_far_future: settings.refuse_far_future,
-        longest_wait: settings.ledger.longest_wait,
-        ..ledger::Settings::new(settings.ledger.state_dir.clone())
-    })?;
+    let missing = if settings.ledger.required || has_keys { Missing::Refuse } else { Missing::Create };
+    let ledger = Ledger::open(ledger_settings::of(settings, Some(network), missing))?;
     match ledger.opened() {
         Some(opened) if opened.is_new => tracing::warn!(
             "there was no slashing protection ledger, so a NEW, EMPTY one was created: {opened}. Keys that have signed \

@@ -31,6 +31,7 @@ mod http;
 mod keymanager;
 mod keys;
 mod ledger;
+mod ledger_settings;
 mod logging;
 mod regular_file;
 mod repetitions;

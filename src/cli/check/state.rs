@@ -9,7 +9,8 @@ use crate::config::Settings;
 use crate::keymanager::StartError;
 use crate::keys::Seal;
 use crate::ledger::{self, Attention, Ledger, Missing, OpenError, SealedKeystore};
-use crate::network::{GenesisClock, Network};
+use crate::ledger_settings;
+use crate::network::Network;
 use crate::sys::locked_memory::LockedMemory;
 
 pub(super) fn findings(settings: &Settings, subject: Subject) -> [Finding; 2] {
@@ -45,13 +46,7 @@ fn ledger(settings: &Settings) -> (Option<Ledger>, Finding) {
         return (None, Finding::notable(WHAT, text));
     }
     let network = Network::load(&settings.network).ok();
-    let clock = network.as_ref().and_then(GenesisClock::of);
-    let opened = Ledger::open(ledger::Settings {
-        missing: Missing::Refuse,
-        genesis_validators_root: network.and_then(|network| network.genesis_validators_root()),
-        clock,
-        ..ledger::Settings::new(directory.clone())
-    });
+    let opened = Ledger::open(ledger_settings::of(settings, network.as_ref(), Missing::Refuse));
     match opened {
         Ok(ledger) => {
             let finding = match concerns(&ledger.attention()) {

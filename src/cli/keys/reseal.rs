@@ -10,7 +10,8 @@ use crate::cli::owner;
 use crate::cli::packaged::packaged_environment;
 use crate::config::{self, Environment, RawSettings};
 use crate::keys::{Seal, SealError};
-use crate::ledger::{self, Ledger, SealedKeystore};
+use crate::ledger::{Ledger, Missing, SealedKeystore};
+use crate::ledger_settings;
 use crate::sys::hardening;
 use crate::sys::locked_memory::LockedMemory;
 
@@ -40,7 +41,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
         config::load(config.as_deref(), flags, environment)
     };
     let now = settings(seal_file)?;
-    let Some(old_seal_file) = now.keys.seal_file else { return Err(Error::NoSeal) };
+    let Some(old_seal_file) = now.keys.seal_file.clone() else { return Err(Error::NoSeal) };
     // The same rules for the new file: a secret that every user can read is none.
     settings(Some(new_seal_file.clone()))?;
 
@@ -53,7 +54,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     // Another user's process may be dumpable again.
     hardening::harden_process().map_err(Error::Hardening)?;
     // Held until the end: no daemon can serve the keys meanwhile, and none comes or goes.
-    let ledger = Ledger::open(ledger::Settings::new(now.ledger.state_dir))?;
+    let ledger = Ledger::open(ledger_settings::of(&now, None, Missing::Refuse))?;
     let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(Error::Runtime)?;
     let kept = runtime.block_on(ledger.keystores(0, usize::MAX))?.into_keystores();
 

@@ -14,7 +14,8 @@ use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::{owner, packaged};
 use crate::config::{self, Environment, RawSettings};
 use crate::ledger::{self, DirectoryId, Ledger, Missing, OpenError};
-use crate::network::{GenesisClock, Network};
+use crate::ledger_settings;
+use crate::network::Network;
 use crate::signer::LedgerAdmin;
 use crate::wire::slashing_protection::{Done, Order, PATH, Request};
 
@@ -52,7 +53,7 @@ impl LedgerArgs {
         let flags =
             RawSettings { state_dir: self.state_dir, network: self.network, ..RawSettings::default() };
         let settings = config::load(self.config.as_deref(), flags, environment)?;
-        let directory = settings.ledger.state_dir;
+        let directory = settings.ledger.state_dir.clone();
         if let (Some(packaged), false) = (of_others, ledger::is_in(&directory)) {
             return Err(Error::OfTheService { packaged: packaged.to_owned(), own: directory });
         }
@@ -62,12 +63,7 @@ impl LedgerArgs {
             return Ok(LedgerAccess::Holder { daemon: holder?, ledger: known(directory)? });
         }
         owner::become_owner_of(&directory)?;
-        let opened = Ledger::open(ledger::Settings {
-            missing,
-            genesis_validators_root: network.genesis_validators_root(),
-            clock: GenesisClock::of(&network),
-            ..ledger::Settings::new(directory.clone())
-        });
+        let opened = Ledger::open(ledger_settings::of(&settings, Some(&network), missing));
         match opened {
             Ok(ledger) => Ok(LedgerAccess::File { ledger: Box::new(ledger), network, directory }),
             Err(OpenError::InUse { .. }) => {
