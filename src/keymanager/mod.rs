@@ -12,6 +12,7 @@ mod delete;
 mod deletion_journal;
 mod import;
 mod reload;
+pub(crate) mod sources;
 mod start;
 
 use std::sync::{Arc, Mutex};

@@ -12,11 +12,11 @@ use tokio::task::spawn_blocking;
 use super::Keystores;
 use super::deletion_journal::{DeletionJournal, DeletionJournalError};
 use super::reload::{self, Progress};
+use super::sources;
 use crate::config::KeySources;
-use crate::keys::loader::{ContentHash, Loaded, Loader, Source};
+use crate::keys::loader::{ContentHash, Loaded, Loader};
 use crate::keys::{
-    FdStore, Importer, Inherited, KdfLimits, KdfPool, Key, OpenedKey, Ring, Seal, SealError, SealFileError,
-    Urgency,
+    FdStore, Importer, Inherited, Key, OpenedKey, Ring, Seal, SealError, SealFileError, Urgency,
 };
 use crate::ledger::{Fault, Ledger, SealedKeystore};
 use crate::supervisor::activation::StoredFd;
@@ -30,7 +30,7 @@ const STORED_FDS: [&str; 2] = ["keys-region", "keys-index"];
 
 /// Loads every key that is to be served. Slow where passwords have to be derived; the service manager is told how far.
 pub(crate) async fn start(
-    sources: &KeySources,
+    settings: &KeySources,
     state: &Path,
     stored: Vec<StoredFd>,
     ledger: &Ledger,
@@ -44,10 +44,9 @@ pub(crate) async fn start(
         None => LockedMemory::new()?,
     };
     tracing::debug!(kind = memory.kind(), "keys are held in locked memory");
-    let limits = KdfLimits { memory: u64::from(sources.kdf_memory_mib.get()) << 20, ..KdfLimits::default() };
-    let importer = Importer::new(memory, Arc::new(KdfPool::new(limits)));
+    let importer = sources::importer(settings, memory);
     let seal =
-        sources.seal_file.as_deref().map(|path| Seal::from_file(path, importer.memory())).transpose()?;
+        settings.seal_file.as_deref().map(|path| Seal::from_file(path, importer.memory())).transpose()?;
     let ring = Ring::new();
 
     let fd_store = match predecessor {
@@ -56,12 +55,12 @@ pub(crate) async fn start(
             ring.insert(keys);
             Some(fd_store)
         }
-        None if sources.fd_store && notifier.is_supervised() => hand_over(&importer, notifier),
+        None if settings.fd_store && notifier.is_supervised() => hand_over(&importer, notifier),
         None => None,
     };
     let copies = Arc::new(unseal(seal.as_ref(), &importer, &ring, ledger).await?);
 
-    let loader = Loader::new(file_sources(sources), importer.clone());
+    let loader = Loader::new(sources::key_files(settings), importer.clone());
     let keystores = Keystores {
         ring,
         importer,
@@ -162,16 +161,6 @@ async fn unseal(
 fn open(seal: &Seal, importer: &Importer, sealed: &SealedKeystore) -> Result<OpenedKey, SealError> {
     let secret = seal.open(&sealed.public_key, &sealed.json, importer.memory())?;
     Ok(OpenedKey::new(secret, sealed.derivation_path.as_deref().map(Into::into)))
-}
-
-fn file_sources(sources: &KeySources) -> Vec<Source> {
-    let keystores = sources.keystores.iter().map(|directory| Source::Keystores {
-        directory: directory.keystores.clone(),
-        passwords: directory.passwords.clone(),
-    });
-    let configs =
-        sources.key_config.iter().map(|directory| Source::KeyConfigs { directory: directory.clone() });
-    keystores.chain(configs).collect()
 }
 
 async fn load_files(

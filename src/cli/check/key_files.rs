@@ -1,40 +1,31 @@
 //! The operator's key files: whether each is there, of the right form and with its password. Whether the password is the
 //! right one only a start tells.
 
-use std::path::Path;
-use std::sync::Arc;
-
 use super::finding::Finding;
 use crate::config::KeySources;
+use crate::keymanager::sources;
+use crate::keys::Importer;
 use crate::keys::loader::{Barren, Inspection, Problem, Source};
-use crate::keys::{Importer, KdfLimits, KdfPool};
 use crate::sys::locked_memory::LockedMemory;
 use crate::text::OneLine;
 
 const WHAT: &str = "keys";
 
-pub(super) fn findings(sources: &KeySources) -> Vec<Finding> {
-    let KeySources { keystores, key_config, kdf_memory_mib, seal_file: _, fd_store: _ } = sources;
+pub(super) fn findings(settings: &KeySources) -> Vec<Finding> {
     let memory = match LockedMemory::new() {
         Ok(memory) => memory,
         Err(error) => return vec![Finding::wrong(WHAT, &error)],
     };
-    let limits = KdfLimits { memory: u64::from(kdf_memory_mib.get()) << 20, ..KdfLimits::default() };
-    let importer = Importer::new(memory, Arc::new(KdfPool::new(limits)));
-    let mut findings = Vec::new();
-    if let Some(directory) = keystores {
-        let (keystores, passwords) = (directory.keystores.clone(), directory.passwords.clone());
-        let source = Source::Keystores { directory: keystores, passwords };
-        findings.extend(inspect(&source, "keystores", &directory.keystores, &importer));
-    }
-    if let Some(directory) = key_config {
-        let source = Source::KeyConfigs { directory: directory.clone() };
-        findings.extend(inspect(&source, "key configurations", directory, &importer));
-    }
-    findings
+    let importer = sources::importer(settings, memory);
+    sources::key_files(settings).iter().flat_map(|source| inspect(source, &importer)).collect()
 }
 
-fn inspect(source: &Source, name: &str, directory: &Path, importer: &Importer) -> Vec<Finding> {
+fn inspect(source: &Source, importer: &Importer) -> Vec<Finding> {
+    let directory = source.directory();
+    let name = match source {
+        Source::Keystores { .. } => "keystores",
+        Source::KeyConfigs { .. } => "key configurations",
+    };
     let Inspection { keys, problems, passed_over } = source.inspect(importer);
     // The daemon signs with the other keys, and says of such a one what it cannot do: nothing that a start would stumble over.
     let finding = |problem: &Problem| match problem.reason.is_unsupported() {

@@ -24,7 +24,7 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    pub(super) fn directory(&self) -> &Path {
+    pub(crate) fn directory(&self) -> &Path {
         match self {
             Self::Keystores { directory, .. } | Self::KeyConfigs { directory } => directory,
         }
