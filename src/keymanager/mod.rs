@@ -1,4 +1,4 @@
-//! Where the keys in use come from, and what keeps them when the process ends.
+//! Keys in use, where they come from, and what keeps them when the process ends.
 //!
 //! | source | survives a restart by | deleted by |
 //! | --- | --- | --- |
@@ -6,7 +6,8 @@
 //! | the Keymanager API, without one | systemd's file descriptor store, if there is one | the Keymanager API |
 //! | the operator's files | the files | taking the file away and a reload |
 //!
-//! `start` fills the ring before anything is served; `reload` reads the files again.
+//! `start` fills the ring before anything is served; `import` and `delete` serve the Keymanager API; `reload` reads the
+//! files again.
 
 mod delete;
 mod deletion_journal;
