@@ -162,6 +162,8 @@ pub(crate) enum Error {
     Status(connect::Error),
     #[error("the daemon says that it is not well ({status})")]
     Unhealthy { status: hyper::StatusCode },
+    #[error("what answers there does not say that it is well, as a bls-signer does: is it one?")]
+    NoHealth,
     #[error("cannot write the output")]
     Output(#[source] io::Error),
     #[error("demo")]
@@ -187,7 +189,9 @@ impl Error {
             | Self::Owner(_)
             | Self::Check { .. } => ExitStatus::Configuration,
             Self::Keys(error) => keys_status(error),
-            Self::Status(_) | Self::Unhealthy { .. } | Self::Output(_) | Self::Demo(_) => ExitStatus::Fault,
+            Self::Status(_) | Self::Unhealthy { .. } | Self::NoHealth | Self::Output(_) | Self::Demo(_) => {
+                ExitStatus::Fault
+            }
             Self::Daemon(error) => daemon_status(error),
             Self::SlashingProtection(error) => slashing_protection_status(error),
         }

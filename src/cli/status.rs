@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::connect::{self, SIGNING_SOCKET};
 use super::{Error, output};
 use crate::config::Environment;
-use crate::wire::health::{Check, Healthcheck};
+use crate::wire::health::{Check, Healthcheck, Status};
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -25,9 +25,15 @@ pub(super) struct Options {
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     let daemon = options.connect.daemon(SIGNING_SOCKET, environment)?;
     let (status, health) = daemon.ask(Method::GET, "/healthcheck", None).map_err(Error::Status)?;
+    // What answers there may be another program, or a daemon that says one thing by its status and another in its body.
+    let is_up =
+        serde_json::from_value::<Healthcheck>(health.clone()).is_ok_and(|health| health.status == Status::Up);
     let text = if options.json { format!("{health:#}\n") } else { table(health) };
     output::show(&mut io::stdout(), &text).map_err(Error::Output)?;
-    if status == StatusCode::OK { Ok(()) } else { Err(Error::Unhealthy { status }) }
+    if status != StatusCode::OK {
+        return Err(Error::Unhealthy { status });
+    }
+    if is_up { Ok(()) } else { Err(Error::NoHealth) }
 }
 
 /// A line for each check: its name, UP or DOWN, and what it says.

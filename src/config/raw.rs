@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::tokens::{TokenFile, token_files};
 use super::{AuthToken, Environment, Error, ListenSpec, LogLevel, RawRoots, Switch};
 
-use crate::regular_file::refuse_exposed;
+use crate::regular_file::{RegularFile, refuse_exposed};
 use crate::text::{self, OneLine};
 
 /// The options of the daemon, as one source gives them.
@@ -134,11 +134,9 @@ pub(crate) struct RawSettings {
 impl RawSettings {
     /// What a TOML file says. Unknown keys are refused; so is a token in a file that every user can read.
     pub(super) fn from_file(path: &Path) -> Result<Self, Error> {
-        let text = fs::read_to_string(path).map_err(|source| Error::Read {
-            what: FILE,
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = RegularFile::open(path)
+            .and_then(|file| file.read_text(MAX_FILE_BYTES))
+            .map_err(|source| Error::File { what: FILE, path: path.to_owned(), source })?;
         let settings = Self::from_toml(&text).map_err(|(line, reason)| Error::Parse {
             path: path.to_owned(),
             line,
@@ -286,6 +284,8 @@ fn one_line(error: &clap::Error) -> String {
 
 const PREFIX: &str = "BLS_SIGNER_";
 const FILE: &str = "the configuration file";
+/// A usual one has less than 10 KiB.
+const MAX_FILE_BYTES: u64 = 1 << 20;
 const LISTENING: &str = "Listening";
 const ACCESS: &str = "Access";
 const SIGNING: &str = "Signing";

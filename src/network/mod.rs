@@ -11,12 +11,12 @@ mod forks;
 mod named_root;
 mod preset;
 
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::primitives::{Epoch, ForkVersion, Root, Slot};
+use crate::regular_file::RegularFile;
 use crate::yaml::YamlError;
 
 pub(crate) use clock::GenesisClock;
@@ -202,14 +202,10 @@ pub enum NetworkError {
     },
 }
 
-/// The text of a file that may be anything: no more of it is read than any configuration has.
+/// The text of a regular file, no larger than any configuration is.
 fn read_config(path: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?.take(CONFIG_LIMIT.saturating_add(1)).read_to_string(&mut text)?;
-    if text.len() as u64 > CONFIG_LIMIT {
-        return Err(io::Error::other(format!("it has more than {CONFIG_LIMIT} bytes")));
-    }
-    Ok(text)
+    let text = RegularFile::open(path).and_then(|file| file.read_text(CONFIG_LIMIT));
+    text.map(|text| text.to_string()).map_err(io::Error::other)
 }
 
 /// The most bytes of a `config.yaml`; a usual one has less than 10 KiB.

@@ -132,3 +132,21 @@ fn private(directory: &Path, name: &str, content: &str) -> PathBuf {
 }
 
 const SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddee01";
+
+#[test]
+fn a_configuration_file_that_is_none_is_told_and_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let fifo = directory.path().join("fifo.toml");
+    nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let network = directory.path().join("fifo.yaml");
+    nix::unistd::mkfifo(&network, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    let (fifo, network) = (fifo.to_str().unwrap(), network.to_str().unwrap());
+    for options in
+        [["--config", fifo], ["--config", "/dev/zero"], ["--network", network], ["--network", "/dev/zero"]]
+    {
+        let output = run(directory.path(), &[&["check"][..], &options].concat());
+        assert_eq!(output.status.code(), Some(78), "{options:?}: {output:?}");
+        let said = [output.stdout, output.stderr].concat();
+        assert!(String::from_utf8_lossy(&said).contains("regular file"), "{options:?}");
+    }
+}

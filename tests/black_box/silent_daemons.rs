@@ -55,6 +55,30 @@ fn a_full_queue_of_callers_and_a_silent_port_are_the_same() {
 }
 
 #[test]
+fn an_answer_that_says_nothing_of_health_is_no_good_health() {
+    let directory = tempfile::tempdir().unwrap();
+    let listener = UnixListener::bind(directory.path().join("s")).unwrap();
+    let answers = ["{}", "[]", r#"{"status":"up"}"#, r#"{"status":"DOWN","outcome":"DOWN"}"#];
+    let other_program = thread::spawn(move || {
+        for body in answers {
+            let (mut caller, _) = listener.accept().unwrap();
+            let _ = caller.read(&mut [0; 4096]).unwrap();
+            write!(caller, "HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{body}", body.len()).unwrap();
+        }
+    });
+    for answer in answers {
+        let at = format!("unix:{}/s", directory.path().display());
+        let output = run(directory.path(), &["status", "--connect", &at]);
+        assert_eq!(output.status.code(), Some(1), "{answer}: {output:?}");
+        assert!(
+            String::from_utf8_lossy(&output.stderr).contains("does not say that it is well"),
+            "{output:?}"
+        );
+    }
+    other_program.join().unwrap();
+}
+
+#[test]
 fn a_daemon_that_falls_silent_over_its_work_is_told() {
     let directory = tempfile::tempdir().unwrap();
     let listener = UnixListener::bind(directory.path().join("s")).unwrap();
