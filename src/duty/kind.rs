@@ -1,100 +1,88 @@
-//! The kinds of message by the names of the signing API.
+//! Kinds of message by the names of the signing API: one row a kind.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The kinds of message, named by the signing API's `type`.
-///
-/// Display is that name in upper case; parsing ignores case and knows the older names of two kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Kind {
-    /// `AGGREGATION_SLOT`.
-    AggregationSlot,
-    /// `AGGREGATE_AND_PROOF`.
-    AggregateAndProof,
-    /// `AGGREGATE_AND_PROOF_V2`.
-    AggregateAndProofV2,
-    /// `ATTESTATION`.
-    Attestation,
-    /// `BLOCK`.
-    Block,
-    /// `BLOCK_V2`.
-    BlockV2,
-    /// `DEPOSIT`.
-    Deposit,
-    /// `RANDAO_REVEAL`.
-    RandaoReveal,
-    /// `VOLUNTARY_EXIT`.
-    VoluntaryExit,
-    /// `SYNC_COMMITTEE_MESSAGE`.
-    SyncCommitteeMessage,
-    /// `SYNC_COMMITTEE_SELECTION_PROOF`.
-    SyncCommitteeSelectionProof,
-    /// `SYNC_COMMITTEE_CONTRIBUTION_AND_PROOF`.
-    SyncCommitteeContributionAndProof,
-    /// `VALIDATOR_REGISTRATION`.
-    ValidatorRegistration,
-    /// `EXECUTION_PAYLOAD_BID`.
-    ExecutionPayloadBid,
-    /// `EXECUTION_PAYLOAD_ENVELOPE`.
-    ExecutionPayloadEnvelope,
-    /// `PAYLOAD_ATTESTATION_MESSAGE`, earlier `PAYLOAD_ATTESTATION`.
-    PayloadAttestationMessage,
-    /// `PROPOSER_PREFERENCES`.
-    ProposerPreferences,
-    /// `BUILDER_REQUEST_AUTH`, earlier `REQUEST_AUTH`.
-    BuilderRequestAuth,
-    /// A bare 32-byte root, which the API has no `type` for; shown as `RAW_ROOT`.
-    RawRoot,
+use super::Priority;
+use super::domain::DomainType;
+
+/// Defines [`Kind`] from rows of: variant, name, older names, priority, domain. What a row lacks does not compile, and
+/// [`Kind::ALL`] and parsing follow from the rows.
+macro_rules! kinds {
+    ($($variant:ident, $name:literal, [$($older:literal),*], $priority:ident, $domain:expr;)*) => {
+        /// The kinds of message, named by the signing API's `type`.
+        ///
+        /// Display is that name in upper case; parsing ignores case and knows the older names of two kinds.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $name, "`.")] $variant,)*
+        }
+
+        impl Kind {
+            /// Every kind, raw roots last.
+            pub const ALL: [Self; [$($name),*].len()] = [$(Self::$variant),*];
+
+            fn row(self) -> &'static Row {
+                match self {
+                    $(Self::$variant => &Row {
+                        name: $name,
+                        older_names: &[$($older),*],
+                        priority: Priority::$priority,
+                        domain: $domain,
+                    },)*
+                }
+            }
+        }
+    };
+}
+
+#[rustfmt::skip]
+kinds! {
+    AggregationSlot, "AGGREGATION_SLOT", [], Other, Some(DomainType::SELECTION_PROOF);
+    AggregateAndProof, "AGGREGATE_AND_PROOF", [], Other, Some(DomainType::AGGREGATE_AND_PROOF);
+    AggregateAndProofV2, "AGGREGATE_AND_PROOF_V2", [], Other, Some(DomainType::AGGREGATE_AND_PROOF);
+    Attestation, "ATTESTATION", [], Vote, Some(DomainType::BEACON_ATTESTER);
+    Block, "BLOCK", [], Block, Some(DomainType::BEACON_PROPOSER);
+    BlockV2, "BLOCK_V2", [], Block, Some(DomainType::BEACON_PROPOSER);
+    Deposit, "DEPOSIT", [], Other, Some(DomainType::DEPOSIT);
+    RandaoReveal, "RANDAO_REVEAL", [], Block, Some(DomainType::RANDAO);
+    VoluntaryExit, "VOLUNTARY_EXIT", [], Other, Some(DomainType::VOLUNTARY_EXIT);
+    SyncCommitteeMessage, "SYNC_COMMITTEE_MESSAGE", [], Other, Some(DomainType::SYNC_COMMITTEE);
+    SyncCommitteeSelectionProof, "SYNC_COMMITTEE_SELECTION_PROOF", [], Other, Some(DomainType::SYNC_COMMITTEE_SELECTION_PROOF);
+    SyncCommitteeContributionAndProof, "SYNC_COMMITTEE_CONTRIBUTION_AND_PROOF", [], Other, Some(DomainType::CONTRIBUTION_AND_PROOF);
+    ValidatorRegistration, "VALIDATOR_REGISTRATION", [], Other, Some(DomainType::APPLICATION_BUILDER);
+    ExecutionPayloadBid, "EXECUTION_PAYLOAD_BID", [], Block, Some(DomainType::BEACON_BUILDER);
+    ExecutionPayloadEnvelope, "EXECUTION_PAYLOAD_ENVELOPE", [], Block, Some(DomainType::BEACON_BUILDER);
+    PayloadAttestationMessage, "PAYLOAD_ATTESTATION_MESSAGE", ["PAYLOAD_ATTESTATION"], Vote, Some(DomainType::PTC_ATTESTER);
+    ProposerPreferences, "PROPOSER_PREFERENCES", [], Other, Some(DomainType::PROPOSER_PREFERENCES);
+    BuilderRequestAuth, "BUILDER_REQUEST_AUTH", ["REQUEST_AUTH"], Other, Some(DomainType::BUILDER_REQUEST_AUTH);
+    // A bare 32-byte root, which the API has no `type` for, under a domain that only its caller knows.
+    RawRoot, "RAW_ROOT", [], Other, None;
+}
+
+/// What is known of a kind.
+struct Row {
+    name: &'static str,
+    /// Names that clients used before version 1.4.0 of the API was settled.
+    older_names: &'static [&'static str],
+    priority: Priority,
+    domain: Option<DomainType>,
 }
 
 impl Kind {
-    /// Every kind, raw roots last.
-    pub const ALL: [Self; 19] = [
-        Self::AggregationSlot,
-        Self::AggregateAndProof,
-        Self::AggregateAndProofV2,
-        Self::Attestation,
-        Self::Block,
-        Self::BlockV2,
-        Self::Deposit,
-        Self::RandaoReveal,
-        Self::VoluntaryExit,
-        Self::SyncCommitteeMessage,
-        Self::SyncCommitteeSelectionProof,
-        Self::SyncCommitteeContributionAndProof,
-        Self::ValidatorRegistration,
-        Self::ExecutionPayloadBid,
-        Self::ExecutionPayloadEnvelope,
-        Self::PayloadAttestationMessage,
-        Self::ProposerPreferences,
-        Self::BuilderRequestAuth,
-        Self::RawRoot,
-    ];
-
     /// The name in the API's `type`.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::AggregationSlot => "AGGREGATION_SLOT",
-            Self::AggregateAndProof => "AGGREGATE_AND_PROOF",
-            Self::AggregateAndProofV2 => "AGGREGATE_AND_PROOF_V2",
-            Self::Attestation => "ATTESTATION",
-            Self::Block => "BLOCK",
-            Self::BlockV2 => "BLOCK_V2",
-            Self::Deposit => "DEPOSIT",
-            Self::RandaoReveal => "RANDAO_REVEAL",
-            Self::VoluntaryExit => "VOLUNTARY_EXIT",
-            Self::SyncCommitteeMessage => "SYNC_COMMITTEE_MESSAGE",
-            Self::SyncCommitteeSelectionProof => "SYNC_COMMITTEE_SELECTION_PROOF",
-            Self::SyncCommitteeContributionAndProof => "SYNC_COMMITTEE_CONTRIBUTION_AND_PROOF",
-            Self::ValidatorRegistration => "VALIDATOR_REGISTRATION",
-            Self::ExecutionPayloadBid => "EXECUTION_PAYLOAD_BID",
-            Self::ExecutionPayloadEnvelope => "EXECUTION_PAYLOAD_ENVELOPE",
-            Self::PayloadAttestationMessage => "PAYLOAD_ATTESTATION_MESSAGE",
-            Self::ProposerPreferences => "PROPOSER_PREFERENCES",
-            Self::BuilderRequestAuth => "BUILDER_REQUEST_AUTH",
-            Self::RawRoot => "RAW_ROOT",
-        }
+        self.row().name
+    }
+
+    /// How urgent a duty of this kind is.
+    pub(crate) fn priority(self) -> Priority {
+        self.row().priority
+    }
+
+    /// What its signatures are domain-separated by; none for a raw root.
+    pub(super) fn domain_type(self) -> Option<DomainType> {
+        self.row().domain
     }
 
     /// The kind of a request's `type`. `RAW_ROOT` is none: a raw root is known by having no `type`.
@@ -119,9 +107,11 @@ impl FromStr for Kind {
     type Err = UnknownKind;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let by_name = Self::ALL.into_iter().find(|kind| kind.name().eq_ignore_ascii_case(text));
-        let by_older_name = || OLDER_NAMES.iter().find(|(name, _)| name.eq_ignore_ascii_case(text));
-        by_name.or_else(|| by_older_name().map(|(_, kind)| *kind)).ok_or(UnknownKind)
+        let is_named = |kind: &Self| {
+            let mut names = std::iter::once(&kind.row().name).chain(kind.row().older_names);
+            names.any(|name| name.eq_ignore_ascii_case(text))
+        };
+        Self::ALL.into_iter().find(is_named).ok_or(UnknownKind)
     }
 }
 
@@ -129,10 +119,6 @@ impl FromStr for Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a kind of message: known are {}", Kind::ALL.map(Kind::name).join(", "))]
 pub struct UnknownKind;
-
-/// Names that clients used before version 1.4.0 of the API was settled.
-const OLDER_NAMES: [(&str, Kind); 2] =
-    [("PAYLOAD_ATTESTATION", Kind::PayloadAttestationMessage), ("REQUEST_AUTH", Kind::BuilderRequestAuth)];
 
 #[cfg(test)]
 mod tests {

@@ -22,7 +22,10 @@ pub(super) struct Message {
 
 /// Reads the payload of a kind from a request.
 pub(super) fn read(kind: Kind, request: &At<'_>, network: &Network) -> Result<Message, Refusal> {
-    let reader = Reader { request, network };
+    // A raw root has no `type`, so no request gets here with it.
+    let no_type = || Refusal::Missing { field: "type".to_owned() };
+    let domain = kind.domain_type().ok_or_else(no_type)?;
+    let reader = Reader { request, network, domain };
     match kind {
         Kind::AggregationSlot => reader.aggregation_slot(),
         Kind::AggregateAndProof | Kind::AggregateAndProofV2 => reader.aggregate_and_proof(),
@@ -41,14 +44,14 @@ pub(super) fn read(kind: Kind, request: &At<'_>, network: &Network) -> Result<Me
         Kind::PayloadAttestationMessage => reader.payload_attestation(),
         Kind::ProposerPreferences => reader.proposer_preferences(),
         Kind::BuilderRequestAuth => reader.builder_request_auth(),
-        // A raw root has no `type`, so no request gets here with it.
-        Kind::RawRoot => Err(Refusal::Missing { field: "type".to_owned() }),
+        Kind::RawRoot => Err(no_type()),
     }
 }
 
 struct Reader<'r> {
     request: &'r At<'r>,
     network: &'r Network,
+    domain: DomainType,
 }
 
 impl Reader<'_> {
@@ -56,8 +59,7 @@ impl Reader<'_> {
         let data = self.request.member("attestation")?;
         let source = data.member("source")?.member("epoch")?.epoch()?;
         let target = data.member("target")?.member("epoch")?.epoch()?;
-        let message =
-            self.on_chain(&containers::ATTESTATION_DATA, &data, DomainType::BEACON_ATTESTER, target)?;
+        let message = self.on_chain(&containers::ATTESTATION_DATA, &data, target)?;
         Ok(Message { claim: Claim::Attestation { source, target }, ..message })
     }
 
@@ -93,20 +95,20 @@ impl Reader<'_> {
     fn proposal(&self, schema: &Schema, block: &At<'_>) -> Result<Message, Refusal> {
         let slot = block.member("slot")?.slot()?;
         let epoch = self.network.epoch_at(slot);
-        let message = self.on_chain(schema, block, DomainType::BEACON_PROPOSER, epoch)?;
+        let message = self.on_chain(schema, block, epoch)?;
         Ok(Message { claim: Claim::Block { slot }, ..message })
     }
 
     fn randao_reveal(&self) -> Result<Message, Refusal> {
         let reveal = self.request.member("randao_reveal")?;
         let epoch = reveal.member("epoch")?.epoch()?;
-        self.on_chain(&containers::RANDAO_REVEAL, &reveal, DomainType::RANDAO, epoch)
+        self.on_chain(&containers::RANDAO_REVEAL, &reveal, epoch)
     }
 
     fn aggregation_slot(&self) -> Result<Message, Refusal> {
         let payload = self.request.member("aggregation_slot")?;
         let epoch = self.epoch_of(&payload, "slot")?;
-        self.on_chain(&containers::AGGREGATION_SLOT, &payload, DomainType::SELECTION_PROOF, epoch)
+        self.on_chain(&containers::AGGREGATION_SLOT, &payload, epoch)
     }
 
     /// Both types take both forms, bare or with a version; the layout differs by fork.
@@ -126,7 +128,7 @@ impl Reader<'_> {
             Fork::Electra | Fork::Fulu => &containers::ELECTRA_AGGREGATE_AND_PROOF,
             Fork::Gloas | Fork::Heze => &containers::GLOAS_AGGREGATE_AND_PROOF,
         };
-        self.on_chain(schema, &message, DomainType::AGGREGATE_AND_PROOF, self.network.epoch_at(slot))
+        self.on_chain(schema, &message, self.network.epoch_at(slot))
     }
 
     /// The fork of an aggregate that came without a version, as [`Reader::fork_at`] has it.
@@ -158,7 +160,7 @@ impl Reader<'_> {
     fn deposit(&self) -> Result<Message, Refusal> {
         let deposit = self.request.member("deposit")?;
         let version = deposit.member("genesis_fork_version")?.fork_version()?;
-        self.on_no_chain(&containers::DEPOSIT_MESSAGE, &deposit, DomainType::DEPOSIT, version)
+        self.on_no_chain(&containers::DEPOSIT_MESSAGE, &deposit, version)
     }
 
     fn sync_committee_message(&self) -> Result<Message, Refusal> {
@@ -166,25 +168,19 @@ impl Reader<'_> {
         let epoch = self.epoch_of(&payload, "slot")?;
         // What is signed is the bare block root; the slot only picks the fork version.
         let block_root = payload.member("beacon_block_root")?;
-        self.on_chain(&Schema::Root, &block_root, DomainType::SYNC_COMMITTEE, epoch)
+        self.on_chain(&Schema::Root, &block_root, epoch)
     }
 
     fn sync_committee_selection_proof(&self) -> Result<Message, Refusal> {
         let payload = self.request.member("sync_aggregator_selection_data")?;
         let epoch = self.epoch_of(&payload, "slot")?;
-        let domain = DomainType::SYNC_COMMITTEE_SELECTION_PROOF;
-        self.on_chain(&containers::SYNC_AGGREGATOR_SELECTION_DATA, &payload, domain, epoch)
+        self.on_chain(&containers::SYNC_AGGREGATOR_SELECTION_DATA, &payload, epoch)
     }
 
     fn contribution_and_proof(&self) -> Result<Message, Refusal> {
         let payload = self.request.member("contribution_and_proof")?;
         let epoch = self.epoch_of(&payload.member("contribution")?, "slot")?;
-        self.on_chain(
-            &containers::CONTRIBUTION_AND_PROOF,
-            &payload,
-            DomainType::CONTRIBUTION_AND_PROOF,
-            epoch,
-        )
+        self.on_chain(&containers::CONTRIBUTION_AND_PROOF, &payload, epoch)
     }
 
     /// Registrations hold on every chain with this network's genesis fork version.
@@ -192,7 +188,7 @@ impl Reader<'_> {
         let registration = self.request.member("validator_registration")?;
         let version = self.network.genesis_fork_version();
         let schema = &containers::VALIDATOR_REGISTRATION;
-        self.on_no_chain(schema, &registration, DomainType::APPLICATION_BUILDER, version)
+        self.on_no_chain(schema, &registration, version)
     }
 
     fn execution_payload_bid(&self) -> Result<Message, Refusal> {
@@ -211,21 +207,21 @@ impl Reader<'_> {
             return Err(bid.invalid("is of HEZE, whose bids are not signed yet".to_owned()));
         }
         let epoch = self.network.epoch_at(slot);
-        self.on_chain(&containers::EXECUTION_PAYLOAD_BID, &bid, DomainType::BEACON_BUILDER, epoch)
+        self.on_chain(&containers::EXECUTION_PAYLOAD_BID, &bid, epoch)
     }
 
     fn execution_payload_envelope(&self) -> Result<Message, Refusal> {
         let payload = self.request.member("execution_payload_envelope")?;
         let envelope = gloas_message(&payload)?;
         let epoch = self.epoch_of(&envelope.member("payload")?, "slot_number")?;
-        self.on_chain(&containers::EXECUTION_PAYLOAD_ENVELOPE, &envelope, DomainType::BEACON_BUILDER, epoch)
+        self.on_chain(&containers::EXECUTION_PAYLOAD_ENVELOPE, &envelope, epoch)
     }
 
     fn payload_attestation(&self) -> Result<Message, Refusal> {
         let payload = self.request.member_of(&PAYLOAD_ATTESTATION_NAMES)?;
         let data = gloas_message(&payload)?;
         let epoch = self.epoch_of(&data, "slot")?;
-        self.on_chain(&containers::PAYLOAD_ATTESTATION_DATA, &data, DomainType::PTC_ATTESTER, epoch)
+        self.on_chain(&containers::PAYLOAD_ATTESTATION_DATA, &data, epoch)
     }
 
     fn proposer_preferences(&self) -> Result<Message, Refusal> {
@@ -238,7 +234,7 @@ impl Reader<'_> {
             true => &containers::DRAFT_PROPOSER_PREFERENCES,
             false => &containers::PROPOSER_PREFERENCES,
         };
-        self.on_chain(schema, &preferences, DomainType::PROPOSER_PREFERENCES, epoch)
+        self.on_chain(schema, &preferences, epoch)
     }
 
     /// Authentication towards a builder: without a chain, like registrations.
@@ -249,19 +245,13 @@ impl Reader<'_> {
         let auth = if wrapped { gloas_message(&payload)? } else { payload };
         let version = self.network.genesis_fork_version();
         let schema = &containers::BUILDER_REQUEST_AUTH;
-        self.on_no_chain(schema, &auth, DomainType::BUILDER_REQUEST_AUTH, version)
+        self.on_no_chain(schema, &auth, version)
     }
 
     /// A message that no chain slashes for, of the chain and fork that `fork_info` gives for an epoch.
-    fn on_chain(
-        &self,
-        schema: &Schema,
-        value: &At<'_>,
-        domain: DomainType,
-        epoch: Epoch,
-    ) -> Result<Message, Refusal> {
+    fn on_chain(&self, schema: &Schema, value: &At<'_>, epoch: Epoch) -> Result<Message, Refusal> {
         let fork_info = self.fork_info()?;
-        self.under(schema, value, fork_info.domain(domain, fork_info.version_at(epoch)?))
+        self.under(schema, value, fork_info.domain(self.domain, fork_info.version_at(epoch)?))
     }
 
     /// A message that no chain slashes for, under a domain of the request's chain.
@@ -284,12 +274,11 @@ impl Reader<'_> {
         &self,
         schema: &Schema,
         value: &At<'_>,
-        domain: DomainType,
         genesis_version: ForkVersion,
     ) -> Result<Message, Refusal> {
         Ok(Message {
             object_root: self.object_root(schema, value)?,
-            domain: Domain::of_no_chain(domain, genesis_version),
+            domain: Domain::of_no_chain(self.domain, genesis_version),
             claim: Claim::Unslashable,
             genesis_validators_root: None,
             newer_version: None,

@@ -4,7 +4,6 @@
 //! and the duty is a [`Claim::RawRoot`] whatever it says.
 
 use super::json::At;
-use super::request::ROOT_NAMES;
 use super::{Claim, Duty, Kind, Refusal};
 use crate::primitives::SigningRoot;
 
@@ -39,6 +38,9 @@ fn check_name(label: &At<'_>) -> Result<(), Refusal> {
     }
     Err(label.must_be(&format!("one of {}", NAMES.join(", "))))
 }
+
+/// The specification's name of the client's root, and the one that Web3Signer writes.
+pub(super) const ROOT_NAMES: [&str; 2] = ["signingRoot", "signing_root"];
 
 const NAME_MEMBERS: [&str; 2] = ["domain_name", "domainName"];
 

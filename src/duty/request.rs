@@ -15,7 +15,7 @@ pub(super) fn parse(body: &[u8], network: &Network) -> Result<Duty, Refusal> {
     let message = message::read(kind, &request, network)?;
 
     let computed = message.domain.signing_root(&message.object_root);
-    if let Some(given) = request.optional_of(&ROOT_NAMES)? {
+    if let Some(given) = request.optional_of(&raw_root::ROOT_NAMES)? {
         let given = given.root()?;
         if given.0 != computed.0 {
             return Err(Refusal::RootMismatch { computed, given });
@@ -29,6 +29,3 @@ pub(super) fn parse(body: &[u8], network: &Network) -> Result<Duty, Refusal> {
         newer_version: message.newer_version,
     })
 }
-
-/// The specification's name of the client's root, and the one that Web3Signer writes.
-pub(super) const ROOT_NAMES: [&str; 2] = ["signingRoot", "signing_root"];

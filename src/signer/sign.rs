@@ -52,7 +52,7 @@ impl Signer {
         // The record goes to the disk while its signature is computed; only the release must wait for it. Until a core
         // is free there is no hurry, and more records will share the sync.
         let (hashes, signing_root) = (Arc::clone(&self.hashes), duty.signing_root());
-        let priority = Priority::of(duty.kind());
+        let priority = duty.kind().priority();
         let presign = move |backlog| {
             judged.begin_to_record(sync_when(priority, backlog));
             (key.presign(&hashes.hashed(&signing_root), &judged), judged)

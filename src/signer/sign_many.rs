@@ -12,7 +12,7 @@ use super::sign::sync_when;
 use crate::blocking;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
-use crate::duty::{self, Duty, Priority};
+use crate::duty::{self, Duty};
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, Verdict};
 use crate::signing_policy::Permitted;
@@ -123,7 +123,7 @@ impl Signer {
         job: Vec<Assignment>,
     ) -> impl Future<Output = Result<Vec<Held>, PoolClosed>> + Send + use<> {
         let (hashes, signing_root) = (Arc::clone(&self.hashes), duty.signing_root());
-        let priority = Priority::of(duty.kind());
+        let priority = duty.kind().priority();
         self.pool.run(priority, move |backlog| {
             job.iter().for_each(|assignment| assignment.judged.begin_to_record(sync_when(priority, backlog)));
             let hashed = hashes.hashed(&signing_root);
