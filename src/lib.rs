@@ -11,7 +11,8 @@
 //! HeldSignature + its Cleared --> Signature --> 200
 //! ```
 //!
-//! Unsafe code lives in `sys` alone; nothing below `http` and `api` is async.
+//! Unsafe code lives in `sys` alone. Below `http`, `api` and `signer` nothing is async but waiting for the ledger, the
+//! signing threads and key derivation.
 
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]
