@@ -1,5 +1,6 @@
 //! Daemon: the order of its start and stop.
 
+mod protection;
 mod reminders;
 mod runtime;
 mod status_line;
@@ -15,10 +16,10 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
 
 pub(crate) use self::runtime::{runtime, terminated};
 
+use self::protection::{mended_by_a_restart, open_ledger};
 use self::reminders::keep_reminding;
 use self::status_line::{keep_telling, status_line};
 use crate::api::public_keys::WrittenList;
@@ -35,8 +36,7 @@ use crate::http::server::{self, Limits};
 use crate::http::tls::{Tls, TlsError};
 use crate::http::token_throttle::TokenThrottle;
 use crate::keymanager::{self, StartError};
-use crate::ledger::{self, Attention, Fault, Ledger, Missing, StoreError};
-use crate::ledger_settings;
+use crate::ledger::{self, Fault, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::repetitions::Repetitions;
 use crate::signer::pool::SigningPool;
@@ -47,7 +47,6 @@ use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier, tell};
 use crate::supervisor::watchdog::{self, Probe};
 use crate::sys::hardening::{self, HardeningError};
-use crate::text::chain;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Environment) -> Result<(), Error> {
@@ -193,38 +192,6 @@ impl Daemon {
     }
 }
 
-/// Resolves when the ledger is broken and a new process could go on with it. Without a supervisor nobody would start
-/// one.
-///
-/// Where nothing can be written, as on a full disk, no process can start: this one then goes on with what needs no
-/// ledger.
-async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreError> {
-    let cause = ledger.broken().await;
-    tracing::error!(
-        cause = chain(cause.as_ref()),
-        "the slashing protection ledger broke: no block, no attestation and no raw root is signed"
-    );
-    if !supervised {
-        std::future::pending::<()>().await;
-    }
-    let mut told = false;
-    loop {
-        sleep(BROKEN_LEDGER_TIME).await;
-        match ledger.can_be_opened_again().await {
-            Ok(()) => return cause,
-            Err(error) if !told => {
-                tracing::error!(
-                    error = chain(&error),
-                    "the ledger's directory cannot be written, so a restart would not help until it can: is the disk \
-                     full?"
-                );
-                told = true;
-            }
-            Err(_) => {}
-        }
-    }
-}
-
 /// Reloads the key files at each SIGHUP, between `RELOADING=1` and `READY=1` (systemd.service(5),
 /// `Type=notify-reload`).
 async fn reload_on(mut hangups: Signal, api: Arc<Api>, notifier: Arc<Notifier>) {
@@ -294,44 +261,6 @@ fn access(settings: &Settings, listeners: &[Listener]) -> Result<Access, Error> 
     Ok(Access::load(settings, exposures)?)
 }
 
-/// `has_keys`: a process before this one left keys with the service manager. What they signed is on record somewhere.
-fn open_ledger(settings: &Settings, network: &Network, has_keys: bool) -> Result<Ledger, ledger::OpenError> {
-    if !settings.ledger.slashing_protection {
-        tracing::warn!(
-            "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed, and \
-             nothing is recorded. Before it is switched on again, lift the keys' watermarks to the present \
-             (`bls-signer slashing-protection raise`)"
-        );
-        return Ok(Ledger::off());
-    }
-    let missing = if settings.ledger.required || has_keys { Missing::Refuse } else { Missing::Create };
-    let ledger = Ledger::open(ledger_settings::of(settings, Some(network), missing))?;
-    match ledger.opened() {
-        Some(opened) if opened.is_new => tracing::warn!(
-            "there was no slashing protection ledger, so a NEW, EMPTY one was created: {opened}. Keys that have signed \
-             anywhere before need their history in it first (`bls-signer slashing-protection import` or `raise`)"
-        ),
-        Some(opened) => tracing::info!("the slashing protection ledger is {opened}"),
-        None => {}
-    }
-    let Attention { raw_roots, far_ahead } = ledger.attention();
-    if !raw_roots.is_empty() {
-        tracing::warn!(
-            "raw roots were signed with {} keys, so their blocks and attestations are refused until their watermarks \
-             are lifted to the present (bls-signer slashing-protection raise): {raw_roots}",
-            raw_roots.count()
-        );
-    }
-    if !far_ahead.is_empty() {
-        tracing::warn!(
-            "the records of {} keys lie years ahead of this host's clock, so that only what lies above them is signed. \
-             Is the clock right? (docs/slashing-protection.md, \"A record far ahead\"): {far_ahead}",
-            far_ahead.count()
-        );
-    }
-    Ok(ledger)
-}
-
 fn listening_socket(socket: activation::Socket, tls: Option<&Tls>) -> io::Result<server::Socket> {
     Ok(match socket {
         activation::Socket::Unix(listener) => server::Socket::Unix(UnixListener::from_std(listener)?),
@@ -371,9 +300,6 @@ pub(crate) enum Error {
     #[error("signals cannot be waited for")]
     Signals(#[source] io::Error),
 }
-
-/// How long a broken ledger is there to be seen, in health and in answers, before the process ends.
-const BROKEN_LEDGER_TIME: Duration = Duration::from_secs(5);
 
 /// For the requests in hand when we are told to stop. A disk that hangs may take the ledger's last commit as long
 /// again; systemd waits for 10 s.

@@ -1,0 +1,89 @@
+//! Slashing protection ledger of the daemon: how it is opened at the start, and when its end is the daemon's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use crate::config::Settings;
+use crate::ledger::{self, Attention, Ledger, Missing, StoreError};
+use crate::ledger_settings;
+use crate::network::Network;
+use crate::text::chain;
+
+/// `has_keys`: a process before this one left keys with the service manager. What they signed is on record somewhere.
+pub(super) fn open_ledger(
+    settings: &Settings,
+    network: &Network,
+    has_keys: bool,
+) -> Result<Ledger, ledger::OpenError> {
+    if !settings.ledger.slashing_protection {
+        tracing::warn!(
+            "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed, and \
+             nothing is recorded. Before it is switched on again, lift the keys' watermarks to the present \
+             (`bls-signer slashing-protection raise`)"
+        );
+        return Ok(Ledger::off());
+    }
+    let missing = if settings.ledger.required || has_keys { Missing::Refuse } else { Missing::Create };
+    let ledger = Ledger::open(ledger_settings::of(settings, Some(network), missing))?;
+    match ledger.opened() {
+        Some(opened) if opened.is_new => tracing::warn!(
+            "there was no slashing protection ledger, so a NEW, EMPTY one was created: {opened}. Keys that have signed \
+             anywhere before need their history in it first (`bls-signer slashing-protection import` or `raise`)"
+        ),
+        Some(opened) => tracing::info!("the slashing protection ledger is {opened}"),
+        None => {}
+    }
+    let Attention { raw_roots, far_ahead } = ledger.attention();
+    if !raw_roots.is_empty() {
+        tracing::warn!(
+            "raw roots were signed with {} keys, so their blocks and attestations are refused until their watermarks \
+             are lifted to the present (bls-signer slashing-protection raise): {raw_roots}",
+            raw_roots.count()
+        );
+    }
+    if !far_ahead.is_empty() {
+        tracing::warn!(
+            "the records of {} keys lie years ahead of this host's clock, so that only what lies above them is signed. \
+             Is the clock right? (docs/slashing-protection.md, \"A record far ahead\"): {far_ahead}",
+            far_ahead.count()
+        );
+    }
+    Ok(ledger)
+}
+
+/// Resolves when the ledger is broken and a new process could go on with it. Without a supervisor nobody would start
+/// one.
+///
+/// Where nothing can be written, as on a full disk, no process can start: this one then goes on with what needs no
+/// ledger.
+pub(super) async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreError> {
+    let cause = ledger.broken().await;
+    tracing::error!(
+        cause = chain(cause.as_ref()),
+        "the slashing protection ledger broke: no block, no attestation and no raw root is signed"
+    );
+    if !supervised {
+        std::future::pending::<()>().await;
+    }
+    let mut told = false;
+    loop {
+        sleep(BROKEN_LEDGER_TIME).await;
+        match ledger.can_be_opened_again().await {
+            Ok(()) => return cause,
+            Err(error) if !told => {
+                tracing::error!(
+                    error = chain(&error),
+                    "the ledger's directory cannot be written, so a restart would not help until it can: is the disk \
+                     full?"
+                );
+                told = true;
+            }
+            Err(_) => {}
+        }
+    }
+}
+
+/// How long a broken ledger is there to be seen, in health and in answers, before the process ends.
+const BROKEN_LEDGER_TIME: Duration = Duration::from_secs(5);
