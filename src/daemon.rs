@@ -26,7 +26,7 @@ use crate::api::public_keys::WrittenList;
 use crate::api::service::ApiService;
 use crate::api::{Api, reload};
 use crate::bls::{self, HashCache};
-use crate::config::{Environment, RawRoots, Settings};
+use crate::config::{Environment, Settings};
 use crate::duty::Priority;
 use crate::http::access::Access;
 use crate::http::capacity::Capacity;
@@ -98,7 +98,7 @@ impl Daemon {
                 .await?,
         );
         let pool = SigningPool::start(ledger.hurry()).map_err(Error::Pool)?;
-        let policy = SigningPolicy { refuse_raw_roots: settings.raw_roots == RawRoots::Refuse };
+        let policy = SigningPolicy { raw_roots: settings.raw_roots };
         let signer = Signer {
             network,
             policy,

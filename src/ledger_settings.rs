@@ -1,6 +1,6 @@
 //! Settings of the ledger out of the program's, for the daemon and for the commands that open the ledger themselves.
 
-use crate::config::{RawRoots, Settings};
+use crate::config::Settings;
 use crate::ledger::{self, Missing};
 use crate::network::{GenesisClock, Network};
 
@@ -8,11 +8,7 @@ use crate::network::{GenesisClock, Network};
 pub(crate) fn of(settings: &Settings, network: Option<&Network>, missing: Missing) -> ledger::Settings {
     ledger::Settings {
         missing,
-        raw_roots: match settings.raw_roots {
-            RawRoots::Allow => ledger::RawRoots::Allow,
-            // Under `refuse` no raw root gets as far as the ledger.
-            RawRoots::UnprotectedKeys | RawRoots::Refuse => ledger::RawRoots::UnprotectedKeys,
-        },
+        raw_roots: settings.raw_roots,
         genesis_validators_root: network.and_then(Network::genesis_validators_root),
         clock: network.and_then(GenesisClock::of),
         refuse_far_future: settings.refuse_far_future,

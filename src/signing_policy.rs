@@ -3,20 +3,24 @@
 
 use crate::bls::PublicKey;
 use crate::duty::{Claim, Duty};
+use crate::raw_roots::RawRoots;
 
 /// What is allowed, as configured: the same for every caller and key.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct SigningPolicy {
-    /// Whether roots without their message are refused from everyone (`--raw-roots refuse`).
-    pub(crate) refuse_raw_roots: bool,
+    pub(crate) raw_roots: RawRoots,
 }
 
 impl SigningPolicy {
     /// Allows `duty` for `public_key`, or says why not.
     pub(crate) fn permit(&self, public_key: PublicKey, duty: Duty) -> Result<Permitted, Refusal> {
         match duty.claim() {
-            Claim::RawRoot if self.refuse_raw_roots => Err(Refusal::RawRoot),
-            Claim::RawRoot | Claim::Block { .. } | Claim::Attestation { .. } | Claim::Unslashable => {
+            Claim::RawRoot => match self.raw_roots {
+                RawRoots::Refuse => Err(Refusal::RawRoot),
+                // Whether the key has history is the ledger's to know.
+                RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(Permitted { public_key, duty }),
+            },
+            Claim::Block { .. } | Claim::Attestation { .. } | Claim::Unslashable => {
                 Ok(Permitted { public_key, duty })
             }
         }
@@ -64,15 +68,18 @@ mod tests {
                 "genesis_validators_root": "0x{}"}}}}"#,
             "22".repeat(32)
         );
-        let permitted = |refuse_raw_roots, body: &str| {
+        let permitted = |raw_roots, body: &str| {
             let duty = Duty::parse(body.as_bytes(), &Network::load("minimal").unwrap()).unwrap();
-            SigningPolicy { refuse_raw_roots }
+            SigningPolicy { raw_roots }
                 .permit(PublicKey([1; 48]), duty)
                 .map(|permitted| permitted.public_key())
         };
-        assert_eq!(permitted(true, &raw_root), Err(Refusal::RawRoot));
-        for (refuse_raw_roots, body) in [(false, &raw_root), (true, &randao), (false, &randao)] {
-            assert_eq!(permitted(refuse_raw_roots, body), Ok(PublicKey([1; 48])));
+        assert_eq!(permitted(RawRoots::Refuse, &raw_root), Err(Refusal::RawRoot));
+        for policy in [RawRoots::UnprotectedKeys, RawRoots::Allow] {
+            assert_eq!(permitted(policy, &raw_root), Ok(PublicKey([1; 48])), "{policy:?}");
+        }
+        for policy in [RawRoots::UnprotectedKeys, RawRoots::Allow, RawRoots::Refuse] {
+            assert_eq!(permitted(policy, &randao), Ok(PublicKey([1; 48])), "{policy:?}");
         }
     }
 }

@@ -25,7 +25,7 @@ pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
 pub(crate) use settings::{KeySources, LEDGER_WAIT_TIMEOUT, Settings};
 pub(crate) use tokens::{AuthToken, TokenFile, TokenSources, Tokens};
-pub(crate) use values::{LogLevel, RawRoots, Switch};
+pub(crate) use values::{LogLevel, Switch};
 
 use crate::regular_file::FileError;
 

@@ -10,7 +10,8 @@ use clap::Args;
 use serde::Deserialize;
 
 use super::tokens::{TokenFile, token_files};
-use super::{AuthToken, ListenSpec, LogLevel, RawRoots, Switch};
+use super::{AuthToken, ListenSpec, LogLevel, Switch};
+use crate::raw_roots::RawRoots;
 
 /// The options of the daemon, as one source gives them.
 #[derive(Args, Clone, Default, Deserialize)]

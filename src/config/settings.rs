@@ -8,9 +8,10 @@ use std::time::Duration;
 use super::access::TlsFiles;
 use super::listen::ip_address;
 use super::{
-    Address, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawRoots, RawSettings, Role, Switch,
-    Tls, TokenSources, Tokens,
+    Address, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawSettings, Role, Switch, Tls,
+    TokenSources, Tokens,
 };
+use crate::raw_roots::RawRoots;
 use crate::regular_file::RegularFile;
 
 /// Everything the daemon is told.

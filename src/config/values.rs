@@ -37,19 +37,6 @@ impl From<LogLevel> for LevelFilter {
     }
 }
 
-/// Whether a signing root may be signed without the duty it belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum RawRoots {
-    /// Yes, with keys that have no slashing-protection history.
-    #[default]
-    UnprotectedKeys,
-    /// Never.
-    Refuse,
-    /// With every key: slashing protection cannot see what is signed.
-    Allow,
-}
-
 /// Something that is on or off, in any of the usual words. In the file `true` and `false` do as well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Switch {

@@ -14,12 +14,13 @@ use super::clearance::{Judged, Verdict};
 use super::commit_queue::{CommitQueue, Deadline, Task};
 use super::far_future::Horizon;
 use super::fault::Fault;
-use super::policy::{Policy, RawRoots};
+use super::policy::Policy;
 use super::refusal::Refusal;
 use super::row_table::RowTable;
 use super::watermarks::{HighWatermark, Passed, Request, Watermarks};
 use crate::network::GenesisClock;
 use crate::primitives::Root;
+use crate::raw_roots::RawRoots;
 
 /// Judges by this ledger's own records, and keeps the writer's thread.
 #[derive(Debug)]

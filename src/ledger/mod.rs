@@ -47,7 +47,6 @@ pub(crate) use self::commit_queue::SyncWhen;
 pub(crate) use self::fault::Fault;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::opened::Opened;
-pub(crate) use self::policy::RawRoots;
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::sqlite::{
     DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
@@ -63,6 +62,7 @@ use crate::config::LEDGER_WAIT_TIMEOUT;
 use crate::duty::Claim;
 use crate::network::GenesisClock;
 use crate::primitives::Root;
+use crate::raw_roots::RawRoots;
 use crate::signing_policy::Permitted;
 
 /// How to open the ledger.

@@ -3,17 +3,7 @@
 use super::far_future::Horizon;
 use super::refusal::{Recorded, Refusal};
 use crate::primitives::{Epoch, Slot};
-
-/// When raw roots, which cannot be checked, are signed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) enum RawRoots {
-    /// As long as the key has no slashing protection history. The first one marks the key: no block and no attestation
-    /// is signed with it until its watermarks are lifted to the present.
-    #[default]
-    UnprotectedKeys,
-    /// Always, and they mark the key in the same way.
-    Allow,
-}
+use crate::raw_roots::RawRoots;
 
 /// How one request is judged, beyond the rules that hold for all.
 #[derive(Clone, Copy, Debug)]

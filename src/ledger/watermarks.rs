@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, OnceLock, mpsc};
 
-use super::policy::{Policy, RawRoots};
+use super::policy::Policy;
 use super::refusal::Refusal;
 use super::row::{KeyState, PendingWrite, Row, Versioned};
 use super::row_table::RowTable;
@@ -16,6 +16,7 @@ use super::rules::{Ruling, Watermark, judge_attestation, judge_block};
 use crate::bls::PublicKey;
 use crate::duty::Claim;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
+use crate::raw_roots::RawRoots;
 use crate::signing_policy::Permitted;
 
 /// What the ledger has to know about a message.
@@ -283,11 +284,14 @@ impl Watermarks {
             return Err(Refusal::StoppedRawRoots);
         }
         match raw_roots {
-            RawRoots::UnprotectedKeys if !watermark.is_empty() => {
+            // Under `refuse` none gets as far as here (`SigningPolicy`).
+            RawRoots::UnprotectedKeys | RawRoots::Refuse if !watermark.is_empty() => {
                 Err(Refusal::RawRootOfProtectedKey { public_key })
             }
-            RawRoots::UnprotectedKeys | RawRoots::Allow if raw_root_signed => Ok(Passing::Repeat),
-            RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(Passing::FirstRawRoot),
+            RawRoots::UnprotectedKeys | RawRoots::Refuse | RawRoots::Allow if raw_root_signed => {
+                Ok(Passing::Repeat)
+            }
+            RawRoots::UnprotectedKeys | RawRoots::Refuse | RawRoots::Allow => Ok(Passing::FirstRawRoot),
         }
     }
 

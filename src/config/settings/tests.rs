@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use super::*;
+use crate::raw_roots::RawRoots;
 use crate::regular_file::FileError;
 
 fn validate(toml: &str) -> Result<Settings, Error> {

@@ -6,10 +6,11 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use super::*;
 use crate::ledger::Selection;
 use crate::ledger::far_future::Horizon;
-use crate::ledger::policy::{Policy, RawRoots};
+use crate::ledger::policy::Policy;
 use crate::ledger::refusal::Recorded;
 use crate::ledger::watermarks::{Metadata, Watermarks};
 use crate::network::GenesisClock;
+use crate::raw_roots::RawRoots;
 
 /// Slots in a year, at twelve seconds each.
 const YEAR: u64 = 365 * 7_200;

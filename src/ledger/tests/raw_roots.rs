@@ -8,10 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use proptest::prelude::*;
 
 use super::*;
-use crate::ledger::{
-    Activated, Activation, ActivationOutcome, HighWatermark, Interchange, Past, RawRoots, Selection,
-};
+use crate::ledger::{Activated, Activation, ActivationOutcome, HighWatermark, Interchange, Past, Selection};
 use crate::network::GenesisClock;
+use crate::raw_roots::RawRoots;
 
 #[test]
 fn after_a_raw_root_blocks_and_attestations_are_refused_and_raw_roots_signed() {
