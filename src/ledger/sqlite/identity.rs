@@ -9,8 +9,9 @@ use std::time::SystemTime;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
 use sha2::{Digest as _, Sha256};
 
+use super::OpenError;
+use super::connection::failure;
 use super::rows::{checksum, from_integer, one_row, to_integer};
-use super::{OpenError, failure};
 
 /// A ledger's number: 16 random bytes, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

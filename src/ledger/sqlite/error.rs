@@ -1,0 +1,139 @@
+//! Errors of the ledger's file: at its opening, and while it is in use.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::unistd::{Uid, User};
+use rusqlite::ErrorCode;
+
+use crate::network::NamedRoot;
+use crate::primitives::Root;
+
+/// Why the ledger cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum OpenError {
+    #[error(
+        "there is no slashing protection ledger in {directory}. If its keys have signed before, do not start without it: \
+         name the directory where it is (--state-dir), restore it, or import its history. Only keys that have never signed \
+         anywhere begin with an empty one: `bls-signer slashing-protection init --state-dir {directory}`",
+        directory = .directory.display()
+    )]
+    Missing { directory: PathBuf },
+    #[error("the slashing protection ledger {path} is in use by another process; end that one first", path = .path.display())]
+    InUse { path: PathBuf },
+    #[error("the slashing protection ledger {path} cannot be written: read-only file or file system", path = .path.display())]
+    ReadOnly { path: PathBuf },
+    #[error(
+        "{path} is a left-over log of a ledger that is gone; restore the ledger beside it from where it went, or \
+         move both away and import the protection history",
+        path = .path.display()
+    )]
+    Orphan { path: PathBuf },
+    #[error("{path} is writable by other users (mode {mode:03o}); take that away with `chmod go-w`", path = .path.display())]
+    Exposed { path: PathBuf, mode: u32 },
+    #[error("{path} is not a slashing protection ledger: {reason}", path = .path.display())]
+    NotALedger { path: PathBuf, reason: &'static str },
+    #[error(
+        "the slashing protection ledger {path} has schema version {found}, newer than {known}, the newest that this \
+         program knows; start the newer bls-signer again",
+        path = .path.display()
+    )]
+    Newer { path: PathBuf, found: i64, known: i64 },
+    #[error(
+        "{path} belongs to {}, and this process is {}: run it as that user (for root: `runuser -u NAME -- bls-signer ...`), \
+         or give it the file with `chown`",
+        named(*owner), named(*user),
+        path = .path.display()
+    )]
+    Foreign { path: PathBuf, owner: Uid, user: Uid },
+    #[error(
+        "the slashing protection ledger {path} is damaged ({what}); do not sign with its keys before it is restored \
+         or their history imported",
+        path = .path.display()
+    )]
+    Damaged { path: PathBuf, what: String },
+    #[error(
+        "the slashing protection ledger {path} protects the chain with genesis validators root {}, but the \
+         configured network has {}: set the option `network` to the network of its validators (without it, \
+         that is mainnet), or use another state directory",
+        NamedRoot(*.pinned), NamedRoot(*.configured),
+        path = .path.display()
+    )]
+    OtherChain { path: PathBuf, pinned: Root, configured: Root },
+    #[error("the slashing protection ledger {path} cannot be opened", path = .path.display())]
+    Sqlite { path: PathBuf, source: rusqlite::Error },
+    #[error("{path} cannot be {action}", path = .path.display())]
+    Io { path: PathBuf, action: &'static str, source: io::Error },
+    #[error(
+        "the directory {path} could not be synced, so a power loss could take the slashing protection ledger away; \
+         its disk has to work and the directory has to be readable",
+        path = .path.display()
+    )]
+    Unsynced { path: PathBuf, source: io::Error },
+    #[error("the slashing protection ledger's thread cannot be started")]
+    Thread(#[source] io::Error),
+}
+
+/// A user, as people call it.
+fn named(user: Uid) -> String {
+    match User::from_uid(user) {
+        Ok(Some(named)) => format!("{} (uid {user})", named.name),
+        // It has no name, or none can be looked up.
+        Ok(None) | Err(_) => format!("uid {user}"),
+    }
+}
+
+impl OpenError {
+    pub(super) fn from_sqlite(path: &Path, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
+            Some(ErrorCode::ReadOnly) => Self::ReadOnly { path },
+            Some(ErrorCode::NotADatabase) => Self::NotALedger { path, reason: "it is no SQLite file" },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, what: source.to_string() },
+            // The other codes have no better words than SQLite's own.
+            Some(_) | None => Self::Sqlite { path, source },
+        }
+    }
+}
+
+/// Why the open ledger cannot be used any more. Final: only a new process may read the file again.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    #[error("the slashing protection ledger could not be written")]
+    Write(#[source] rusqlite::Error),
+    #[error("the slashing protection ledger could not be read")]
+    Read(#[source] rusqlite::Error),
+    #[error("the slashing protection ledger's file {path} was removed or replaced while in use", path = .path.display())]
+    Replaced { path: PathBuf },
+    #[error("the slashing protection ledger's file {path} was truncated from {before} to {now} bytes while in use", path = .path.display())]
+    Truncated { path: PathBuf, before: u64, now: u64 },
+    #[error("the slashing protection ledger's file {path} cannot be looked at", path = .path.display())]
+    Stat { path: PathBuf, source: io::Error },
+}
+
+impl StoreError {
+    /// What happened, for callers: without paths, and of SQLite's words only those that stand for its error code.
+    pub(crate) fn kind(&self) -> String {
+        let sqlite = |error: &rusqlite::Error| match error.sqlite_error() {
+            Some(error) if error.code == ErrorCode::DiskFull => "the disk is full".to_owned(),
+            Some(error) => error.to_string(),
+            None => "SQLite has no code for it".to_owned(),
+        };
+        match self {
+            Self::Write(source) => format!("the ledger could not be written: {}", sqlite(source)),
+            Self::Read(source) => format!("the ledger could not be read: {}", sqlite(source)),
+            Self::Replaced { .. } => "a file of the ledger was removed or replaced while in use".to_owned(),
+            Self::Truncated { before, now, .. } => {
+                format!("a file of the ledger was truncated from {before} to {now} bytes while in use")
+            }
+            Self::Stat { source, .. } => {
+                format!("a file of the ledger cannot be looked at: {}", source.kind())
+            }
+        }
+    }
+
+    pub(super) fn write(source: rusqlite::Error) -> Self {
+        Self::Write(source)
+    }
+}
