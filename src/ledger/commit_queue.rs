@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use tokio::sync::{oneshot, watch};
 use tokio::time::timeout_at;
 
-use super::admin::AdminTask;
 use super::fault::Fault;
 use super::row::PendingWrite;
 use super::sqlite::StoreError;
+use super::transaction::AdminTask;
 
 /// What the writer is asked to do.
 pub(super) enum Task {

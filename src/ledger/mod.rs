@@ -22,6 +22,7 @@ mod fault;
 mod interchange;
 mod judge;
 mod opened;
+mod order;
 mod policy;
 mod refusal;
 mod row;
@@ -37,16 +38,16 @@ mod writer;
 #[path = "../../tests/support/full_history.rs"]
 mod full_history;
 
-pub(crate) use self::admin::{
-    Activated, Activation, ActivationOutcome, DeletionReport, DeletionStatus, Exported, ImportRefusal,
-    Imported, KeyStatus, OfKey, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
-};
 pub(crate) use self::attention::{Attention, KeyNames};
 pub(crate) use self::clearance::{Cleared, Judged, Verdict};
 pub(crate) use self::commit_queue::SyncWhen;
 pub(crate) use self::fault::Fault;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::opened::Opened;
+pub(crate) use self::order::{
+    Activated, Activation, ActivationOutcome, DeletionReport, DeletionStatus, Exported, ImportRefusal,
+    Imported, KeyStatus, OfKey, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
+};
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::sqlite::{
     DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,

@@ -2,18 +2,25 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::admin::{
+use super::far_future::Horizon;
+use super::fault::Fault;
+use super::interchange::{self, Interchange};
+use super::order::{
     Deletion, DeletionReport, DeletionStatus, Exported, ImportRefusal, Imported, KeyStatus, KeystorePage,
     Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
 };
-use super::far_future::Horizon;
-use super::interchange::{self, Interchange};
 use super::row::KeyState;
 use super::rules::{SignedAttestation, SignedBlock, Watermark};
 use super::sqlite::{SealedChange, SealedKeystore, Store, StoreError};
 use super::watermarks::{Metadata, Watermarks};
 use crate::bls::PublicKey;
 use crate::primitives::{Epoch, Root, Slot};
+
+/// An order as the writer carries it out: it changes memory and says what else to write. The writer saves, and then
+/// calls what the order gave back.
+pub(super) type AdminTask =
+    Box<dyn FnOnce(&mut AdminTransaction<'_>) -> Result<Completion, StoreError> + Send>;
+pub(super) type Completion = Box<dyn FnOnce(Result<(), Fault>) + Send>;
 
 /// What an order works on.
 pub(super) struct AdminTransaction<'a> {

@@ -14,12 +14,11 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::RwLock;
 
-use super::admin::AdminTask;
 use super::commit_queue::{CommitQueue, SyncWhen, Task, WriterEnd};
 use super::fault::Fault;
 use super::row::DirtyRow;
 use super::sqlite::{SealedChange, Store, StoreError};
-use super::transaction::AdminTransaction;
+use super::transaction::{AdminTask, AdminTransaction};
 use super::watermarks::{Change, Metadata, Watermarks};
 
 /// The thread's state.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
-use crate::ledger::admin::{Imported, KeystorePage, ResealRefusal};
+use crate::ledger::order::{Imported, KeystorePage, ResealRefusal};
 use crate::ledger::{
     Activated, Activation, ActivationOutcome, DeletionStatus, HighWatermark, ImportRefusal, Interchange,
     Past, SealedKeystore, Selection,

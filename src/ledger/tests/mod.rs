@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::admin::Deletion;
+use super::order::Deletion;
 use super::watermarks::Request;
 use super::{Cleared, Fault, Ledger, Missing, OfKey, OutOfUse, Refusal, Settings, Verdict};
 use crate::bls::PublicKey;
