@@ -1,7 +1,8 @@
-//! Telling systemd how we are (sd_notify(3)), and the file descriptors that it keeps for us.
+//! Notifications to systemd (sd_notify(3)): how we are, and the file descriptors that it keeps for us.
 //!
 //! Each message is one datagram to `NOTIFY_SOCKET`. Without that variable every call does nothing. No call waits for the
-//! service manager: what it has no room for is sent by a thread, in order, once there is room.
+//! service manager: what it has no room for is sent by a thread, in order, once there is room. The assignments are
+//! `sd_notify`'s; its own way of sending waits for room, so sending is ours.
 
 mod outbox;
 
@@ -12,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, UnixAddr, socket};
-use nix::time::{ClockId, clock_gettime};
+use sd_notify::NotifyState;
 
 use self::outbox::{Line, Message, Subject};
 use crate::config::Environment;
@@ -43,11 +44,11 @@ impl Notifier {
 
     /// A start that takes long: how far it is, and how much longer it may take until the next word.
     pub(crate) fn starting(&self, status: &str, extend_by: Duration) -> Result<(), Error> {
-        let microseconds = extend_by.as_micros();
+        let microseconds = u32::try_from(extend_by.as_micros()).unwrap_or(u32::MAX);
         self.send(
             Subject::Status,
             "tell how far the start is",
-            format!("STATUS={}\nEXTEND_TIMEOUT_USEC={microseconds}", one_line(status)),
+            &[NotifyState::Status(&one_line(status)), NotifyState::ExtendTimeoutUsec(microseconds)],
         )
     }
 
@@ -63,31 +64,31 @@ impl Notifier {
 
     /// The start or the reload is complete.
     pub(crate) fn ready(&self, status: &str) -> Result<(), Error> {
-        self.send(Subject::Phase, "say that we are ready", format!("READY=1\nSTATUS={}", one_line(status)))
+        let state = [NotifyState::Ready, NotifyState::Status(&one_line(status))];
+        self.send(Subject::Phase, "say that we are ready", &state)
     }
 
     /// One line for `systemctl status`.
     pub(crate) fn status(&self, status: &str) -> Result<(), Error> {
-        self.send(Subject::Status, "tell the status", format!("STATUS={}", one_line(status)))
+        self.send(Subject::Status, "tell the status", &[NotifyState::Status(&one_line(status))])
     }
 
     /// A reload begins; [`Notifier::ready`] ends it.
     pub(crate) fn reloading(&self) -> Result<(), Error> {
         let what = "say that we reload";
-        let now = clock_gettime(ClockId::CLOCK_MONOTONIC)
-            .map_err(|source| Error { what, source: source.into() })?;
-        let microseconds = Duration::from(now).as_micros();
-        self.send(Subject::Event, what, format!("RELOADING=1\nMONOTONIC_USEC={microseconds}"))
+        let now = NotifyState::monotonic_usec_now().map_err(|source| Error { what, source })?;
+        self.send(Subject::Event, what, &[NotifyState::Reloading, now])
     }
 
     /// The end begins.
     pub(crate) fn stopping(&self, status: &str) -> Result<(), Error> {
-        self.send(Subject::Phase, "say that we stop", format!("STOPPING=1\nSTATUS={}", one_line(status)))
+        let state = [NotifyState::Stopping, NotifyState::Status(&one_line(status))];
+        self.send(Subject::Phase, "say that we stop", &state)
     }
 
     /// Still alive. Only what signs and what records may say so, never a timer alone (design D9).
     pub(crate) fn watchdog(&self) -> Result<(), Error> {
-        self.send(Subject::Watchdog, "feed the watchdog", "WATCHDOG=1".to_owned())
+        self.send(Subject::Watchdog, "feed the watchdog", &[NotifyState::Watchdog])
     }
 
     /// Leaves a file descriptor with the service manager, which hands it to the next process of this service. It is not
@@ -95,19 +96,19 @@ impl Notifier {
     ///
     /// The name is ASCII without control characters and colons, at most 255 bytes.
     pub(crate) fn store(&self, name: &str, fd: BorrowedFd<'_>) -> Result<(), Error> {
-        let text = format!("FDSTORE=1\nFDNAME={name}\nFDPOLL=0");
+        let state = [NotifyState::FdStore, NotifyState::FdName(name), NotifyState::Custom("FDPOLL=0")];
         let what = "store a file descriptor";
         let fd = match &self.line {
             Some(_) => Some(fd.try_clone_to_owned().map_err(|source| Error { what, source })?),
             None => None,
         };
-        self.send_with(Subject::Event, what, text, fd)
+        self.send_with(Subject::Event, what, &state, fd)
     }
 
     /// Takes every file descriptor of that name out of the service manager's store.
     pub(crate) fn remove_stored(&self, name: &str) -> Result<(), Error> {
-        let text = format!("FDSTOREREMOVE=1\nFDNAME={name}");
-        self.send(Subject::Event, "remove a stored file descriptor", text)
+        let state = [NotifyState::FdStoreRemove, NotifyState::FdName(name)];
+        self.send(Subject::Event, "remove a stored file descriptor", &state)
     }
 
     /// Gives what still waits for the service manager a moment to get out: for the end of the process.
@@ -117,18 +118,19 @@ impl Notifier {
         }
     }
 
-    fn send(&self, subject: Subject, what: &'static str, text: String) -> Result<(), Error> {
-        self.send_with(subject, what, text, None)
+    fn send(&self, subject: Subject, what: &'static str, state: &[NotifyState<'_>]) -> Result<(), Error> {
+        self.send_with(subject, what, state, None)
     }
 
     fn send_with(
         &self,
         subject: Subject,
         what: &'static str,
-        text: String,
+        state: &[NotifyState<'_>],
         fd: Option<OwnedFd>,
     ) -> Result<(), Error> {
         let Some(line) = &self.line else { return Ok(()) };
+        let text = state.iter().map(NotifyState::to_string).collect::<Vec<_>>().join("\n");
         line.send(Message { subject, what, text, fd })
     }
 }
@@ -171,6 +173,7 @@ mod tests {
     use std::os::unix::net::UnixDatagram;
 
     use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+    use nix::time::{ClockId, clock_gettime};
 
     use super::*;
 
@@ -199,6 +202,13 @@ mod tests {
         assert_eq!(received(&manager), "WATCHDOG=1");
         notifier.stopping("draining").unwrap();
         assert_eq!(received(&manager), "STOPPING=1\nSTATUS=draining");
+    }
+
+    #[test]
+    fn a_long_start_asks_for_more_time() {
+        let (_directory, manager, notifier) = manager();
+        notifier.starting("3 of 9 keys\nREADY=1", Duration::from_secs(30)).unwrap();
+        assert_eq!(received(&manager), "STATUS=3 of 9 keys READY=1\nEXTEND_TIMEOUT_USEC=30000000");
     }
 
     #[test]
