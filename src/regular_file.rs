@@ -1,8 +1,8 @@
 //! Reading files that hold a secret or decide who may call: tokens, the seal secret, certificates, keys and passwords.
 //!
-//! Only a regular file is read, at most so many bytes of it, and a FIFO or a device that was named by mistake is not waited
-//! for. Symbolic links are followed where the operator names the file, as credentials and mounted secrets are often links; not
-//! where a directory does.
+//! Only a regular file is read, at most so many bytes of it, and a FIFO or a device that was named by mistake is not
+//! waited for. Symbolic links are followed where the operator names the file, as credentials and mounted secrets are
+//! often links; not where a directory does.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -73,8 +73,8 @@ impl RegularFile {
         if size > limit {
             return Err(too_large());
         }
-        // Large enough from the start, as a buffer that grows leaves copies behind. One byte more than it had: a file that
-        // is growing now is refused rather than cut.
+        // Large enough from the start, as a buffer that grows leaves copies behind. One byte more than it had: a file
+        // that is growing now is refused rather than cut.
         let most = size.saturating_add(1);
         // Room to spare, or `read_to_end` would read a small file by way of the stack.
         let room = usize::try_from(size.saturating_add(SPARE_BYTES)).map_err(|_| too_large())?;
@@ -118,8 +118,8 @@ pub(crate) enum FileError {
     #[error("it can be read by every user (mode {mode:04o}): take that away with 'chmod o-rwx,g-w'")]
     Readable { mode: u32 },
     #[error(
-        "it can be written by others than its owner (mode {mode:04o}), who could put a secret of theirs into it: take that \
-         away with 'chmod go-w'"
+        "it can be written by others than its owner (mode {mode:04o}), who could put a secret of theirs into it: take \
+         that away with 'chmod go-w'"
     )]
     Writable { mode: u32 },
     #[error("it has {bytes} bytes; more than {limit} are not read")]

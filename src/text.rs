@@ -53,8 +53,8 @@ pub(crate) fn json_from<T: DeserializeOwned>(mut stream: impl Read) -> Result<T,
     serde_json::from_reader(unmarked_bytes(&start).chain(stream)).map_err(JsonError::Json)
 }
 
-/// Why a text is not the JSON that was asked for: one line of bounded length with the place. It may show values, so it is
-/// not for texts that hold secrets.
+/// Why a text is not the JSON that was asked for: one line of bounded length with the place. It may show values, so it
+/// is not for texts that hold secrets.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum JsonError {
     /// The mark of UTF-16.
@@ -68,8 +68,8 @@ pub(crate) enum JsonError {
     Json(serde_json::Error),
 }
 
-/// What is wrong with a text that holds secrets: members by name, the kind of fault, and none of the values. A message of our
-/// own shows if it begins with "the member".
+/// What is wrong with a text that holds secrets: members by name, the kind of fault, and none of the values. A message
+/// of our own shows if it begins with "the member".
 pub(crate) fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let (message, _) = text.rsplit_once(" at line ").unwrap_or((&text, ""));
@@ -159,8 +159,8 @@ impl Write for Ends {
 const UTF_8: &[u8] = b"\xef\xbb\xbf";
 const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// What a message repeats of a text, in bytes of its start and characters of its end, where a parser says what it expected
-/// and in which line.
+/// What a message repeats of a text, in bytes of its start and characters of its end, where a parser says what it
+/// expected and in which line.
 const LONGEST_START: usize = 160;
 const LONGEST_END: usize = 120;
 

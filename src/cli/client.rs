@@ -54,8 +54,8 @@ pub(crate) struct Reply {
 impl Client {
     /// Sends one request, with a JSON body if there is one, and reads the answer.
     ///
-    /// What a daemon answers from memory has to come within seconds. Work may take as long as it lasts, for as long as the
-    /// daemon answers whoever asks how it is.
+    /// What a daemon answers from memory has to come within seconds. Work may take as long as it lasts, for as long as
+    /// the daemon answers whoever asks how it is.
     pub(crate) async fn send(
         &self,
         method: Method,
@@ -91,8 +91,8 @@ impl Client {
         Err(ClientError::Silent { target: self.target.clone(), holder, units: String::new() })
     }
 
-    /// Resolves when the daemon no longer answers whoever asks how it is. One that is gone breaks the connection that is
-    /// waited on.
+    /// Resolves when the daemon no longer answers whoever asks how it is. One that is gone breaks the connection that
+    /// is waited on.
     async fn falls_silent(&self) {
         loop {
             sleep(SIGN_OF_LIFE).await;

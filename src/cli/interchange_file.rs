@@ -32,8 +32,8 @@ pub(super) fn name(path: &Path) -> String {
     if path == Path::new("-") { "standard input".to_owned() } else { path.display().to_string() }
 }
 
-/// The keys whose history is in an interchange that a daemon or a ledger gave. That of a ledger which knows no chain yet is
-/// one too, though nobody could import it.
+/// The keys whose history is in an interchange that a daemon or a ledger gave. That of a ledger which knows no chain
+/// yet is one too, though nobody could import it.
 pub(super) fn keys_in(interchange: &str) -> serde_json::Result<HashSet<PublicKey>> {
     #[derive(Deserialize)]
     struct Histories {

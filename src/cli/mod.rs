@@ -1,4 +1,5 @@
-//! Arguments to subcommand, one file each; and the one place where an error becomes a line on stderr and an exit status.
+//! Arguments to subcommand, one file each; and the one place where an error becomes a line on stderr and an exit
+//! status.
 
 mod check;
 mod client;

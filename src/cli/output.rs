@@ -2,8 +2,8 @@
 
 use std::io::{self, Write};
 
-/// Writes what somebody looks at. Who reads no further (`| head`, `| grep -q`) has seen enough: the exit status then still
-/// tells what the command did.
+/// Writes what somebody looks at. Who reads no further (`| head`, `| grep -q`) has seen enough: the exit status then
+/// still tells what the command did.
 ///
 /// # Errors
 /// When the text could not be written for any other reason.

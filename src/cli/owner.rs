@@ -1,8 +1,8 @@
 //! The owner of a state directory: on another user's, root's commands become that user first, for good.
 //!
 //! Whoever owns a directory can give any name in it another meaning between two steps of a program that works there. A
-//! program with root's rights would then write, read or give away what is root's. So these rights go before the first file
-//! in the directory is opened, as with runuser(1), and nothing brings them back.
+//! program with root's rights would then write, read or give away what is root's. So these rights go before the first
+//! file in the directory is opened, as with runuser(1), and nothing brings them back.
 
 use std::ffi::CString;
 use std::fs;
@@ -14,8 +14,8 @@ use nix::unistd::{
     Gid, ResUid, Uid, User, geteuid, getresuid, initgroups, setgroups, setresgid, setresuid, setuid,
 };
 
-/// Makes this process one of the directory's owner, if it is root's and the directory is not. Where there is no directory
-/// yet, what it will be made in counts.
+/// Makes this process one of the directory's owner, if it is root's and the directory is not. Where there is no
+/// directory yet, what it will be made in counts.
 ///
 /// # Errors
 /// Root's rights could not be given up, or not for good. Nothing has been opened in the directory then.

@@ -1,8 +1,8 @@
 //! The packaged daemon's environment, for root and for the service's own user, who run the program beside it.
 //!
 //! systemd tells the service where its state is, and the unit which configuration to read. A shell tells a command
-//! neither: it would look for the ledger in the user's own home, for mainnet. An import would make a second ledger there
-//! that the daemon knows nothing of, and a daemon would sign again what the first one has on record.
+//! neither: it would look for the ledger in the user's own home, for mainnet. An import would make a second ledger
+//! there that the daemon knows nothing of, and a daemon would sign again what the first one has on record.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -12,8 +12,8 @@ use nix::unistd::{Uid, geteuid};
 use crate::config::{self, Environment, RawSettings, Settings, Tokens};
 use crate::ledger;
 
-/// The environment as the packaged daemon has it, as far as nothing else is named, if this user manages that daemon; else
-/// the one that there is. What is named always wins.
+/// The environment as the packaged daemon has it, as far as nothing else is named, if this user manages that daemon;
+/// else the one that there is. What is named always wins.
 pub(super) fn packaged_environment(
     state_dir: Option<&Path>,
     config: Option<&Path>,
@@ -35,8 +35,8 @@ pub(super) fn is_meant(state_dir: Option<&Path>, config: Option<&Path>, environm
 /// The settings of a daemon that this user starts.
 ///
 /// # Errors
-/// Nothing names a ledger, and there is the packaged one and one of the user's own: whichever is taken, the other one has
-/// records.
+/// Nothing names a ledger, and there is the packaged one and one of the user's own: whichever is taken, the other one
+/// has records.
 pub(super) fn settings(
     config: Option<&Path>,
     flags: RawSettings,
@@ -53,8 +53,8 @@ pub(super) fn settings(
     Ok(settings)
 }
 
-/// The packaged daemon's state directory, if another user may mean it and cannot have it: the package is installed, this
-/// user does not manage it, and nothing names a state directory or a configuration.
+/// The packaged daemon's state directory, if another user may mean it and cannot have it: the package is installed,
+/// this user does not manage it, and nothing names a state directory or a configuration.
 pub(super) fn of_others(
     state_dir: Option<&Path>,
     config: Option<&Path>,
@@ -67,8 +67,8 @@ pub(super) fn of_others(
     (is_of_others && !is_named).then_some(Path::new(PACKAGE.state))
 }
 
-/// The tokens that the packaged daemon asks for, if this user manages it and can read them. What cannot be read is none:
-/// the daemon then says what it misses.
+/// The tokens that the packaged daemon asks for, if this user manages it and can read them. What cannot be read is
+/// none: the daemon then says what it misses.
 pub(super) fn tokens() -> Option<Tokens> {
     if !PACKAGE.is_managed_by(geteuid()) {
         return None;
@@ -135,8 +135,8 @@ pub(crate) enum Error {
     #[error("configuration")]
     Configuration(#[from] config::Error),
     #[error(
-        "there are two slashing protection ledgers, the packaged service's in {} and one in {}: name the one that has the \
-         keys' history with --state-dir",
+        "there are two slashing protection ledgers, the packaged service's in {} and one in {}: name the one that has \
+         the keys' history with --state-dir",
         packaged.display(),
         own.display()
     )]

@@ -69,20 +69,20 @@ impl fmt::Display for Exposure {
                 listener @ Listener { role: Role::Signing | Role::Metrics | Role::Keymanager, .. },
             ) => write!(
                 f,
-                "{listener}: every user and program of this host can import and delete keys there, and raise watermarks of \
-                 slashing protection, which nothing lowers again: ask for a token (--auth-token-file keymanager=FILE) or use a \
-                 Unix socket"
+                "{listener}: every user and program of this host can import and delete keys there, and raise \
+                 watermarks of slashing protection, which nothing lowers again: ask for a token (--auth-token-file \
+                 keymanager=FILE) or use a Unix socket"
             ),
             Self::LocalKeymanager(listener @ Listener { role: Role::All, .. }) => write!(
                 f,
-                "{listener}: every user and program of this host can have everything signed there, import and delete keys, and \
-                 raise watermarks of slashing protection, which nothing lowers again: ask for a token (--auth-token-file \
-                 keymanager=FILE) or use Unix sockets"
+                "{listener}: every user and program of this host can have everything signed there, import and delete \
+                 keys, and raise watermarks of slashing protection, which nothing lowers again: ask for a token \
+                 (--auth-token-file keymanager=FILE) or use Unix sockets"
             ),
             Self::TokenInTheClear(listener) => write!(
                 f,
-                "{listener} has no TLS: the token, and passwords of keystores, can be read on the network on their way. Give \
-                 --tls-cert and --tls-key"
+                "{listener} has no TLS: the token, and passwords of keystores, can be read on the network on their \
+                 way. Give --tls-cert and --tls-key"
             ),
         }
     }

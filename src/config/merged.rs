@@ -47,8 +47,8 @@ impl RawSettings {
     }
 }
 
-/// The token and the token files of both sources. A token, or a file without a role, replaces a weaker one; a file for a role
-/// replaces only that role's: no other route loses its token by it.
+/// The token and the token files of both sources. A token, or a file without a role, replaces a weaker one; a file for
+/// a role replaces only that role's: no other route loses its token by it.
 fn tokens(
     stronger: &RawSettings,
     token: Option<AuthToken>,

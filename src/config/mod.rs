@@ -45,7 +45,8 @@ pub(crate) fn load(
     let merged = flags.over(RawSettings::from_environment(environment)?).over(from_file);
     let mut settings = Settings::validate(merged, environment)?;
     if is_shown {
-        let warning = "--auth-token shows the token to every user of this host (/proc/PID/cmdline): use --auth-token-file";
+        let warning = "--auth-token shows the token to every user of this host (/proc/PID/cmdline): use \
+                       --auth-token-file";
         settings.warnings.push(warning.to_owned());
     }
     Ok(settings)

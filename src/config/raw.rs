@@ -48,18 +48,19 @@ pub(crate) struct RawSettings {
     /// Bearer token that every request but health must carry; other users can see it here, so better use a file
     #[arg(long, value_name = "TOKEN", value_parser = token, help_heading = ACCESS)]
     pub(crate) auth_token: Option<AuthToken>,
-    /// File with the bearer token; signing=FILE or keymanager=FILE for the routes of one role [default: the systemd credentials
-    /// auth-token, auth-token-signing and auth-token-keymanager]
+    /// File with the bearer token; signing=FILE or keymanager=FILE for the routes of one role [default: the systemd
+    /// credentials auth-token, auth-token-signing and auth-token-keymanager]
     ///
-    /// Give it once for each role. A FILE without a role holds for every one that has none of its own. Every user may not
-    /// read it, and only its owner may write it.
+    /// Give it once for each role. A FILE without a role holds for every one that has none of its own. Every user may
+    /// not read it, and only its owner may write it.
     #[arg(long, value_name = "[ROLE=]FILE", value_delimiter = ',', help_heading = ACCESS)]
     #[serde(default, deserialize_with = "token_files")]
     pub(crate) auth_token_file: Option<Vec<TokenFile>>,
     // Not a doc comment: rustdoc would take the address for a link.
     #[arg(long, value_name = "HOSTS", value_delimiter = ',', help_heading = ACCESS, help = HOST_ALLOWLIST)]
     pub(crate) http_host_allowlist: Option<Vec<String>>,
-    /// Origins that requests may name, such as http://tool.example:8000, for tools that name one although they are no browsers
+    /// Origins that requests may name, such as http://tool.example:8000, for tools that name one although they are no
+    /// browsers
     /// [default: none]
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',', help_heading = ACCESS)]
     pub(crate) http_origin_allowlist: Option<Vec<String>>,
@@ -84,8 +85,8 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,
 
-    /// Refuse blocks and attestations more than two years ahead of clock and records, where the network's genesis is known: a
-    /// broken client could otherwise lock a key until then [default: on]
+    /// Refuse blocks and attestations more than two years ahead of clock and records, where the network's genesis is
+    /// known: a broken client could otherwise lock a key until then [default: on]
     #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
     pub(crate) refuse_far_future: Option<Switch>,
     /// Secret that seals imported keys on disk [default: the systemd credential seal; else keys live in memory only]
@@ -108,8 +109,8 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "MIB", help_heading = KEYS)]
     pub(crate) kdf_memory: Option<NonZeroU32>,
 
-    /// Connections open at one time on each listener, a quarter of it where no signatures are asked for; then idle ones are
-    /// closed for new ones [default: 1024]
+    /// Connections open at one time on each listener, a quarter of it where no signatures are asked for; then idle ones
+    /// are closed for new ones [default: 1024]
     #[arg(long, value_name = "N", help_heading = LIMITS)]
     pub(crate) max_connections: Option<NonZeroUsize>,
     /// Requests signed for at one time, on the listeners of each role; more wait [default: 512]

@@ -69,8 +69,8 @@ pub(crate) struct KeySources {
 }
 
 impl KeySources {
-    /// Whether there may be keys that an earlier process signed with. A ledger that is missing then was lost, or is another
-    /// one than theirs: an empty one must not take its place unasked.
+    /// Whether there may be keys that an earlier process signed with. A ledger that is missing then was lost, or is
+    /// another one than theirs: an empty one must not take its place unasked.
     fn outlive_the_process(&self) -> bool {
         let Self { seal_file, keystores, key_config, fd_store: _, kdf_memory_mib: _ } = self;
         seal_file.is_some() || keystores.is_some() || key_config.is_some()
@@ -103,8 +103,8 @@ impl Settings {
         let mut warnings = Vec::new();
         if let Some(link) = RawSettings::service_link(environment) {
             warnings.push(format!(
-                "{link} is set for a service named bls-signer and is no option: give the port with --port, and the service \
-                 another name or the pod 'enableServiceLinks: false'"
+                "{link} is set for a service named bls-signer and is no option: give the port with --port, and the \
+                 service another name or the pod 'enableServiceLinks: false'"
             ));
         }
         for variable in RawSettings::unknown_variables(environment) {
@@ -220,7 +220,8 @@ fn allowed_hosts(hosts: Option<Vec<String>>) -> Result<Vec<String>, Error> {
     Ok(hosts)
 }
 
-/// Exact origins (RFC 6454, 6.2): scheme, host and perhaps a port. No pattern, and not `null`, which any sandboxed page is.
+/// Exact origins (RFC 6454, 6.2): scheme, host and perhaps a port. No pattern, and not `null`, which any sandboxed page
+/// is.
 fn allowed_origins(origins: Vec<String>) -> Result<Vec<String>, Error> {
     for entry in &origins {
         let authority = entry.strip_prefix("http://").or_else(|| entry.strip_prefix("https://"));

@@ -172,7 +172,8 @@ impl AuthToken {
         &self.0
     }
 
-    /// The token in a file, without the white space around it. Not every user may read the file, and only its owner write it.
+    /// The token in a file, without the white space around it. Not every user may read the file, and only its owner
+    /// write it.
     pub(crate) fn from_file(path: &Path) -> Result<Self, Error> {
         let text = RegularFile::open_secret(path)
             .and_then(|file| file.read_text(LARGEST_TOKEN_FILE_BYTES))

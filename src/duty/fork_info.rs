@@ -2,7 +2,8 @@
 //!
 //! A signature under a version that the chain does not have at the message's epoch is valid on no chain, and may cost
 //! the duty: the true message would then contradict it. So where the schedule says which version holds, no other one
-//! passes. Beyond the schedule's end the request has the word: a fork may have got its date after this program was made.
+//! passes. Beyond the schedule's end the request has the word: a fork may have got its date after this program was
+//! made.
 
 use super::Refusal;
 use super::domain::{Domain, DomainType};

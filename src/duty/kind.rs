@@ -48,12 +48,15 @@ kinds! {
     RandaoReveal, "RANDAO_REVEAL", [], Block, Some(DomainType::RANDAO);
     VoluntaryExit, "VOLUNTARY_EXIT", [], Other, Some(DomainType::VOLUNTARY_EXIT);
     SyncCommitteeMessage, "SYNC_COMMITTEE_MESSAGE", [], Other, Some(DomainType::SYNC_COMMITTEE);
-    SyncCommitteeSelectionProof, "SYNC_COMMITTEE_SELECTION_PROOF", [], Other, Some(DomainType::SYNC_COMMITTEE_SELECTION_PROOF);
-    SyncCommitteeContributionAndProof, "SYNC_COMMITTEE_CONTRIBUTION_AND_PROOF", [], Other, Some(DomainType::CONTRIBUTION_AND_PROOF);
+    SyncCommitteeSelectionProof, "SYNC_COMMITTEE_SELECTION_PROOF", [], Other,
+        Some(DomainType::SYNC_COMMITTEE_SELECTION_PROOF);
+    SyncCommitteeContributionAndProof, "SYNC_COMMITTEE_CONTRIBUTION_AND_PROOF", [], Other,
+        Some(DomainType::CONTRIBUTION_AND_PROOF);
     ValidatorRegistration, "VALIDATOR_REGISTRATION", [], Other, Some(DomainType::APPLICATION_BUILDER);
     ExecutionPayloadBid, "EXECUTION_PAYLOAD_BID", [], Block, Some(DomainType::BEACON_BUILDER);
     ExecutionPayloadEnvelope, "EXECUTION_PAYLOAD_ENVELOPE", [], Block, Some(DomainType::BEACON_BUILDER);
-    PayloadAttestationMessage, "PAYLOAD_ATTESTATION_MESSAGE", ["PAYLOAD_ATTESTATION"], Vote, Some(DomainType::PTC_ATTESTER);
+    PayloadAttestationMessage, "PAYLOAD_ATTESTATION_MESSAGE", ["PAYLOAD_ATTESTATION"], Vote,
+        Some(DomainType::PTC_ATTESTER);
     ProposerPreferences, "PROPOSER_PREFERENCES", [], Other, Some(DomainType::PROPOSER_PREFERENCES);
     BuilderRequestAuth, "BUILDER_REQUEST_AUTH", ["REQUEST_AUTH"], Other, Some(DomainType::BUILDER_REQUEST_AUTH);
     // A bare 32-byte root, which the API has no `type` for, under a domain that only its caller knows.

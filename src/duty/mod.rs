@@ -40,7 +40,8 @@ impl Duty {
     /// Reads the body of `POST /api/v1/eth2/sign/{identifier}`.
     ///
     /// A `signingRoot` in the body is only compared with the root computed here. Every refusal is the caller's fault
-    /// (400; 412 for a message of another chain than the network's) and names the field at fault. The body must be bounded by the caller; the time taken is linear in it.
+    /// (400; 412 for a message of another chain than the network's) and names the field at fault. The body must be
+    /// bounded by the caller; the time taken is linear in it.
     pub fn parse(body: &[u8], network: &Network) -> Result<Self, Refusal> {
         request::parse(body, network)
     }

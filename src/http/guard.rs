@@ -185,8 +185,8 @@ pub(crate) enum GuardRefusal {
     #[error("the request names more than one Host")]
     RepeatedHost,
     #[error(
-        "requests with Sec-Fetch-Site, or with an Origin that --http-origin-allowlist does not name, are refused: this is no \
-         service for browsers"
+        "requests with Sec-Fetch-Site, or with an Origin that --http-origin-allowlist does not name, are refused: \
+         this is no service for browsers"
     )]
     Browser,
     /// It was taken when the connection began, but has been taken away since, or has expired.

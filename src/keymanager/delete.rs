@@ -70,7 +70,11 @@ impl Keystores {
         for key in keys.iter().filter_map(Dismissed::key) {
             let Some(fd_store) = &self.fd_store else { continue };
             if let Err(error) = fd_store.remove(key) {
-                tracing::error!(public_key = %key.public_key(), error = chain(&error), "the key may come back with a restart");
+                tracing::error!(
+                    public_key = %key.public_key(),
+                    error = chain(&error),
+                    "the key may come back with a restart"
+                );
             }
         }
         let report = ledger.delete(keys).await;

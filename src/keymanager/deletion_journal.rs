@@ -1,11 +1,11 @@
-//! Keys that must not sign after the next start, though the ledger could not record that: of a deletion on a failing disk,
-//! and of an import that failed but may have reached the disk all the same.
+//! Keys that must not sign after the next start, though the ledger could not record that: of a deletion on a failing
+//! disk, and of an import that failed but may have reached the disk all the same.
 //!
-//! The ledger refuses to write after its first fault, and rightly so; this file is the second, independent try. Its room
-//! is taken when the daemon starts, so that a full disk cannot keep a deletion out of it, unless the file system writes
-//! each change to another place (btrfs, ZFS). Its records have one length, which divides a sector's: a power loss leaves
-//! each that is written over as it was or as it should be. Where the file was growing it may leave zeros, which count as
-//! blank: nobody had been told of those.
+//! The ledger refuses to write after its first fault, and rightly so; this file is the second, independent try. Its
+//! room is taken when the daemon starts, so that a full disk cannot keep a deletion out of it, unless the file system
+//! writes each change to another place (btrfs, ZFS). Its records have one length, which divides a sector's: a power
+//! loss leaves each that is written over as it was or as it should be. Where the file was growing it may leave zeros,
+//! which count as blank: nobody had been told of those.
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};

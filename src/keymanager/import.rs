@@ -199,8 +199,8 @@ impl Keystores {
         outcomes
     }
 
-    /// The ledger failed, so the new keys do not enter; nor may they after a restart, which would otherwise find whatever
-    /// of them has reached the disk: by then they may sign elsewhere.
+    /// The ledger failed, so the new keys do not enter; nor may they after a restart, which would otherwise find
+    /// whatever of them has reached the disk: by then they may sign elsewhere.
     fn shut_out(&self, keys: &[Candidate], may_be_on_disk: bool) -> Vec<ImportOutcome> {
         let new: Vec<_> = keys.iter().filter(|key| key.is_new).map(|key| key.public_key).collect();
         let may_enter = may_be_on_disk && !self.note_deletions(&new);
@@ -212,8 +212,8 @@ impl Keystores {
 }
 
 impl ImportOutcome {
-    /// What became of a keystore whose key another one of the same request has brought. A key that could not enter is not
-    /// here because it was named twice.
+    /// What became of a keystore whose key another one of the same request has brought. A key that could not enter is
+    /// not here because it was named twice.
     fn again(self) -> Self {
         match self {
             Self::Imported { .. } | Self::Duplicate { .. } => {

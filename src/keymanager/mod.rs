@@ -55,8 +55,8 @@ impl Keystores {
         self.changes.lock().await
     }
 
-    /// What to keep of a key on disk, in its own right or as a copy of the file with this content; `None` without a seal
-    /// secret.
+    /// What to keep of a key on disk, in its own right or as a copy of the file with this content; `None` without a
+    /// seal secret.
     fn sealed(
         &self,
         key: &OpenedKey,

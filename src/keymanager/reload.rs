@@ -72,8 +72,8 @@ impl Keystores {
         loader.load(&self.ring, urgency, sealed, progress)
     }
 
-    /// Sealed copies of the keys that were derived from their passwords just now, for a faster start. A key that cannot be
-    /// sealed is served all the same: it costs the next start its time, and a line in the log.
+    /// Sealed copies of the keys that were derived from their passwords just now, for a faster start. A key that cannot
+    /// be sealed is served all the same: it costs the next start its time, and a line in the log.
     fn copies(&self, entering: &[FileKey]) -> Vec<SealedKeystore> {
         // An imported key is on disk already, in its own right.
         let is_imported = |entry: &FileKey| {
@@ -98,8 +98,8 @@ pub(crate) struct Reload {
 }
 
 impl Reload {
-    /// Reads the files and takes over what changed. Requests go on meanwhile and see the old set or the new one. What else went
-    /// wrong with this reload stands in its status too.
+    /// Reads the files and takes over what changed. Requests go on meanwhile and see the old set or the new one. What
+    /// else went wrong with this reload stands in its status too.
     pub(crate) async fn run(self, ledger: &Ledger, trouble: Option<&'static str>) {
         let keystores = Arc::clone(&self.keystores);
         let _turn = self.keystores.turn().await;
@@ -142,7 +142,8 @@ impl Drop for Reload {
     }
 }
 
-/// Takes over what was read: tells the log and the ledger, then changes the ring in one step. Says how many files failed.
+/// Takes over what was read: tells the log and the ledger, then changes the ring in one step. Says how many files
+/// failed.
 pub(super) async fn take(keystores: &Keystores, ledger: &Ledger, loaded: Loaded) -> Result<usize, Fault> {
     for problem in &loaded.problems {
         tracing::error!("a key file was not loaded: {problem}");

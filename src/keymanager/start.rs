@@ -119,8 +119,8 @@ fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<FdStore> {
 /// Sealed copies of the operator's keystores, by the content of the file that each is a copy of.
 type Copies = HashMap<[u8; 32], SealedKeystore>;
 
-/// Opens the sealed keys into the ring, and hands back those that are copies of files. Page by page, so that the text of
-/// ten thousand keystores is never in memory at one time.
+/// Opens the sealed keys into the ring, and hands back those that are copies of files. Page by page, so that the text
+/// of ten thousand keystores is never in memory at one time.
 async fn unseal(
     seal: Option<&Seal>,
     importer: &Importer,

@@ -1,9 +1,10 @@
 //! Keys that outlive the process: what one daemon leaves for the next when the service manager keeps its files.
 //!
-//! Two files stay behind: the region of secret memory, and an index that says which key lies in which cell. The index is
-//! no secret and lies in ordinary memory, but it is not believed either: each entry has a tag over the cell, the public
-//! key and the secret itself, made with a random key that lies in the region. So an entry that is out of date, torn by
-//! SIGKILL, exchanged or made up is told from a good one without deriving a public key, and only that entry is lost.
+//! Two files stay behind: the region of secret memory, and an index that says which key lies in which cell. The index
+//! is no secret and lies in ordinary memory, but it is not believed either: each entry has a tag over the cell, the
+//! public key and the secret itself, made with a random key that lies in the region. So an entry that is out of date,
+//! torn by SIGKILL, exchanged or made up is told from a good one without deriving a public key, and only that entry is
+//! lost.
 //!
 //! The files are handed to the service manager once; [`FdStore::insert`] and [`FdStore::remove`] write through to them.
 

@@ -31,8 +31,8 @@ impl Importer {
 
     /// Opens each on its own: one that fails says why and touches none beside it. Same order, same length.
     ///
-    /// Those that are not begun when they are not wanted any more are left alone. Nothing here knows which keys are loaded:
-    /// duplicates, history and the ring are the caller's steps.
+    /// Those that are not begun when they are not wanted any more are left alone. Nothing here knows which keys are
+    /// loaded: duplicates, history and the ring are the caller's steps.
     pub(crate) fn open_all(
         &self,
         items: &[EncryptedKey],

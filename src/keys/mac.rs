@@ -1,4 +1,5 @@
-//! HMAC-SHA-256 (RFC 2104) under a key in locked memory. The usual implementation leaves a copy of its key on the stack.
+//! HMAC-SHA-256 (RFC 2104) under a key in locked memory. The usual implementation leaves a copy of its key on the
+//! stack.
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;

@@ -1,11 +1,13 @@
 //! The secret under which imported keys are kept on disk.
 //!
-//! A sealed key is an EIP-2335 keystore whose password is this secret, as 64 hexadecimal digits. The secret has 256 bits
-//! of entropy, so one iteration of PBKDF2 protects it as well as a million would, and ten thousand keys open in a moment.
+//! A sealed key is an EIP-2335 keystore whose password is this secret, as 64 hexadecimal digits. The secret has 256
+//! bits of entropy, so one iteration of PBKDF2 protects it as well as a million would, and ten thousand keys open in a
+//! moment.
 //!
-//! The salt is not random: it is a MAC of the public key under the secret. So a keystore that was put under another key's
-//! name, or sealed under another secret, is told at once, and the checksum (a hash over derived key and ciphertext) proves
-//! the rest: the public key need not be derived from the secret again, which would take ten times as long as all of this.
+//! The salt is not random: it is a MAC of the public key under the secret. So a keystore that was put under another
+//! key's name, or sealed under another secret, is told at once, and the checksum (a hash over derived key and
+//! ciphertext) proves the rest: the public key need not be derived from the secret again, which would take ten times as
+//! long as all of this.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,8 +37,8 @@ impl Seal {
         Self::parse(&text, memory).map_err(|source| SealFileError::Unusable { path: path.to_owned(), source })
     }
 
-    /// Reads the secret's text: 64 hexadecimal digits in lower case, as `openssl rand -hex 32` prints them, with or without
-    /// a line end. Just so, and in no other spelling, it is the password of the sealed keystores.
+    /// Reads the secret's text: 64 hexadecimal digits in lower case, as `openssl rand -hex 32` prints them, with or
+    /// without a line end. Just so, and in no other spelling, it is the password of the sealed keystores.
     pub(crate) fn parse(text: &str, memory: &Arc<LockedMemory>) -> Result<Self, SealError> {
         let text = text::unmarked(text);
         let digits = text.strip_suffix('\n').unwrap_or(text);

@@ -1,8 +1,8 @@
 //! Administration: keys come and go with their history, watermarks are lifted, history is written out.
 //!
-//! An order has the watermarks alone and is one transaction, so that it stands at one point in the order of events: whatever
-//! was judged before it is on record with it, whatever comes after meets its outcome. An order that is answered is
-//! durable. What each does is in `transaction`.
+//! An order has the watermarks alone and is one transaction, so that it stands at one point in the order of events:
+//! whatever was judged before it is on record with it, whatever comes after meets its outcome. An order that is
+//! answered is durable. What each does is in `transaction`.
 
 use std::time::SystemTime;
 
@@ -93,8 +93,8 @@ impl Ledger {
     /// Lifts watermarks to a slot and an epoch (source and target): from then on only what lies above passes. Nothing
     /// is ever lowered. With [`Selection::Only`], keys unknown so far are entered.
     ///
-    /// Keys with which raw roots were signed sign blocks and attestations again if both are lifted to the present, as far
-    /// as that is known, or beyond: an honest client has had nothing signed for a later slot or epoch.
+    /// Keys with which raw roots were signed sign blocks and attestations again if both are lifted to the present, as
+    /// far as that is known, or beyond: an honest client has had nothing signed for a later slot or epoch.
     pub(crate) fn raise(
         &self,
         slot: Option<Slot>,

@@ -27,8 +27,8 @@ pub(super) enum Task {
 /// How urgently a record is needed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum SyncWhen {
-    /// Within a few milliseconds, or when there are enough to share a sync: there is other work meanwhile, which the sync
-    /// would take its time from.
+    /// Within a few milliseconds, or when there are enough to share a sync: there is other work meanwhile, which the
+    /// sync would take its time from.
     Batched,
     /// At once.
     Immediately,
@@ -207,6 +207,6 @@ impl Deadline {
 /// So many records are worth a sync. It takes as much of a core as a signature does, so more of them would save little.
 const RECORDS_WORTH_A_SYNC: usize = 16;
 
-/// A commit takes a few milliseconds on a slow disk, and so does moving the log. What takes longer may never end; what is
-/// judged meanwhile would be on record without a signature.
+/// A commit takes a few milliseconds on a slow disk, and so does moving the log. What takes longer may never end; what
+/// is judged meanwhile would be on record without a signature.
 const COMMIT_STALLED_AFTER: Duration = Duration::from_millis(100);

@@ -1,8 +1,8 @@
 //! Window beyond the present in which a message, or a record, can plausibly lie.
 //!
-//! What must be caught is garbage: a time taken for a slot, a number that overflowed. Signing it would lock its key until
-//! then. The measure is the clock. Where that is years slow, records stand in for it: the key's own of the same kind, and
-//! what more than half of all keys' records reach, so that no single one decides for other keys.
+//! What must be caught is garbage: a time taken for a slot, a number that overflowed. Signing it would lock its key
+//! until then. The measure is the clock. Where that is years slow, records stand in for it: the key's own of the same
+//! kind, and what more than half of all keys' records reach, so that no single one decides for other keys.
 
 use std::time::{Duration, SystemTime};
 

@@ -14,7 +14,8 @@ pub(crate) enum Fault {
     /// It waited too long to be of use. If it had not been judged by then, because a commit before it hung, it is not
     /// recorded; otherwise the record may still come, and the same message can be signed later.
     #[error(
-        "the request waited {waited:?} for the slashing protection ledger, longer than {limit:?}: its disk hangs or is overloaded"
+        "the request waited {waited:?} for the slashing protection ledger, longer than {limit:?}: its disk hangs or \
+         is overloaded"
     )]
     WaitedTooLong { waited: Duration, limit: Duration },
     /// A write failed, now or earlier. What reached the disk is unknown, so nothing is signed until a restart has

@@ -263,10 +263,17 @@ mod tests {
             assert!(message.contains(member) && message.len() < 500, "{member}: {message}");
         }
         for (lists, member) in [
-            (format!(r#""signed_blocks": [{{"slot": "1"}}, {{"slot": "{long}"}}], "signed_attestations": []"#), "signed_blocks[1].slot"),
-            (r#""signed_blocks": [{}], "signed_attestations": []"#.to_owned(), "signed_blocks[0]: missing field `slot`"),
             (
-                r#""signed_blocks": [], "signed_attestations": [{"source_epoch": "1", "target_epoch": null}]"#.to_owned(),
+                format!(r#""signed_blocks": [{{"slot": "1"}}, {{"slot": "{long}"}}], "signed_attestations": []"#),
+                "signed_blocks[1].slot",
+            ),
+            (
+                r#""signed_blocks": [{}], "signed_attestations": []"#.to_owned(),
+                "signed_blocks[0]: missing field `slot`",
+            ),
+            (
+                r#""signed_blocks": [], "signed_attestations": [{"source_epoch": "1", "target_epoch": null}]"#
+                    .to_owned(),
                 "signed_attestations[0].target_epoch",
             ),
             (
@@ -296,7 +303,11 @@ mod tests {
         assert_eq!(
             json,
             format!(
-                r#"{{"metadata":{{"interchange_format_version":"5","genesis_validators_root":"0x{}"}},"data":[{{"pubkey":"0x{}","signed_blocks":[{{"slot":"9","signing_root":"0x{}"}}],"signed_attestations":[{{"source_epoch":"2","target_epoch":"18446744073709551615"}}]}}]}}"#,
+                concat!(
+                    r#"{{"metadata":{{"interchange_format_version":"5","genesis_validators_root":"0x{}"}},"#,
+                    r#""data":[{{"pubkey":"0x{}","signed_blocks":[{{"slot":"9","signing_root":"0x{}"}}],"#,
+                    r#""signed_attestations":[{{"source_epoch":"2","target_epoch":"18446744073709551615"}}]}}]}}"#
+                ),
                 "c4".repeat(32),
                 "01".repeat(48),
                 "01".repeat(32),

@@ -126,7 +126,8 @@ impl LocalJudge {
         &self.queue
     }
 
-    /// The watermarks, open for reading. Hardly ever there is something to wait for, and never for longer than the deadline.
+    /// The watermarks, open for reading. Hardly ever there is something to wait for, and never for longer than the
+    /// deadline.
     async fn watermarks(&self, deadline: Deadline) -> Result<RwLockReadGuard<'_, Watermarks>, Fault> {
         if !self.queue.is_stalled() {
             if let Ok(watermarks) = self.watermarks.try_read() {
@@ -148,7 +149,8 @@ impl LocalJudge {
         self.queue.cause().map_or(Ok(watermarks), |cause| Err(Fault::Broken(cause)))
     }
 
-    /// What clock and key make plausible is judged at once. Only a message that lies beyond is worth a look at all records.
+    /// What clock and key make plausible is judged at once. Only a message that lies beyond is worth a look at all
+    /// records.
     fn outcome(&self, watermarks: &Watermarks, request: &Request) -> Result<Option<Passed>, Refusal> {
         let horizon = self.horizon();
         let policy = Policy { raw_roots: self.raw_roots, horizon, refuse_far_future: self.refuse_far_future };
@@ -173,9 +175,9 @@ impl LocalJudge {
                 if is_first_raw_root {
                     tracing::warn!(
                         public_key = %request.public_key,
-                        "a raw root is signed with this key for the first time: nothing protects what raw roots say, so \
-                         from now on its blocks and attestations are refused, until its watermarks are lifted to the \
-                         present (bls-signer slashing-protection raise)"
+                        "a raw root is signed with this key for the first time: nothing protects what raw roots say, \
+                         so from now on its blocks and attestations are refused, until its watermarks are lifted to \
+                         the present (bls-signer slashing-protection raise)"
                     );
                 }
                 if !record.is_underway() {

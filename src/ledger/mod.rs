@@ -1,9 +1,9 @@
 //! Slashing protection: no signature leaves the process unless the record that forbids its contradiction is durable,
 //! whatever is killed, unplugged, filled up or misused.
 //!
-//! Where to look: the decision is in `rules` (pure, one key) and `watermarks` (all keys in memory, a `row` each); `judge` asks
-//! them for each request; one `writer` thread commits what the `commit_queue` brings; the bytes are in `sqlite`. What
-//! callers see is here and in `clearance`.
+//! Where to look: the decision is in `rules` (pure, one key) and `watermarks` (all keys in memory, a `row` each);
+//! `judge` asks them for each request; one `writer` thread commits what the `commit_queue` brings; the bytes are in
+//! `sqlite`. What callers see is here and in `clearance`.
 
 use std::io;
 use std::path::PathBuf;

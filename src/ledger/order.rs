@@ -60,8 +60,8 @@ impl<K: OfKey> Activation<K> {
     }
 }
 
-/// A key that is durably on record as active, with the history that it brought. Made by the ledger alone; only of such a
-/// key can something be made that signs.
+/// A key that is durably on record as active, with the history that it brought. Made by the ledger alone; only of such
+/// a key can something be made that signs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Activated<K>(pub(super) K);
 
@@ -144,7 +144,8 @@ pub(crate) struct DeletionReport {
 pub(crate) struct Exported {
     /// EIP-3076 JSON.
     pub(crate) interchange: String,
-    /// The selected keys with which raw roots were signed: what those said is in no history, and the format cannot say so.
+    /// The selected keys with which raw roots were signed: what those said is in no history, and the format cannot say
+    /// so.
     pub(crate) raw_roots: KeyNames,
 }
 
@@ -153,8 +154,8 @@ pub(crate) struct Exported {
 pub(crate) struct Raised {
     /// So many keys' watermarks went up, or may sign blocks and attestations again.
     pub(crate) raised: usize,
-    /// With these raw roots were signed, and blocks and attestations stay refused: the watermarks were not lifted to the
-    /// present, both of them.
+    /// With these raw roots were signed, and blocks and attestations stay refused: the watermarks were not lifted to
+    /// the present, both of them.
     pub(crate) still_refused: KeyNames,
     /// The present slot and epoch, where they are known.
     pub(crate) present: Option<(Slot, Epoch)>,

@@ -35,8 +35,8 @@ pub(crate) enum Refusal {
     )]
     OtherVoteForTarget { target_epoch: Epoch },
     #[error(
-        "slashing protection: target epoch {target_epoch} is not above target epoch {highest}, the highest on record for \
-         this key; attestations can only be signed for higher targets"
+        "slashing protection: target epoch {target_epoch} is not above target epoch {highest}, the highest on record \
+         for this key; attestations can only be signed for higher targets"
     )]
     TargetNotAbove { target_epoch: Epoch, highest: Epoch },
     #[error(
@@ -74,21 +74,21 @@ pub(crate) enum Refusal {
     )]
     RawRootOfProtectedKey { public_key: PublicKey },
     #[error(
-        "slashing protection: {record} is on record for this key, {years} years ahead of this host's clock, and only what lies \
-         above can be signed. If the clock is right, that record is garbage and locks the key for good; what to do then \
-         says docs/slashing-protection.md, \"A record far ahead\""
+        "slashing protection: {record} is on record for this key, {years} years ahead of this host's clock, and only \
+         what lies above can be signed. If the clock is right, that record is garbage and locks the key for good; \
+         what to do then says docs/slashing-protection.md, \"A record far ahead\""
     )]
     RecordFarAhead { record: Recorded, years: u64 },
     #[error(
-        "slashing protection: this signer was told where to stop signing (high watermark), and a raw root cannot be told \
-         to lie before that; remove the high watermark to sign on"
+        "slashing protection: this signer was told where to stop signing (high watermark), and a raw root cannot be \
+         told to lie before that; remove the high watermark to sign on"
     )]
     StoppedRawRoots,
     #[error(
         "slashing protection: raw roots were signed with key {public_key}, and what they said is not known, so neither \
          blocks nor attestations are signed with it. When nothing asks for raw roots with it any more, lift its \
-         watermarks to the present: `bls-signer slashing-protection raise --slot SLOT --epoch EPOCH --key {public_key}` \
-         with the current slot and epoch, or later"
+         watermarks to the present: `bls-signer slashing-protection raise --slot SLOT --epoch EPOCH --key \
+         {public_key}` with the current slot and epoch, or later"
     )]
     RawRootSigned { public_key: PublicKey },
 }

@@ -295,8 +295,8 @@ impl Watermarks {
         }
     }
 
-    /// Pins a message's chain, which [`Watermarks::check_chain`] found to be there and no other. Of two first messages of two
-    /// chains one comes too late here.
+    /// Pins a message's chain, which [`Watermarks::check_chain`] found to be there and no other. Of two first messages
+    /// of two chains one comes too late here.
     fn pin(&self, chain: Option<Root>) -> Result<(), Refusal> {
         let requested = chain.ok_or(Refusal::NoChain)?;
         self.pin_chain(requested).map_err(|pinned| Refusal::OtherChain { requested, pinned })

@@ -68,7 +68,8 @@ impl Writer {
         }
     }
 
-    /// Waits for something to do. Moving the log costs several syncs, so that is left for a moment in which nobody asks.
+    /// Waits for something to do. Moving the log costs several syncs, so that is left for a moment in which nobody
+    /// asks.
     fn next(&mut self) -> Option<Task> {
         if self.store.commits_in_wal() >= self.wal_limit_commits {
             match self.writer_end.tasks.recv_timeout(self.quiet) {

@@ -1,7 +1,7 @@
 //! Logs: to the journal with fields when stderr is the journal, else as text on stderr.
 //!
-//! Only our own events are logged. Libraries' traces show whole requests, and a request can carry a token. Nobody waits for
-//! the log's reader: see [`queue`].
+//! Only our own events are logged. Libraries' traces show whole requests, and a request can carry a token. Nobody waits
+//! for the log's reader: see [`queue`].
 
 mod journal;
 mod queue;
@@ -52,7 +52,8 @@ pub(crate) fn dropped() -> u64 {
     LOG.get().map_or(0, |log| log.queue.dropped())
 }
 
-/// Says one line with the priority of an error, whatever the log level, and gives it and all before it a moment to get out.
+/// Says one line with the priority of an error, whatever the log level, and gives it and all before it a moment to get
+/// out.
 pub(crate) fn say_last(line: &str, environment: &Environment) {
     last_words(stderr_prefix(environment), line);
 }

@@ -31,8 +31,8 @@ struct State {
 }
 
 impl Queue {
-    /// Starts the writing thread. It hands the number of records that were dropped to `tell_dropped` as soon as the outlet
-    /// takes records again.
+    /// Starts the writing thread. It hands the number of records that were dropped to `tell_dropped` as soon as the
+    /// outlet takes records again.
     pub(super) fn start(mut outlet: impl Outlet, tell_dropped: fn(u64)) -> io::Result<Arc<Self>> {
         let queue = Arc::new(Self {
             state: Mutex::default(),

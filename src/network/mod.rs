@@ -78,7 +78,8 @@ impl Network {
     ///
     /// `PRESET_BASE`, `GENESIS_FORK_VERSION` and, for each fork that is named, both `*_FORK_VERSION` and
     /// `*_FORK_EPOCH` are needed; `CONFIG_NAME`, `SLOT_DURATION_MS` and `SECONDS_PER_SLOT` are used when present;
-    /// constants of the preset must be the preset's where they are given; every other key is ignored. Such a file says neither the genesis time nor the genesis validators root.
+    /// constants of the preset must be the preset's where they are given; every other key is ignored. Such a file says
+    /// neither the genesis time nor the genesis validators root.
     pub fn from_config_yaml(text: &str) -> Result<Self, NetworkError> {
         config_yaml::parse(text)
     }
@@ -136,10 +137,12 @@ pub enum NetworkError {
     #[error("unknown network {0:?}: known names are {names}; or give the path of a config.yaml", names = known())]
     UnknownName(String),
     /// An address where a file is wanted.
-    #[error("the network {0:?} is an address: download its config.yaml and give the file's path; known names are {names}", names = known())]
+    #[error("the network {0:?} is an address: download its config.yaml and give the file's path; known names are \
+             {names}", names = known())]
     Url(String),
     /// The file could not be read.
-    #[error("cannot read the network configuration {path}; known names are {names}", path = path.display(), names = known())]
+    #[error("cannot read the network configuration {path}; known names are \
+             {names}", path = path.display(), names = known())]
     Unreadable {
         /// The file.
         path: PathBuf,

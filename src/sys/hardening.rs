@@ -6,7 +6,8 @@ use nix::sys::prctl::set_dumpable;
 use nix::sys::resource::{Resource, setrlimit};
 
 /// No core dumps, no `ptrace` or `/proc/PID/mem` by another process of the same user, and large buffers go back to the
-/// kernel (which wipes them) as soon as they are freed. Called before any secret is read, and again once the process is the user that it stays.
+/// kernel (which wipes them) as soon as they are freed. Called before any secret is read, and again once the process is
+/// the user that it stays.
 ///
 /// # Errors
 /// When the kernel refuses; a daemon that is not hardened must not start.

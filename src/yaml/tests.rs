@@ -1,3 +1,5 @@
+//! The reader held against YAML by hand, and against anything that looks like it.
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -105,7 +107,8 @@ fn nothing_and_null_are_no_text() {
 
 #[test]
 fn documents_are_told_apart_and_empty_ones_passed_over() {
-    let text = "\u{feff}---\n# nothing\n---\nk: 1\n---\n\n---\nk: |\n  ---\n--- {k: 3}\n...\n%YAML 1.2\n---\nk: 4\n...\nk: 5\n---";
+    let text = "\u{feff}---\n# nothing\n---\nk: 1\n---\n\n---\nk: |\n  ---\n--- {k: 3}\n...\n\
+                %YAML 1.2\n---\nk: 4\n...\nk: 5\n---";
     let texts: Vec<_> =
         read(text, &["k"]).into_iter().map(|texts| texts.unwrap().remove(0).unwrap()).collect();
     assert_eq!(texts, ["1", "---\n", "3", "4", "5"]);
@@ -215,13 +218,19 @@ proptest! {
     }
 
     #[test]
-    fn anything_made_of_what_yaml_is_made_of_is_answered(text in "[-:?,{}\\[\\]#&*!|>'\"%@` \n\t\r\\\\a0~<.\u{feff}\u{e9}]{0,60}") {
+    fn anything_made_of_what_yaml_is_made_of_is_answered(
+        text in "[-:?,{}\\[\\]#&*!|>'\"%@` \n\t\r\\\\a0~<.\u{feff}\u{e9}]{0,60}"
+    ) {
         answered(&text);
     }
 
     #[test]
     fn real_files_with_anything_changed_are_answered(
-        seed in 0..SEEDS.len(), other in 0..SEEDS.len(), cuts in vec((any::<prop::sample::Index>(), 0_usize..12, "[-:?,{}\\[\\]#&*!|>'\"% \n\t\\\\a\u{feff}]{0,4}"), 1..8)
+        seed in 0..SEEDS.len(), other in 0..SEEDS.len(),
+        cuts in vec((
+            any::<prop::sample::Index>(), 0_usize..12,
+            "[-:?,{}\\[\\]#&*!|>'\"% \n\t\\\\a\u{feff}]{0,4}",
+        ), 1..8)
     ) {
         let mut text: Vec<char> = format!("{}{}", SEEDS[seed], SEEDS[other]).chars().collect();
         for (at, length, put) in cuts {

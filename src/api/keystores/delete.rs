@@ -52,10 +52,10 @@ fn key_result(outcome: DeleteOutcome) -> KeyResult {
 
 const NO_PUBLIC_KEY: &str = "this is no BLS public key: 96 hexadecimal digits are expected";
 const READONLY: &str = "the key comes from a file of this host: take the file away and reload the signer";
-const RAW_ROOTS: &str = "raw roots were signed with the key, and what they said is not in its history: let another signer use it only \
-                         with watermarks at the present, or above it";
-const NOTED: &str = "the ledger failed, so there is no history to hand out: the key does not sign any more, now and after a \
-                     restart; see the signer's log";
+const RAW_ROOTS: &str = "raw roots were signed with the key, and what they said is not in its history: let another \
+                         signer use it only with watermarks at the present, or above it";
+const NOTED: &str = "the ledger failed, so there is no history to hand out: the key does not sign any more, now and \
+                     after a restart; see the signer's log";
 const NOT_RECORDED: &str = "the deletion could not be recorded: the key does not sign any more, but may come back with \
                             a restart; see the signer's log";
 

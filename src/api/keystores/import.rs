@@ -20,8 +20,8 @@ use crate::wire::keymanager::{Data, KeyResult, KeyStatus};
 /// `POST {keystores, passwords, slashing_protection?}`: one status for each keystore, in their order.
 ///
 /// 400 only for a request that cannot be read or whose history is of another chain; what is wrong with one keystore is
-/// that keystore's `error` and never touches the ones beside it. Keystores that are not being opened yet when the client
-/// leaves are left alone; what was opened by then is imported.
+/// that keystore's `error` and never touches the ones beside it. Keystores that are not being opened yet when the
+/// client leaves are left alone; what was opened by then is imported.
 pub(crate) async fn import(signer: &Signer, body: Bytes, client: Presence) -> Result<ApiResponse, Problem> {
     let ImportRequest { items, history } =
         blocking::in_place_if_large(body.len(), || ImportRequest::parse(body))?;
@@ -112,8 +112,9 @@ impl ImportRequest {
 }
 
 const DELETED_BEFORE: &str = "the key was deleted here before; what it signed then still binds it";
-const RAW_ROOT_BEFORE: &str = "raw roots were signed with the key here before, so its blocks and attestations are refused until \
-                               its watermarks are lifted to the present: bls-signer slashing-protection raise";
+const RAW_ROOT_BEFORE: &str = "raw roots were signed with the key here before, so its blocks and attestations are \
+                               refused until its watermarks are lifted to the present: bls-signer \
+                               slashing-protection raise";
 const KEPT_BY_FD_STORE: &str =
     "the key is kept in memory: it survives a restart of the service, but not its stop";
 const MEMORY_ONLY: &str =

@@ -31,7 +31,8 @@ fn judge(bytes: u64, files: Option<u64>, shown: &str) -> Finding {
 #[derive(Debug, thiserror::Error)]
 enum Error {
     #[error(
-        "the disk of {path} is full ({bytes} bytes free): no block and no attestation can be recorded, so none is signed"
+        "the disk of {path} is full ({bytes} bytes free): no block and no attestation can be recorded, so none is \
+         signed"
     )]
     Full { path: String, bytes: u64 },
     #[error("the file system of {path} has no inodes left: no file can be made in it")]

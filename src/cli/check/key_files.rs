@@ -1,5 +1,5 @@
-//! The operator's key files: whether each is there, of the right form and with its password. Whether the password is the
-//! right one only a start tells.
+//! The operator's key files: whether each is there, of the right form and with its password. Whether the password is
+//! the right one only a start tells.
 
 use super::finding::Finding;
 use crate::config::KeySources;
@@ -27,7 +27,8 @@ fn inspect(source: &Source, importer: &Importer) -> Vec<Finding> {
         Source::KeyConfigs { .. } => "key configurations",
     };
     let Inspection { keys, problems, passed_over } = source.inspect(importer);
-    // The daemon signs with the other keys, and says of such a one what it cannot do: nothing that a start would stumble over.
+    // The daemon signs with the other keys, and says of such a one what it cannot do: nothing that a start would
+    // stumble over.
     let finding = |problem: &Problem| match problem.reason.is_unsupported() {
         true => Finding::notable(WHAT, problem.to_string()),
         false => Finding::wrong(WHAT, problem),

@@ -1,4 +1,5 @@
-//! `bls-signer check`: reads everything that a start would read, changes nothing, and says what would be served to whom.
+//! `bls-signer check`: reads everything that a start would read, changes nothing, and says what would be served to
+//! whom.
 
 mod disk;
 mod finding;

@@ -1,7 +1,8 @@
-//! What only the packaged service has: its sockets, its seal secret, and how little its user sees from inside of the unit.
+//! What only the packaged service has: its sockets, its seal secret, and how little its user sees from inside of the
+//! unit.
 //!
-//! Root looks at the first two and then goes where the service is: behind the same walls, as the same user, for good. What
-//! is found after that is what the service would find.
+//! Root looks at the first two and then goes where the service is: behind the same walls, as the same user, for good.
+//! What is found after that is what the service would find.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -192,8 +193,8 @@ pub(crate) enum Error {
     )]
     SocketOff { unit: &'static str, file: String },
     #[error(
-        "the seal secret {path} does not open on this host: {reason}. It opens only where it was made, by that host's key or \
-         TPM: restore the secret itself there, or make a new one and import the keys again"
+        "the seal secret {path} does not open on this host: {reason}. It opens only where it was made, by that host's \
+         key or TPM: restore the secret itself there, or make a new one and import the keys again"
     )]
     Seal { path: String, reason: String },
     #[error("the service's user {name} cannot be looked up")]

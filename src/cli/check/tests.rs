@@ -1,3 +1,5 @@
+//! Findings of the check.
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -34,7 +34,8 @@ pub(crate) fn run(once: bool) -> Result<(), DemoError> {
     say(if once {
         "It ends by itself after step 4."
     } else {
-        "After step 4 the daemon goes on serving, for you to repeat the steps: Ctrl-C ends it. (With --once it ends there.)"
+        "After step 4 the daemon goes on serving, for you to repeat the steps: Ctrl-C ends it. (With --once it ends \
+         there.)"
     })?;
     runtime.block_on(async {
         let interrupted = daemon::terminated()?;
@@ -110,7 +111,8 @@ async fn walk_through(directory: &Path, socket: &Path, url: &str) -> Result<(), 
         let file = directory.join(format!("request-{number}.json"));
         write_file(&file, request)?;
         repeat_with(&format!(
-            "curl -sH 'Content-Type: application/json' -H 'Accept: application/json' --unix-socket {} -d @{} http://localhost{path}",
+            "curl -sH 'Content-Type: application/json' -H 'Accept: application/json' --unix-socket {} -d @{} \
+             http://localhost{path}",
             socket.display(),
             file.display()
         ))?;
@@ -192,7 +194,11 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_dir_all(&self.path) {
-            tracing::warn!(error = chain(&error), path = %self.path.display(), "the demonstration's directory could not be removed");
+            tracing::warn!(
+                error = chain(&error),
+                path = %self.path.display(),
+                "the demonstration's directory could not be removed"
+            );
         }
     }
 }

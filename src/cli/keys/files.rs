@@ -1,4 +1,5 @@
-//! Keystores and passwords as files: those of directories as the daemon reads them, and those that are named one by one.
+//! Keystores and passwords as files: those of directories as the daemon reads them, and those that are named one by
+//! one.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -38,8 +39,8 @@ pub(super) struct Keystore {
 
 /// The keystores in these files and directories, sorted by name within each directory. `passwords` may lie in one.
 ///
-/// In a directory JSON that is no keystore is passed over. What is no JSON, or is called a keystore and is none, may be one
-/// that was damaged, so it is found without its keystore. A file that is named itself must be one.
+/// In a directory JSON that is no keystore is passed over. What is no JSON, or is called a keystore and is none, may be
+/// one that was damaged, so it is found without its keystore. A file that is named itself must be one.
 pub(super) fn search(paths: &[PathBuf], passwords: Option<&Path>) -> Result<Search, Error> {
     let mut search = Search::default();
     for path in paths {

@@ -23,8 +23,8 @@ pub(in crate::cli) struct Options {
     /// Keystore files, or directories of them, such as a validator client's
     #[arg(required = true, value_name = "PATH")]
     keystores: Vec<PathBuf>,
-    /// Their passwords: one file for all, or a directory of files called as the keystores (NAME.txt or NAME for NAME.json) or
-    /// as the public keys (0xPUBKEY) [default: asked for]
+    /// Their passwords: one file for all, or a directory of files called as the keystores (NAME.txt or NAME for
+    /// NAME.json) or as the public keys (0xPUBKEY) [default: asked for]
     #[arg(long, value_name = "PATH")]
     passwords: Option<PathBuf>,
     /// The keys' slashing-protection history (EIP-3076), as the signer before exported it

@@ -32,16 +32,16 @@ pub(super) enum Command {
     List(ListOptions),
     /// Import EIP-2335 keystores, and the keys' slashing-protection history
     ///
-    /// What is wrong with one keystore stops no other; failures are listed last. Exits with status 1 if any was not imported.
-    /// Of a directory, and of those right below it, the .json files are taken: the directories of deposit tools, Lighthouse,
-    /// Lodestar, Nimbus and Teku import as they are. JSON that is no keystore is passed over there, and said, unless it is
-    /// called one.
+    /// What is wrong with one keystore stops no other; failures are listed last. Exits with status 1 if any was not
+    /// imported. Of a directory, and of those right below it, the .json files are taken: the directories of deposit
+    /// tools, Lighthouse, Lodestar, Nimbus and Teku import as they are. JSON that is no keystore is passed over there,
+    /// and said, unless it is called one.
     Import(import::Options),
     /// Delete keys, and save their slashing-protection history for whoever signs with them next
     ///
-    /// Keys that have never signed have no history; if none of them has, no file is left. Exits with status 1 if a key could
-    /// not be deleted, or is unknown to the daemon (not_found), so that a key that was mistyped is not taken for deleted. A
-    /// key that was deleted before (not_active) is no failure: its history is saved again.
+    /// Keys that have never signed have no history; if none of them has, no file is left. Exits with status 1 if a key
+    /// could not be deleted, or is unknown to the daemon (not_found), so that a key that was mistyped is not taken for
+    /// deleted. A key that was deleted before (not_active) is no failure: its history is saved again.
     Delete(DeleteOptions),
     /// Seal the keys on disk with a new secret, while no daemon runs
     ///
@@ -168,8 +168,8 @@ fn data<T: for<'de> Deserialize<'de>>(answer: Value) -> Result<Vec<T>, Error> {
     Ok(data)
 }
 
-/// One line for each key, the failed ones last, or all in their order as JSON; a row is a public key and, for an import, its
-/// file.
+/// One line for each key, the failed ones last, or all in their order as JSON; a row is a public key and, for an
+/// import, its file.
 fn report(rows: &[(String, String)], results: &[KeyResult], json: bool) -> Result<(), Error> {
     let lines = rows.iter().zip(results);
     if json {

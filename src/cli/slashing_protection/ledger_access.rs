@@ -36,8 +36,8 @@ pub(in crate::cli) struct LedgerArgs {
 }
 
 impl LedgerArgs {
-    /// Turns to the daemon that is named. Without one: opens the file, or turns to the packaged daemon while the file is in
-    /// use.
+    /// Turns to the daemon that is named. Without one: opens the file, or turns to the packaged daemon while the file
+    /// is in use.
     pub(super) fn open(self, missing: Missing, environment: &Environment) -> Result<LedgerAccess, Error> {
         if self.connect.is_named() {
             let directory = self.named_directory()?;

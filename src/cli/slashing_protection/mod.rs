@@ -33,8 +33,8 @@ pub(super) enum Command {
     },
     /// Merge slashing protection history (EIP-3076 JSON) into the ledger, which is created if it does not exist
     ///
-    /// Watermarks only ever go up. Exits with status 1 if the history of a key cannot be read, or a key that was named has
-    /// none in the file; the others are merged.
+    /// Watermarks only ever go up. Exits with status 1 if the history of a key cannot be read, or a key that was named
+    /// has none in the file; the others are merged.
     Import {
         #[command(flatten)]
         ledger_args: LedgerArgs,
@@ -70,8 +70,8 @@ pub(super) enum Command {
     ///
     /// Where the network's genesis is known, more than a week beyond the present is refused without --yes.
     ///
-    /// Keys with which raw roots were signed sign blocks and attestations again when both --slot and --epoch lift them to the
-    /// present or beyond; else the exit status is 1.
+    /// Keys with which raw roots were signed sign blocks and attestations again when both --slot and --epoch lift them
+    /// to the present or beyond; else the exit status is 1.
     #[command(group = clap::ArgGroup::new("floor").required(true).multiple(true))]
     Raise {
         #[command(flatten)]
@@ -228,8 +228,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Network(#[from] NetworkError),
     #[error(
-        "the packaged service's ledger in {} is for root: run this with sudo. It is about no other ledger unless you name \
-         one, and there is none in {} (--state-dir)",
+        "the packaged service's ledger in {} is for root: run this with sudo. It is about no other ledger unless you \
+         name one, and there is none in {} (--state-dir)",
         packaged.display(),
         own.display()
     )]
@@ -243,14 +243,14 @@ pub(crate) enum Error {
     #[error(transparent)]
     Daemon(#[from] connect::Error),
     #[error(
-        "the ledger in {} is in use by another process than the daemon at {daemon}, which has another ledger, so nothing \
-         was done: name the keymanager listener of the daemon that holds it with --connect, or end that one",
+        "the ledger in {} is in use by another process than the daemon at {daemon}, which has another ledger, so \
+         nothing was done: name the keymanager listener of the daemon that holds it with --connect, or end that one",
         directory.display()
     )]
     OtherHolder { daemon: String, directory: PathBuf },
     #[error(
-        "the daemon at {daemon} has another ledger than the one in {}, so nothing was done: leave --connect or --state-dir \
-         (with a --config that names one) out",
+        "the daemon at {daemon} has another ledger than the one in {}, so nothing was done: leave --connect or \
+         --state-dir (with a --config that names one) out",
         directory.display()
     )]
     OtherLedger { daemon: String, directory: PathBuf },
@@ -292,8 +292,8 @@ fn still_refused(keys: &SomeKeys, present: Option<&[String; 2]>) -> String {
         None => "the present".to_owned(),
     };
     format!(
-        "raw roots were signed with {count} of the keys, so their blocks and attestations stay refused until --slot and \
-         --epoch are given together, both at {present} or later: {names}"
+        "raw roots were signed with {count} of the keys, so their blocks and attestations stay refused until --slot \
+         and --epoch are given together, both at {present} or later: {names}"
     )
 }
 

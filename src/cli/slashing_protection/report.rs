@@ -32,8 +32,8 @@ pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
     let far_ahead = status.keys.iter().filter(|key| key.years_ahead.is_some()).count();
     if far_ahead > 0 {
         lines.push(format!(
-            "far ahead                the records of {far_ahead} keys, which sign only what lies above them, if this host's\n\
-             {:25}clock is right: docs/slashing-protection.md, \"A record far ahead\"",
+            "far ahead                the records of {far_ahead} keys, which sign only what lies above them, if this \
+             host's\n{:25}clock is right: docs/slashing-protection.md, \"A record far ahead\"",
             ""
         ));
     }

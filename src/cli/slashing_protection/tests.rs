@@ -1,3 +1,5 @@
+//! Orders on a ledger: what they do and say, and when they are refused.
+
 use std::time::SystemTime;
 
 use clap::Parser;

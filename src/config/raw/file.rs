@@ -162,7 +162,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_error_in_the_file_quotes_its_values(before in "[a-z_=\\[\\]\"'\\n ]{0,30}", after in "[a-z_=\\[\\]\"'\\n ]{0,30}") {
+        fn no_error_in_the_file_quotes_its_values(
+            before in "[a-z_=\\[\\]\"'\\n ]{0,30}", after in "[a-z_=\\[\\]\"'\\n ]{0,30}"
+        ) {
             if let Err((_, reason)) = RawSettings::from_toml(&format!("{before}\nauth_token = \"4711hush\"{after}")) {
                 prop_assert!(!reason.contains("4711hush"), "{}", reason);
             }

@@ -57,8 +57,8 @@ impl RawSettings {
 struct ServiceLinks;
 
 impl ServiceLinks {
-    /// Whether the variable of this name is one of them: `BLS_SIGNER_PORT` where it is a URL, `BLS_SIGNER_SERVICE_*` and
-    /// `BLS_SIGNER_PORT_9000_TCP*`.
+    /// Whether the variable of this name is one of them: `BLS_SIGNER_PORT` where it is a URL, `BLS_SIGNER_SERVICE_*`
+    /// and `BLS_SIGNER_PORT_9000_TCP*`.
     fn include(variable: &str, environment: &Environment) -> bool {
         let Some(name) = variable.strip_prefix(PREFIX) else { return false };
         if name == "PORT" {

@@ -1,4 +1,5 @@
-//! Passwords as EIP-2335 wants them, the same on every keyboard and terminal; and as some programs made keystores with them.
+//! Passwords as EIP-2335 wants them, the same on every keyboard and terminal; and as some programs made keystores with
+//! them.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::{canonical_combining_class, decompose_compatible};

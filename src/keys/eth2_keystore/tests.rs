@@ -107,7 +107,9 @@ proptest! {
     }
 
     #[test]
-    fn a_keystore_with_any_one_byte_changed_never_gives_another_key(place in any::<prop::sample::Index>(), byte in any::<u8>()) {
+    fn a_keystore_with_any_one_byte_changed_never_gives_another_key(
+        place in any::<prop::sample::Index>(), byte in any::<u8>()
+    ) {
         let memory = memory();
         let secret = secret(9, &memory);
         let mut bytes = encrypt(&secret, "password", KdfCost::Light, None).unwrap().into_bytes();
@@ -163,7 +165,10 @@ fn refuses_a_derivation_that_is_impossible_or_too_expensive_before_it_tries() {
         json!({"function": "scrypt", "message": "",
                "params": {"dklen": dklen, "n": n, "r": r, "p": p, "salt": salt}})
     };
-    let pbkdf2 = |c: u64, dklen: u64, prf: &str| json!({"function": "pbkdf2", "message": "", "params": {"dklen": dklen, "c": c, "prf": prf, "salt": salt}});
+    let pbkdf2 = |c: u64, dklen: u64, prf: &str| {
+        json!({"function": "pbkdf2", "message": "",
+               "params": {"dklen": dklen, "c": c, "prf": prf, "salt": salt}})
+    };
     let refused = [
         (scrypt(1 << 31, 8, 1, 32), "scrypt memory"),
         (scrypt(262_144, 1 << 20, 1, 32), "scrypt memory"),

@@ -26,7 +26,8 @@ use crate::text;
 /// What a directory, and those right below it, hold. No file has been opened yet.
 #[derive(Default)]
 pub(crate) struct Directory {
-    /// Every `.json` file, in any letter case, sorted. Those that lie beside keystores by custom and are none are left out.
+    /// Every `.json` file, in any letter case, sorted. Those that lie beside keystores by custom and are none are left
+    /// out.
     pub(crate) keystores: Vec<PathBuf>,
     /// What is no keystore by its name, and does not belong beside one.
     pub(crate) passed_over: Vec<PathBuf>,
@@ -62,8 +63,8 @@ impl Directory {
         Ok(directory)
     }
 
-    /// The keystores of a directory below, as validator clients have one for each key. What else lies there is the key's
-    /// own: its settings, its lock.
+    /// The keystores of a directory below, as validator clients have one for each key. What else lies there is the
+    /// key's own: its settings, its lock.
     fn add_below(&mut self, path: PathBuf) {
         let before = self.keystores.len();
         let entries = fs::read_dir(&path).and_then(Iterator::collect::<io::Result<Vec<_>>>);
@@ -109,8 +110,8 @@ impl Kind {
     }
 }
 
-/// Whether the JSON in this file of a directory is something else than a keystore: a gas limit, a list of deposits. What is
-/// no JSON, or is called a keystore and is none, may be one that was damaged.
+/// Whether the JSON in this file of a directory is something else than a keystore: a gas limit, a list of deposits.
+/// What is no JSON, or is called a keystore and is none, may be one that was damaged.
 pub(crate) fn is_something_else(path: &Path, json: &str) -> bool {
     #[derive(Deserialize)]
     struct Shape {
@@ -124,8 +125,8 @@ pub(crate) fn is_something_else(path: &Path, json: &str) -> bool {
     !is_called_keystore && text::json::<IgnoredAny>(json).is_ok() && text::json::<Shape>(json).is_err()
 }
 
-/// The password of a keystore out of a directory of password files: `NAME.txt` or `NAME` for `NAME.json`, or the public key
-/// with or without `0x` and `.txt`. The public key is that of the keystore, or of the directory that it lies in.
+/// The password of a keystore out of a directory of password files: `NAME.txt` or `NAME` for `NAME.json`, or the public
+/// key with or without `0x` and `.txt`. The public key is that of the keystore, or of the directory that it lies in.
 ///
 /// # Errors
 /// There is none of these files, or the first that is there cannot be read.
@@ -184,7 +185,8 @@ pub(crate) enum PasswordError {
     },
     /// No file has a name that would say whose password it is.
     #[error(
-        "there is no password for it in {}: neither {name}.txt nor {name}, nor its public key (with or without 0x and .txt)",
+        "there is no password for it in {}: neither {name}.txt nor {name}, nor its public key (with or without 0x and \
+         .txt)",
         .directory.display(), name = .name.to_string_lossy()
     )]
     Missing {

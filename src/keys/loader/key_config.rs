@@ -1,7 +1,7 @@
 //! Web3Signer's key configuration files: YAML, one key a document.
 //!
-//! Source: Web3Signer's documentation, "Use key configuration files". `file-keystore` and `file-raw` are read; the other
-//! types name vaults, which a signer that keeps its keys itself does not speak to.
+//! Source: Web3Signer's documentation, "Use key configuration files". `file-keystore` and `file-raw` are read; the
+//! other types name vaults, which a signer that keeps its keys itself does not speak to.
 
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
@@ -13,8 +13,8 @@ use crate::yaml::{self, Mapping, Shown, YamlError};
 
 /// Reads the documents of one file. Relative paths in it start at `directory`.
 ///
-/// The text holds secrets and is the caller's to wipe; nothing of it is copied but into memory that is wiped, and keys only
-/// into `memory`.
+/// The text holds secrets and is the caller's to wipe; nothing of it is copied but into memory that is wiped, and keys
+/// only into `memory`.
 pub(super) fn read(
     text: &str,
     directory: &Path,

@@ -139,7 +139,8 @@ impl ConfigKind {
         if has(&["yaml", "yml"]) {
             return Self::KeyConfig;
         }
-        // A directory may hold the keystores that configurations name; with configurations of its own it was meant to be read.
+        // A directory may hold the keystores that configurations name; with configurations of its own it was meant to
+        // be read.
         let holds_configurations = || {
             fs::read_dir(path).is_ok_and(|entries| {
                 let below = entries.filter_map(Result::ok).map(|entry| entry.path());

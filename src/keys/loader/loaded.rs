@@ -10,7 +10,8 @@ use crate::bls::PublicKey;
 use crate::keys::key::{Key, Origin};
 use crate::keys::ring::{Ring, Snapshot};
 
-/// What a load found out. Nothing has changed in the ring yet: the caller first tells the ledger, then [`Loaded::apply`].
+/// What a load found out. Nothing has changed in the ring yet: the caller first tells the ledger, then
+/// [`Loaded::apply`].
 #[derive(Default)]
 pub(crate) struct Loaded {
     /// Keys of files that are new or have changed. None that was imported: such a key stays the imported one.

@@ -8,8 +8,8 @@ use crate::text::OneLine;
 /// Where keys lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Source {
-    /// `--keystores-path` and `--keystores-passwords-path`: a directory of keystores in a layout of [`directory`](super::directory), and
-    /// either a directory of their passwords or one file with the password of all.
+    /// `--keystores-path` and `--keystores-passwords-path`: a directory of keystores in a layout of
+    /// [`directory`](super::directory), and either a directory of their passwords or one file with the password of all.
     Keystores {
         /// The directory of keystores.
         directory: PathBuf,

@@ -115,7 +115,8 @@ impl Directory {
         }
     }
 
-    /// A new, empty file that only its owner can read and write. What a process left under this name that was killed goes.
+    /// A new, empty file that only its owner can read and write. What a process left under this name that was killed
+    /// goes.
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         self.remove(name)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -145,8 +146,8 @@ impl Directory {
         self.file.sync_all().map_err(|source| OpenError::Unsynced { path: self.path.clone(), source })
     }
 
-    /// Takes the directory for this process alone, or fails at once. SQLite's own lock is the second line, against other
-    /// programs.
+    /// Takes the directory for this process alone, or fails at once. SQLite's own lock is the second line, against
+    /// other programs.
     pub(super) fn lock(&self, ledger: &Path) -> Result<Lock, OpenError> {
         let failed = |source| OpenError::Io { path: self.path.clone(), action: "locked", source };
         let file = self.file.try_clone().map_err(failed)?;
@@ -164,8 +165,8 @@ pub(super) struct Lock {
     _directory: Flock<File>,
 }
 
-/// Whether a process holds the ledger in this directory. Nothing in it is touched; what cannot be opened is not held as far
-/// as anybody can tell.
+/// Whether a process holds the ledger in this directory. Nothing in it is touched; what cannot be opened is not held as
+/// far as anybody can tell.
 pub(crate) fn is_held(directory: &Path) -> bool {
     let Ok(directory) = Directory::at(directory.to_owned()) else { return false };
     matches!(Flock::lock(directory.file, FlockArg::LockExclusiveNonblock), Err((_, Errno::EWOULDBLOCK)))

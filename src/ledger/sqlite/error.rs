@@ -13,15 +13,17 @@ use crate::primitives::Root;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum OpenError {
     #[error(
-        "there is no slashing protection ledger in {directory}. If its keys have signed before, do not start without it: \
-         name the directory where it is (--state-dir), restore it, or import its history. Only keys that have never signed \
-         anywhere begin with an empty one: `bls-signer slashing-protection init --state-dir {directory}`",
+        "there is no slashing protection ledger in {directory}. If its keys have signed before, do not start without \
+         it: name the directory where it is (--state-dir), restore it, or import its history. Only keys that have \
+         never signed anywhere begin with an empty one: `bls-signer slashing-protection init --state-dir {directory}`",
         directory = .directory.display()
     )]
     Missing { directory: PathBuf },
-    #[error("the slashing protection ledger {path} is in use by another process; end that one first", path = .path.display())]
+    #[error("the slashing protection ledger {path} is in use by another process; end that one \
+             first", path = .path.display())]
     InUse { path: PathBuf },
-    #[error("the slashing protection ledger {path} cannot be written: read-only file or file system", path = .path.display())]
+    #[error("the slashing protection ledger {path} cannot be written: read-only file or file \
+             system", path = .path.display())]
     ReadOnly { path: PathBuf },
     #[error(
         "{path} is a left-over log of a ledger that is gone; restore the ledger beside it from where it went, or \
@@ -29,7 +31,8 @@ pub(crate) enum OpenError {
         path = .path.display()
     )]
     Orphan { path: PathBuf },
-    #[error("{path} is writable by other users (mode {mode:03o}); take that away with `chmod go-w`", path = .path.display())]
+    #[error("{path} is writable by other users (mode {mode:03o}); take that away with `chmod \
+             go-w`", path = .path.display())]
     Exposed { path: PathBuf, mode: u32 },
     #[error("{path} is not a slashing protection ledger: {reason}", path = .path.display())]
     NotALedger { path: PathBuf, reason: &'static str },
@@ -40,8 +43,8 @@ pub(crate) enum OpenError {
     )]
     Newer { path: PathBuf, found: i64, known: i64 },
     #[error(
-        "{path} belongs to {}, and this process is {}: run it as that user (for root: `runuser -u NAME -- bls-signer ...`), \
-         or give it the file with `chown`",
+        "{path} belongs to {}, and this process is {}: run it as that user (for root: `runuser -u NAME -- bls-signer \
+         ...`), or give it the file with `chown`",
         named(*owner), named(*user),
         path = .path.display()
     )]
@@ -104,9 +107,11 @@ pub(crate) enum StoreError {
     Write(#[source] rusqlite::Error),
     #[error("the slashing protection ledger could not be read")]
     Read(#[source] rusqlite::Error),
-    #[error("the slashing protection ledger's file {path} was removed or replaced while in use", path = .path.display())]
+    #[error("the slashing protection ledger's file {path} was removed or replaced while in \
+             use", path = .path.display())]
     Replaced { path: PathBuf },
-    #[error("the slashing protection ledger's file {path} was truncated from {before} to {now} bytes while in use", path = .path.display())]
+    #[error("the slashing protection ledger's file {path} was truncated from {before} to {now} bytes while in \
+             use", path = .path.display())]
     Truncated { path: PathBuf, before: u64, now: u64 },
     #[error("the slashing protection ledger's file {path} cannot be looked at", path = .path.display())]
     Stat { path: PathBuf, source: io::Error },

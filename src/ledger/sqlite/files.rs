@@ -76,8 +76,8 @@ pub(super) fn remove_trial(directory: &Directory) {
     let _ = directory.remove(TRIAL);
 }
 
-/// Whether there is a ledger. It must be a regular file of this user's that nobody else may write; others lose the right
-/// to read it.
+/// Whether there is a ledger. It must be a regular file of this user's that nobody else may write; others lose the
+/// right to read it.
 pub(super) fn exists(directory: &Directory) -> Result<bool, OpenError> {
     let path = directory.path_of(FILE_NAME);
     let failed = |action| {

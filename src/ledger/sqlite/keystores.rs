@@ -15,7 +15,8 @@ pub(crate) struct SealedKeystore {
     pub(crate) json: String,
     /// The EIP-2334 path that the original keystore named, if it did.
     pub(crate) derivation_path: Option<String>,
-    /// SHA-256 of the keystore file that this is a faster copy of. None: the key was imported, and this is all there is.
+    /// SHA-256 of the keystore file that this is a faster copy of. None: the key was imported, and this is all there
+    /// is.
     pub(crate) copy_of: Option<[u8; 32]>,
 }
 

@@ -126,8 +126,8 @@ impl Store {
         Ok((Self { connection, files, commits: 0, _lock: lock }, contents))
     }
 
-    /// Writes what has changed, entries with their positions, and changes to the kept keystores, in one transaction with
-    /// one fsync. After an error the store must not be used again.
+    /// Writes what has changed, entries with their positions, and changes to the kept keystores, in one transaction
+    /// with one fsync. After an error the store must not be used again.
     pub(super) fn save<'a>(
         &mut self,
         head: Option<&Metadata>,

@@ -36,8 +36,8 @@ pub(super) fn check(connection: &Connection, path: &Path) -> Result<(), OpenErro
     if report == "ok" { Ok(()) } else { Err(OpenError::Damaged { path: path.to_owned(), what: report }) }
 }
 
-/// Whether the ledger in this directory is of an older version, which an opening brings up to date for good. What cannot be
-/// read is not: the opening says why.
+/// Whether the ledger in this directory is of an older version, which an opening brings up to date for good. What
+/// cannot be read is not: the opening says why.
 pub(crate) fn is_older(directory: &Path) -> bool {
     let mut header = [0; HEADER];
     let opened = Directory::at(directory.to_owned()).and_then(|directory| directory.read(FILE_NAME));
@@ -70,7 +70,8 @@ fn newest() -> i64 {
 /// "BLSS": what `file` and SQLite's tools show the file to be.
 const APPLICATION_ID: i64 = 0x424c_5353;
 
-/// The head of a SQLite file, in bytes, and where in it the two numbers stand (<https://www.sqlite.org/fileformat.html>).
+/// The head of a SQLite file, in bytes, and where in it the two numbers stand
+/// (<https://www.sqlite.org/fileformat.html>).
 const HEADER: usize = 100;
 const USER_VERSION_AT: usize = 60;
 const APPLICATION_ID_AT: usize = 68;

@@ -16,9 +16,9 @@ pub(super) fn damage(log: &[u8], database: &[u8]) -> Option<usize> {
     };
     let frame_length = FRAME_HEADER.checked_add(header.page_size)?;
     let bad = header.good(frames, frame_length);
-    // A commit ends with its last frame, and perhaps one copy of it that fills the sector; of that copy SQLite syncs only
-    // the part within the sector. So the first bad frame may be such a left-over, or belong to a torn commit. After the
-    // torn commit's end comes another one, which was only begun when the torn one had been synced.
+    // A commit ends with its last frame, and perhaps one copy of it that fills the sector; of that copy SQLite syncs
+    // only the part within the sector. So the first bad frame may be such a left-over, or belong to a torn commit.
+    // After the torn commit's end comes another one, which was only begun when the torn one had been synced.
     let all = frames.chunks_exact(frame_length);
     let after_commit = bad.checked_sub(1).and_then(|last| all.clone().nth(last)).is_some_and(is_commit);
     let first = if after_commit { bad.saturating_add(1) } else { bad };

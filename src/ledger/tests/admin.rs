@@ -317,8 +317,9 @@ fn history(key: u8, slot: u64, source: u64, target: u64) -> Interchange {
 
 fn entry(key: u8, slot: u64, source: u64, target: u64) -> String {
     format!(
-        r#"{{"pubkey":"{}","signed_blocks":[{{"slot":"{slot}"}}],"signed_attestations":[{{"source_epoch":"{source}","target_epoch":"{target}"}}]}}"#,
-        public_key(key)
+        r#"{{"pubkey":"{key}","signed_blocks":[{{"slot":"{slot}"}}],"signed_attestations":[{attestation}]}}"#,
+        key = public_key(key),
+        attestation = format_args!(r#"{{"source_epoch":"{source}","target_epoch":"{target}"}}"#),
     )
 }
 

@@ -1,7 +1,7 @@
 //! Notifications to systemd (sd_notify(3)): how we are, and the file descriptors that it keeps for us.
 //!
-//! Each message is one datagram to `NOTIFY_SOCKET`. Without that variable every call does nothing. No call waits for the
-//! service manager: what it has no room for is sent by a thread, in order, once there is room. The assignments are
+//! Each message is one datagram to `NOTIFY_SOCKET`. Without that variable every call does nothing. No call waits for
+//! the service manager: what it has no room for is sent by a thread, in order, once there is room. The assignments are
 //! `sd_notify`'s; its own way of sending waits for room, so sending is ours.
 
 mod outbox;

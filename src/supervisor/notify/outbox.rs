@@ -1,7 +1,8 @@
 //! Messages on their way to the service manager.
 //!
-//! One that finds room in the service manager's socket is gone at once. The socket of one that is busy, as during a long
-//! `daemon-reload`, takes some ten messages; from then on they wait here, and a thread sends them until none waits.
+//! One that finds room in the service manager's socket is gone at once. The socket of one that is busy, as during a
+//! long `daemon-reload`, takes some ten messages; from then on they wait here, and a thread sends them until none
+//! waits.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

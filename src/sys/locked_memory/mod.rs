@@ -4,7 +4,8 @@
 //! and newer, on by default since 6.5) the pages are even taken out of the kernel's own map; elsewhere they are
 //! anonymous memory with `mlock`, `MADV_DONTDUMP` and `MADV_WIPEONFORK`. The address range of the largest region is
 //! reserved once without access rights, so both ends are guarded; pages are put into it in steps as secrets come,
-//! because `RLIMIT_MEMLOCK` may be as low as 64 KiB. A cell is wiped when its [`SecretCell`] is dropped and used again after.
+//! because `RLIMIT_MEMLOCK` may be as low as 64 KiB. A cell is wiped when its [`SecretCell`] is dropped and used again
+//! after.
 
 mod pages;
 
@@ -86,8 +87,8 @@ impl LockedMemory {
         }
     }
 
-    /// Takes over the region of a process that is gone. The cells named in `taken` keep their content; each may be named
-    /// only once. All others in the same steps are wiped.
+    /// Takes over the region of a process that is gone. The cells named in `taken` keep their content; each may be
+    /// named only once. All others in the same steps are wiped.
     ///
     /// # Errors
     /// When the file is not such a region, a cell is outside it, or the memory cannot be locked. Nothing is wiped then.

@@ -122,7 +122,8 @@ impl Pages {
     }
 
     /// Makes the kernel put a page behind each address now, and fills the step with zeros. A page that is first touched
-    /// by our own code kills the process with SIGBUS when there is no memory; a system call that writes there reports it.
+    /// by our own code kills the process with SIGBUS when there is no memory; a system call that writes there reports
+    /// it.
     fn wipe_step(&self, offset: usize) -> Result<(), LockedMemoryError> {
         for page in (offset..offset.saturating_add(STEP)).step_by(SMALLEST_PAGE) {
             // SAFETY: one byte at a mapped, unused address of our region; the kernel checks that it may write there.
