@@ -5,13 +5,14 @@
 
 use std::error::Error;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::bls::{self, HashedRoot, PublicKey};
 use crate::duty::Duty;
 use crate::keys::{HeldSignature, Key, OpenedKey, SecretKey};
 use crate::ledger::{self, Activation, ActivationOutcome, Judged, Missing, Settings, Verdict};
 use crate::primitives::SigningRoot;
-use crate::signing_policy::{Permitted, SigningPolicy};
+use crate::signing_policy::SigningPolicy;
 use crate::sys::locked_memory::LockedMemory;
 
 /// The cache of hashes to the curve.
@@ -30,10 +31,15 @@ impl HashCache {
     }
 }
 
-/// A key in locked memory, allowed to multiply: judged by a ledger that is off.
-pub struct Multiplier {
-    key: Key,
-    judged: Judged,
+/// A key in locked memory and a duty that it may sign.
+pub struct Signatory {
+    key: Arc<Key>,
+    duty: Duty,
+}
+
+/// Leave to multiply once, given by a ledger that is off.
+pub struct Permission {
+    judged: Judged<Arc<Key>>,
 }
 
 /// What a multiplication gave. There is no way to the signature in it.
@@ -42,24 +48,29 @@ pub struct Held {
     _signature: HeldSignature,
 }
 
-impl Multiplier {
-    /// The key of a secret (32 bytes big endian) and a duty that it is allowed to sign.
-    pub async fn new(secret: &[u8; 32], duty: &Duty) -> Result<Self, Box<dyn Error>> {
+impl Signatory {
+    /// The key of a secret (32 bytes big endian).
+    pub async fn new(secret: &[u8; 32], duty: Duty) -> Result<Self, Box<dyn Error>> {
         let opened = OpenedKey::new(SecretKey::new(secret, &LockedMemory::new()?)?, None);
-        let off = ledger::Ledger::off();
-        let active = off.activate(vec![Activation::of(opened, None)], None).await??.pop();
+        let activation = Activation::of(opened, None);
+        let active = ledger::Ledger::off().activate(vec![activation], None).await??.pop();
         let Some(ActivationOutcome::Active { key: Some(activated), .. }) = active else {
             return Err("the key was not activated".into());
         };
-        let key = Key::imported(activated);
-        let permitted = SigningPolicy::default().permit(key.public_key(), duty.clone())?;
-        let judged = allowed(off.submit(&permitted).await?)?;
-        Ok(Self { key, judged })
+        Ok(Self { key: Arc::new(Key::imported(activated)), duty })
     }
 
-    /// The half of a signature that each key has to do for itself.
-    pub fn multiply(&self, hashed: &HashedRoot) -> Held {
-        Held { _signature: self.key.presign(hashed, &self.judged) }
+    /// Has the duty judged.
+    pub async fn permission(&self) -> Result<Permission, Box<dyn Error>> {
+        let permitted = SigningPolicy::default().permit(Arc::clone(&self.key), &self.duty)?;
+        Ok(Permission { judged: allowed(ledger::Ledger::off().submit(permitted).await?)? })
+    }
+}
+
+impl Permission {
+    /// The half of a signature that each key has to do for itself, if the duty's root is in the cache.
+    pub fn multiply(self, cache: &HashCache) -> Held {
+        Held { _signature: Key::presign(self.judged, &mut cache.0.repeated()) }
     }
 }
 
@@ -75,16 +86,16 @@ impl Ledger {
 
     /// Has the duty judged and recorded for each key, all at once, and waits until every record is durable.
     pub async fn clear(&self, public_keys: &[PublicKey], duty: &Duty) -> Result<(), Box<dyn Error>> {
-        let permit = |public_key: &PublicKey| SigningPolicy::default().permit(*public_key, duty.clone());
-        let permits = public_keys.iter().map(permit).collect::<Result<Vec<Permitted>, _>>()?;
-        for verdict in self.0.submit_all(&permits).await? {
+        let permit = |public_key: &PublicKey| SigningPolicy::default().permit(*public_key, duty);
+        let permits = public_keys.iter().map(permit).collect::<Result<Vec<_>, _>>()?;
+        for verdict in self.0.submit_all(permits).await? {
             allowed(verdict)?.cleared().await?;
         }
         Ok(())
     }
 }
 
-fn allowed(verdict: Verdict) -> Result<Judged, Box<dyn Error>> {
+fn allowed<K>(verdict: Verdict<K>) -> Result<Judged<K>, Box<dyn Error>> {
     match verdict {
         Verdict::Allowed(judged) => Ok(judged),
         Verdict::Refused(refusal) => Err(refusal.into()),

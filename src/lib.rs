@@ -5,10 +5,10 @@
 //! ```text
 //! bytes --http: read, bounded--> Request --api::routes--> signer::sign    refuse: 400 401 403 404 405 413 415
 //! body --duty: hash_tree_root, domain--> Duty (its SigningRoot)           refuse: 400
-//! (PublicKey, Duty) --signing_policy--> Permitted                         refuse: 403
+//! (Key, Duty) --signing_policy--> Permitted                               refuse: 403
 //! Permitted --ledger: judged in memory--> Judged                          refuse: 412
-//! Judged + key --bls, while one fsync records all that was judged--> HeldSignature + Cleared   fault: 500
-//! HeldSignature + its Cleared --> Signature --> 200
+//! Judged --bls, while one fsync records all that was judged--> HeldSignature
+//! HeldSignature --its record is durable: Cleared--> Signature --> 200     fault: 500
 //! ```
 //!
 //! Unsafe code lives in `sys` alone. Below `http`, `api` and `signer` nothing is async but waiting for the ledger, the

@@ -1,7 +1,6 @@
 //! Policy of what kinds of duty are signed at all, applied before the ledger is asked. Who may call is the listener's
 //! matter. Pure.
 
-use crate::bls::PublicKey;
 use crate::duty::{Claim, Duty};
 use crate::raw_roots::RawRoots;
 
@@ -12,16 +11,16 @@ pub(crate) struct SigningPolicy {
 }
 
 impl SigningPolicy {
-    /// Allows `duty` for `public_key`, or says why not.
-    pub(crate) fn permit(&self, public_key: PublicKey, duty: Duty) -> Result<Permitted, Refusal> {
+    /// Allows `duty` for `key`, or says why not.
+    pub(crate) fn permit<'a, K>(&self, key: K, duty: &'a Duty) -> Result<Permitted<'a, K>, Refusal> {
         match duty.claim() {
             Claim::RawRoot => match self.raw_roots {
                 RawRoots::Refuse => Err(Refusal::RawRoot),
                 // Whether the key has history is the ledger's to know.
-                RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(Permitted { public_key, duty }),
+                RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(Permitted { key, duty }),
             },
             Claim::Block { .. } | Claim::Attestation { .. } | Claim::Unslashable => {
-                Ok(Permitted { public_key, duty })
+                Ok(Permitted { key, duty })
             }
         }
     }
@@ -29,18 +28,22 @@ impl SigningPolicy {
 
 /// A duty that may be signed by this key. Only this module makes one; the ledger asks for it.
 #[derive(Debug)]
-pub(crate) struct Permitted {
-    public_key: PublicKey,
-    duty: Duty,
+pub(crate) struct Permitted<'a, K> {
+    key: K,
+    duty: &'a Duty,
 }
 
-impl Permitted {
-    pub(crate) fn public_key(&self) -> PublicKey {
-        self.public_key
+impl<K> Permitted<'_, K> {
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    pub(crate) fn into_key(self) -> K {
+        self.key
     }
 
     pub(crate) fn duty(&self) -> &Duty {
-        &self.duty
+        self.duty
     }
 }
 
@@ -57,6 +60,7 @@ pub(crate) enum Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bls::PublicKey;
     use crate::network::Network;
 
     #[test]
@@ -70,9 +74,7 @@ mod tests {
         );
         let permitted = |raw_roots, body: &str| {
             let duty = Duty::parse(body.as_bytes(), &Network::load("minimal").unwrap()).unwrap();
-            SigningPolicy { raw_roots }
-                .permit(PublicKey([1; 48]), duty)
-                .map(|permitted| permitted.public_key())
+            SigningPolicy { raw_roots }.permit(PublicKey([1; 48]), &duty).map(Permitted::into_key)
         };
         assert_eq!(permitted(RawRoots::Refuse, &raw_root), Err(Refusal::RawRoot));
         for policy in [RawRoots::UnprotectedKeys, RawRoots::Allow] {

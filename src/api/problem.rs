@@ -25,7 +25,7 @@ use crate::signer::pool::PoolClosed;
 use crate::signer::{AdminError, SignError, SignFault, SignRefusal};
 use crate::text::OneLine;
 use crate::text::chain;
-use crate::{duty, keys, ledger, signing_policy};
+use crate::{duty, ledger, signing_policy};
 
 impl ApiResponse {
     /// The JSON form of `value`. Our own types cannot fail to serialise; if one did, the answer is 500, not a panic.
@@ -267,7 +267,6 @@ impl From<SignFault> for Problem {
         match fault {
             SignFault::Ledger(fault) => fault.into(),
             SignFault::Pool(closed) => closed.into(),
-            SignFault::Withheld(error) => error.into(),
         }
     }
 }
@@ -333,12 +332,6 @@ impl From<ImportFault> for Problem {
                 Self::fault("the keys cannot be sealed, so none was imported: see the signer's log", error)
             }
         }
-    }
-}
-
-impl From<keys::ReleaseError> for Problem {
-    fn from(error: keys::ReleaseError) -> Self {
-        Self::fault("the signature was withheld: see the signer's log", error)
     }
 }
 

@@ -42,6 +42,26 @@ impl HashCache {
             Some(_) | None => entry.hashed(),
         }
     }
+
+    /// For signatures of one thread, most of which are over the same root as the one before.
+    pub(crate) fn repeated(&self) -> RepeatedHash<'_> {
+        RepeatedHash { cache: self, last: None }
+    }
+}
+
+/// The hash of the root that was asked for last: a thread that signs one root with many keys looks it up once, even if
+/// another root takes its place in the cache meanwhile.
+pub(crate) struct RepeatedHash<'a> {
+    cache: &'a HashCache,
+    last: Option<HashedRoot>,
+}
+
+impl RepeatedHash<'_> {
+    /// The root's hash.
+    pub(crate) fn hashed(&mut self, root: SigningRoot) -> &HashedRoot {
+        let last = self.last.take().filter(|hashed| hashed.signing_root() == root);
+        self.last.insert(last.unwrap_or_else(|| self.cache.hashed(&root)))
+    }
 }
 
 impl Entry {

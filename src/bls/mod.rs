@@ -13,7 +13,7 @@ use blst::{BLST_ERROR, min_pk};
 use crate::primitives::SigningRoot;
 use crate::sys::curve::{self, HashedMessage};
 
-pub(crate) use hash_cache::HashCache;
+pub(crate) use hash_cache::{HashCache, RepeatedHash};
 
 /// A compressed public key (48 bytes), the name of a validator's key everywhere in this program.
 ///

@@ -1,9 +1,10 @@
 //! A key as requests see it, and the only way to a signature.
 
+use std::sync::Arc;
+
 use super::secret::SecretKey;
-use crate::bls::{HashedRoot, PublicKey, Signature};
-use crate::ledger::{Activated, Cleared, Judged, OfKey};
-use crate::primitives::SigningRoot;
+use crate::bls::{PublicKey, RepeatedHash, Signature};
+use crate::ledger::{Activated, Cleared, Judged, OfKey, Withheld};
 
 /// A secret out of its keystore, which cannot sign. A [`Key`] can, and is made of it in one of the ways that are there.
 pub(crate) struct OpenedKey {
@@ -95,118 +96,72 @@ impl Key {
         &self.opened
     }
 
-    /// Multiplies while the record is still on its way to the disk. What comes back is of no use before
-    /// [`HeldSignature::release`].
-    ///
-    /// The judgement is the permission to begin. That key and root are those of the record is checked at the release.
-    pub(crate) fn presign(&self, hashed: &HashedRoot, _judged: &Judged) -> HeldSignature {
-        HeldSignature {
-            public_key: self.public_key(),
-            signing_root: hashed.signing_root(),
-            signature: self.opened.secret.multiply(hashed),
-        }
+    /// Multiplies what was judged for this key, while the record is still on its way to the disk. Key and root come
+    /// out of the judgement, so that nothing else can be signed on the strength of it.
+    pub(crate) fn presign(judged: Judged<Arc<Self>>, hashes: &mut RepeatedHash<'_>) -> HeldSignature {
+        let hashed = hashes.hashed(judged.signing_root());
+        HeldSignature { signature: judged.key().opened.secret.multiply(hashed), judged }
+    }
+}
+
+impl OfKey for Key {
+    fn public_key(&self) -> PublicKey {
+        self.public_key()
     }
 }
 
 /// A signature that must not be seen by anybody yet. Dropped without a release, it never was.
 #[must_use]
 pub(crate) struct HeldSignature {
-    public_key: PublicKey,
-    signing_root: SigningRoot,
     signature: Signature,
+    judged: Judged<Arc<Key>>,
 }
 
 impl HeldSignature {
-    /// Gives the signature up against the proof that the record of this key and this root is durable.
+    /// Gives the signature up when the record of what was judged is durable.
     ///
     /// # Errors
-    /// When the proof is for another key or root: a fault of this program. The signature is lost.
-    pub(crate) fn release(self, cleared: Cleared) -> Result<Signature, ReleaseError> {
-        if cleared.public_key() != self.public_key {
-            return Err(ReleaseError::Key { held: self.public_key, cleared: cleared.public_key() });
-        }
-        if cleared.signing_root() != self.signing_root {
-            return Err(ReleaseError::Root { held: self.signing_root, cleared: cleared.signing_root() });
-        }
-        Ok(self.signature)
+    /// It must not be given out. The signature is lost.
+    pub(crate) async fn release(self) -> Result<Signature, Withheld> {
+        let Self { signature, judged } = self;
+        judged.cleared().await.map(|_: Cleared| signature)
     }
-}
-
-/// A signature and a proof that do not belong together.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ReleaseError {
-    /// The proof is for another key.
-    #[error("the signature is by {held}, but what was cleared is for {cleared}: it is withheld")]
-    Key {
-        /// Who signed.
-        held: PublicKey,
-        /// Who was cleared to sign.
-        cleared: PublicKey,
-    },
-    /// The proof is for another message.
-    #[error("the signature is over {held}, but what was cleared is {cleared}: it is withheld")]
-    Root {
-        /// What was signed.
-        held: SigningRoot,
-        /// What was cleared.
-        cleared: SigningRoot,
-    },
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::bls::verify;
+    use crate::bls::{HashCache, verify};
     use crate::duty::Duty;
     use crate::ledger::{Ledger, Verdict};
     use crate::network::Network;
+    use crate::primitives::SigningRoot;
     use crate::signing_policy::SigningPolicy;
     use crate::sys::locked_memory::LockedMemory;
 
     #[test]
-    fn a_signature_comes_out_against_its_own_clearance() {
-        let key = key(1, &LockedMemory::new().unwrap());
-        let (judged, root) = judged(&key, 7);
-        let held = key.presign(&HashedRoot::new(&root), &judged);
-        let signature = held.release(cleared(judged)).unwrap();
-        assert!(verify(&key.public_key(), &root, &signature));
-    }
-
-    #[test]
-    fn a_signature_over_another_root_than_the_cleared_one_is_withheld() {
-        let key = key(1, &LockedMemory::new().unwrap());
-        let (judged, _) = judged(&key, 7);
-        let held = key.presign(&HashedRoot::new(&SigningRoot([8; 32])), &judged);
-        let error = held.release(cleared(judged)).unwrap_err();
-        assert!(matches!(error, ReleaseError::Root { .. }), "{error}");
-    }
-
-    #[test]
-    fn a_signature_by_another_key_than_the_cleared_one_is_withheld() {
+    fn a_signature_is_of_the_key_and_the_root_that_were_judged() {
         let memory = LockedMemory::new().unwrap();
-        let (one, two) = (key(1, &memory), key(2, &memory));
-        let (judged, root) = judged(&one, 7);
-        let held = two.presign(&HashedRoot::new(&root), &judged);
-        let error = held.release(cleared(judged)).unwrap_err();
-        assert!(matches!(error, ReleaseError::Key { .. }), "{error}");
-    }
-
-    /// A raw root judged by a ledger that is off: the whole chain, as a request walks it.
-    fn judged(key: &Key, byte: u8) -> (Judged, SigningRoot) {
-        let root = SigningRoot([byte; 32]);
-        let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
-        let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
-        let permitted = SigningPolicy::default().permit(key.public_key(), duty).unwrap();
-        match wait(Ledger::off().submit(&permitted)).unwrap() {
-            Verdict::Allowed(judged) => (judged, root),
-            Verdict::Refused(refusal) => panic!("{refusal}"),
+        let cache = HashCache::new();
+        let mut hashes = cache.repeated();
+        for (number, byte) in [(1, 7), (2, 7), (2, 8), (1, 8)] {
+            let key = Arc::new(key(number, &memory));
+            let held = Key::presign(judged(&key, byte), &mut hashes);
+            let signature = wait(held.release()).unwrap();
+            assert!(verify(&key.public_key(), &SigningRoot([byte; 32]), &signature));
         }
     }
 
-    fn cleared(judged: Judged) -> Cleared {
-        wait(judged.cleared()).unwrap()
+    /// A raw root judged by a ledger that is off: the whole chain, as a request walks it.
+    fn judged(key: &Arc<Key>, byte: u8) -> Judged<Arc<Key>> {
+        let root = SigningRoot([byte; 32]);
+        let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
+        let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
+        let permitted = SigningPolicy::default().permit(Arc::clone(key), &duty).unwrap();
+        match wait(Ledger::off().submit(permitted)).unwrap() {
+            Verdict::Allowed(judged) => judged,
+            Verdict::Refused(refusal) => panic!("{refusal}"),
+        }
     }
 
     fn wait<T>(future: impl Future<Output = T>) -> T {

@@ -22,7 +22,7 @@ mod secret;
 pub(crate) use self::fd_store::{FdStore, Inherited};
 pub(crate) use self::import::{EncryptedKey, ImportError, Importer};
 pub(crate) use self::kdf_pool::{KdfLimits, KdfPool, Urgency};
-pub(crate) use self::key::{HeldSignature, Key, OpenedKey, Origin, ReleaseError};
+pub(crate) use self::key::{HeldSignature, Key, OpenedKey, Origin};
 pub(crate) use self::ring::{Dismissed, Ring, Snapshot};
 pub(crate) use self::seal::{Seal, SealError, SealFileError};
 pub(crate) use self::secret::{SecretKey, SecretKeyError};

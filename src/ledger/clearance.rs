@@ -12,18 +12,30 @@ use crate::primitives::SigningRoot;
 
 /// The ledger's answer to one request.
 #[derive(Debug)]
-pub(crate) enum Verdict {
+pub(crate) enum Verdict<K = PublicKey> {
     /// It may be signed; the signature may be given out when the record is durable ([`Judged::cleared`]).
-    Allowed(Judged),
+    Allowed(Judged<K>),
     /// It must not be signed.
     Refused(Refusal),
 }
 
-/// A judgement that allows a message whose record may still be on its way to the disk: enough to begin the
-/// signature, not enough to let it out.
+impl Verdict {
+    /// The verdict with the key that the request was made for, in place of its public key.
+    pub(super) fn for_key<K>(self, key: K) -> Verdict<K> {
+        match self {
+            Self::Allowed(Judged { key: _, signing_root, pending }) => {
+                Verdict::Allowed(Judged { key, signing_root, pending })
+            }
+            Self::Refused(refusal) => Verdict::Refused(refusal),
+        }
+    }
+}
+
+/// A judgement that allows this key to sign this root, whose record may still be on its way to the disk: enough to
+/// begin the signature, not enough to let it out.
 #[derive(Debug)]
-pub(crate) struct Judged {
-    public_key: PublicKey,
+pub(crate) struct Judged<K = PublicKey> {
+    key: K,
     signing_root: SigningRoot,
     /// None if there is nothing to record.
     pending: Option<Pending>,
@@ -31,7 +43,7 @@ pub(crate) struct Judged {
 
 impl Judged {
     pub(super) fn unrecorded(request: &Request) -> Self {
-        Self { public_key: request.public_key, signing_root: request.signing_root, pending: None }
+        Self { key: request.public_key, signing_root: request.signing_root, pending: None }
     }
 
     pub(super) fn recorded(
@@ -41,6 +53,18 @@ impl Judged {
         deadline: Deadline,
     ) -> Self {
         Self { pending: Some(Pending { record, queue, deadline }), ..Self::unrecorded(request) }
+    }
+}
+
+impl<K> Judged<K> {
+    /// The key that may sign.
+    pub(crate) fn key(&self) -> &K {
+        &self.key
+    }
+
+    /// The root that it may sign.
+    pub(crate) fn signing_root(&self) -> SigningRoot {
+        self.signing_root
     }
 
     /// Has the record made, if that has not begun: call it when the signature is begun, so that both run at a time.
@@ -54,11 +78,11 @@ impl Judged {
     ///
     /// # Errors
     /// The record could not be written, or not in time. The signature must be thrown away.
-    pub(crate) async fn cleared(self) -> Result<Cleared, Fault> {
+    pub(crate) async fn cleared(self) -> Result<Cleared, Withheld> {
         if let Some(Pending { record, queue, deadline }) = &self.pending {
             queue.durable(record, *deadline).await?;
         }
-        Ok(Cleared { public_key: self.public_key, signing_root: self.signing_root })
+        Ok(Cleared(()))
     }
 }
 
@@ -70,21 +94,17 @@ struct Pending {
     deadline: Deadline,
 }
 
-/// Proof that a message may be signed and that the record of it, where one is needed, is on disk.
-///
-/// Only [`Judged::cleared`] makes one. A signature is released against it and nothing else.
+/// Proof that the record of what was judged, where one is needed, is on disk. Only [`Judged::cleared`] makes one.
 #[derive(Debug)]
-pub(crate) struct Cleared {
-    public_key: PublicKey,
-    signing_root: SigningRoot,
-}
+pub(crate) struct Cleared(());
 
-impl Cleared {
-    pub(crate) fn public_key(&self) -> PublicKey {
-        self.public_key
-    }
-
-    pub(crate) fn signing_root(&self) -> SigningRoot {
-        self.signing_root
-    }
+/// Why a signature that was begun must not be given out.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Withheld {
+    /// It must not be signed after all: the caller's matter.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The record is not known to be durable: a matter of this program.
+    #[error(transparent)]
+    Fault(#[from] Fault),
 }

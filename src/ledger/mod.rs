@@ -39,7 +39,7 @@ mod writer;
 mod full_history;
 
 pub(crate) use self::attention::{Attention, KeyNames};
-pub(crate) use self::clearance::{Cleared, Judged, Verdict};
+pub(crate) use self::clearance::{Cleared, Judged, Verdict, Withheld};
 pub(crate) use self::commit_queue::SyncWhen;
 pub(crate) use self::fault::Fault;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
@@ -139,14 +139,20 @@ impl Ledger {
     }
 
     /// Asks whether a permitted duty may be signed. Duties that cannot be slashed never wait.
-    pub(crate) async fn submit(&self, permitted: &Permitted) -> Result<Verdict, Fault> {
-        self.judge(&Request::from(permitted)).await
+    pub(crate) async fn submit<K: OfKey>(&self, permitted: Permitted<'_, K>) -> Result<Verdict<K>, Fault> {
+        let verdict = self.judge(&Request::from(&permitted)).await?;
+        Ok(verdict.for_key(permitted.into_key()))
     }
 
     /// Asks for several duties at once. They are judged in order and share one commit; the answers come in the same
     /// order.
-    pub(crate) async fn submit_all(&self, permitted: &[Permitted]) -> Result<Vec<Verdict>, Fault> {
-        self.judge_all(&permitted.iter().map(Request::from).collect::<Vec<_>>()).await
+    pub(crate) async fn submit_all<K: OfKey>(
+        &self,
+        permitted: Vec<Permitted<'_, K>>,
+    ) -> Result<Vec<Verdict<K>>, Fault> {
+        let requests: Vec<_> = permitted.iter().map(Request::from).collect();
+        let verdicts = self.judge_all(&requests).await?.into_iter().zip(permitted);
+        Ok(verdicts.map(|(verdict, permitted)| verdict.for_key(permitted.into_key())).collect())
     }
 
     /// Resolves when everything judged before is durable: a sign of life of the ledger's thread, for the watchdog.

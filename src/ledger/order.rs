@@ -1,6 +1,7 @@
 //! Data of the orders: what administration asks of the ledger, and what it answers.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
 use super::attention::KeyNames;
 use super::rules::Watermark;
@@ -29,6 +30,18 @@ impl Selection {
 /// A value that is about one key and says which.
 pub(crate) trait OfKey {
     fn public_key(&self) -> PublicKey;
+}
+
+impl OfKey for PublicKey {
+    fn public_key(&self) -> PublicKey {
+        *self
+    }
+}
+
+impl<K: OfKey> OfKey for Arc<K> {
+    fn public_key(&self) -> PublicKey {
+        K::public_key(self)
+    }
 }
 
 /// A key that is to be signed with here from now on.

@@ -8,6 +8,7 @@
 
 use std::sync::{Arc, OnceLock, mpsc};
 
+use super::order::OfKey;
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::row::{KeyState, PendingWrite, Row, Versioned};
@@ -28,11 +29,11 @@ pub(super) struct Request {
     pub(super) chain: Option<Root>,
 }
 
-impl From<&Permitted> for Request {
-    fn from(permitted: &Permitted) -> Self {
+impl<K: OfKey> From<&Permitted<'_, K>> for Request {
+    fn from(permitted: &Permitted<'_, K>) -> Self {
         let duty = permitted.duty();
         Self {
-            public_key: permitted.public_key(),
+            public_key: permitted.key().public_key(),
             signing_root: duty.signing_root(),
             claim: duty.claim(),
             chain: duty.genesis_validators_root(),

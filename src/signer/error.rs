@@ -3,7 +3,6 @@
 use super::outcome::OutcomeKind;
 use super::pool::PoolClosed;
 use crate::bls::PublicKey;
-use crate::keys::ReleaseError;
 use crate::{duty, ledger, signing_policy};
 
 /// Why a duty was not signed.
@@ -39,8 +38,6 @@ pub(crate) enum SignFault {
     Ledger(ledger::Fault),
     #[error(transparent)]
     Pool(PoolClosed),
-    #[error(transparent)]
-    Withheld(ReleaseError),
 }
 
 impl SignError {
@@ -53,9 +50,7 @@ impl SignError {
                 SignRefusal::Policy(_) => OutcomeKind::Forbidden,
                 SignRefusal::SlashingProtection(_) => OutcomeKind::Slashable,
             },
-            Self::Failed(SignFault::Ledger(_) | SignFault::Pool(_) | SignFault::Withheld(_)) => {
-                OutcomeKind::Fault
-            }
+            Self::Failed(SignFault::Ledger(_) | SignFault::Pool(_)) => OutcomeKind::Fault,
         }
     }
 }
@@ -96,8 +91,11 @@ impl From<PoolClosed> for SignError {
     }
 }
 
-impl From<ReleaseError> for SignError {
-    fn from(error: ReleaseError) -> Self {
-        Self::Failed(SignFault::Withheld(error))
+impl From<ledger::Withheld> for SignError {
+    fn from(withheld: ledger::Withheld) -> Self {
+        match withheld {
+            ledger::Withheld::Refused(refusal) => refusal.into(),
+            ledger::Withheld::Fault(fault) => fault.into(),
+        }
     }
 }

@@ -208,7 +208,7 @@ type FaultKind = (Discriminant<SignFault>, Option<Discriminant<ledger::Fault>>);
 fn fault_kind(fault: &SignFault) -> FaultKind {
     let of_ledger = match fault {
         SignFault::Ledger(fault) => Some(discriminant(fault)),
-        SignFault::Pool(_) | SignFault::Withheld(_) => None,
+        SignFault::Pool(_) => None,
     };
     (discriminant(fault), of_ledger)
 }

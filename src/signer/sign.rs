@@ -9,6 +9,7 @@ use super::pool::Backlog;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
 use crate::duty::{self, Duty, Priority};
+use crate::keys::Key;
 use crate::ledger::{SyncWhen, Verdict};
 
 impl Signer {
@@ -43,25 +44,24 @@ impl Signer {
         latencies: &mut Latencies,
     ) -> Result<Signature, SignError> {
         let key = self.key(public_key)?;
-        let permitted = self.policy.permit(key.public_key(), duty.clone())?;
-        let judged = match self.ledger.submit(&permitted).await? {
+        let permitted = self.policy.permit(key, duty)?;
+        let judged = match self.ledger.submit(permitted).await? {
             Verdict::Allowed(judged) => judged,
             Verdict::Refused(refusal) => return Err(refusal.into()),
         };
         latencies.judge = stopwatch.lap();
         // The record goes to the disk while its signature is computed; only the release must wait for it. Until a core
         // is free there is no hurry, and more records will share the sync.
-        let (hashes, signing_root) = (Arc::clone(&self.hashes), duty.signing_root());
-        let priority = duty.kind().priority();
+        let (hashes, priority) = (Arc::clone(&self.hashes), duty.kind().priority());
         let presign = move |backlog| {
             judged.begin_to_record(sync_when(priority, backlog));
-            (key.presign(&hashes.hashed(&signing_root), &judged), judged)
+            Key::presign(judged, &mut hashes.repeated())
         };
-        let (held, judged) = self.pool.run(priority, presign).await?;
+        let held = self.pool.run(priority, presign).await?;
         latencies.multiply = stopwatch.lap();
-        let cleared = judged.cleared().await?;
+        let signature = held.release().await?;
         latencies.wait = stopwatch.lap();
-        Ok(held.release(cleared)?)
+        Ok(signature)
     }
 }
 

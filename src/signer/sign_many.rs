@@ -12,9 +12,9 @@ use super::sign::sync_when;
 use crate::blocking;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
-use crate::duty::{self, Duty};
+use crate::duty::{self, Duty, Priority};
 use crate::keys::{HeldSignature, Key};
-use crate::ledger::{Judged, Verdict};
+use crate::ledger::{Judged, Verdict, Withheld};
 use crate::signing_policy::Permitted;
 
 impl Signer {
@@ -63,25 +63,25 @@ impl Signer {
         latencies: &mut Latencies,
     ) -> Result<Vec<(Result<Signature, SignError>, Latencies)>, SignError> {
         let mut results = Vec::with_capacity(public_keys.len());
-        let mut keys = Vec::new();
+        let mut positions = Vec::new();
         let mut permits = Vec::new();
         in_place_if_many(public_keys, || {
             for (at, public_key) in public_keys.iter().enumerate() {
                 match self.permitted(*public_key, duty) {
-                    Ok((key, permitted)) => {
-                        keys.push((at, key));
+                    Ok(permitted) => {
+                        positions.push(at);
                         permits.push(permitted);
                     }
                     Err(error) => results.push((at, Err(error), *latencies)),
                 }
             }
         });
-        let mut allowed = Vec::with_capacity(keys.len());
-        let verdicts = self.ledger.submit_all(&permits).await?;
+        let mut allowed = Vec::with_capacity(positions.len());
+        let verdicts = self.ledger.submit_all(permits).await?;
         latencies.judge = stopwatch.lap();
-        for ((at, key), verdict) in keys.into_iter().zip(verdicts) {
+        for (at, verdict) in positions.into_iter().zip(verdicts) {
             match verdict {
-                Verdict::Allowed(judged) => allowed.push(Assignment { at, key, judged }),
+                Verdict::Allowed(judged) => allowed.push((at, judged)),
                 Verdict::Refused(refusal) => results.push((at, Err(refusal.into()), *latencies)),
             }
         }
@@ -90,67 +90,47 @@ impl Signer {
         let mut jobs = Vec::with_capacity(allowed.len().div_ceil(KEYS_PER_JOB));
         let mut allowed = allowed.into_iter().peekable();
         while allowed.peek().is_some() {
-            jobs.push(self.presign(duty, allowed.by_ref().take(KEYS_PER_JOB).collect()));
+            jobs.push(self.presign(duty.kind().priority(), allowed.by_ref().take(KEYS_PER_JOB).collect()));
         }
         for job in jobs {
             let held = job.await?;
             latencies.multiply = queued.elapsed();
             let mut stopwatch = Stopwatch::start();
-            for Held { at, signature, judged } in held {
-                let cleared = judged.cleared().await?;
+            for (at, held) in held {
+                let result = match held.release().await {
+                    Ok(signature) => Ok(signature),
+                    Err(Withheld::Refused(refusal)) => Err(refusal.into()),
+                    Err(Withheld::Fault(fault)) => return Err(fault.into()),
+                };
                 latencies.wait = stopwatch.lap();
-                results.push((at, Ok(signature.release(cleared)?), *latencies));
+                results.push((at, result, *latencies));
             }
         }
         results.sort_unstable_by_key(|(at, ..)| *at);
         Ok(results.into_iter().map(|(_, result, latencies)| (result, latencies)).collect())
     }
 
-    fn permitted(
+    fn permitted<'a>(
         &self,
         public_key: Option<PublicKey>,
-        duty: &Duty,
-    ) -> Result<(Arc<Key>, Permitted), SignError> {
-        let key = self.key(public_key)?;
-        let permitted = self.policy.permit(key.public_key(), duty.clone())?;
-        Ok((key, permitted))
+        duty: &'a Duty,
+    ) -> Result<Permitted<'a, Arc<Key>>, SignError> {
+        Ok(self.policy.permit(self.key(public_key)?, duty)?)
     }
 
-    /// Queues some keys' multiplications for one core.
+    /// Queues some keys' multiplications for one core, each with its place in the request.
     fn presign(
         &self,
-        duty: &Duty,
-        job: Vec<Assignment>,
-    ) -> impl Future<Output = Result<Vec<Held>, PoolClosed>> + Send + use<> {
-        let (hashes, signing_root) = (Arc::clone(&self.hashes), duty.signing_root());
-        let priority = duty.kind().priority();
+        priority: Priority,
+        job: Vec<(usize, Judged<Arc<Key>>)>,
+    ) -> impl Future<Output = Result<Vec<(usize, HeldSignature)>, PoolClosed>> + Send + use<> {
+        let hashes = Arc::clone(&self.hashes);
         self.pool.run(priority, move |backlog| {
-            job.iter().for_each(|assignment| assignment.judged.begin_to_record(sync_when(priority, backlog)));
-            let hashed = hashes.hashed(&signing_root);
-            job.into_iter()
-                .map(|Assignment { at, key, judged }| Held {
-                    at,
-                    signature: key.presign(&hashed, &judged),
-                    judged,
-                })
-                .collect()
+            job.iter().for_each(|(_, judged)| judged.begin_to_record(sync_when(priority, backlog)));
+            let mut hashes = hashes.repeated();
+            job.into_iter().map(|(at, judged)| (at, Key::presign(judged, &mut hashes))).collect()
         })
     }
-}
-
-/// One key's part in a batch, judged.
-struct Assignment {
-    /// The key's place in the request.
-    at: usize,
-    key: Arc<Key>,
-    judged: Judged,
-}
-
-/// The same, signed.
-struct Held {
-    at: usize,
-    signature: HeldSignature,
-    judged: Judged,
 }
 
 /// Works on so many keys.

@@ -141,7 +141,7 @@ pub(super) fn clear(vfs: &FaultVfs, request: Request, verdict: Verdict) -> Resul
         Verdict::Allowed(judged) => judged,
         Verdict::Refused(refusal) => panic!("{request:?}: {refusal}"),
     };
-    wait(judged.cleared())?;
+    cleared_or_refused(wait(judged.cleared()))?.unwrap();
     let signing_root = Some(request.signing_root);
     let watermark = match request.claim {
         Claim::Block { slot } => {

@@ -99,7 +99,7 @@ fn a_repeat_waits_for_the_record_of_the_first() {
     let verdicts = wait(ledger.judge_all(&[block(1, 10, 1), block(1, 10, 1)])).unwrap();
     for verdict in verdicts {
         let Verdict::Allowed(judged) = verdict else { panic!("{verdict:?}") };
-        assert!(matches!(wait(judged.cleared()), Err(Fault::WaitedTooLong { .. })));
+        assert!(matches!(wait(judged.cleared()), Err(Withheld::Fault(Fault::WaitedTooLong { .. }))));
     }
     drop(hangs);
     sign(&ledger, block(1, 10, 1));

@@ -14,13 +14,13 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bls_signer::bench_internals::{HashCache, Ledger, Multiplier};
+use bls_signer::bench_internals::{HashCache, Ledger, Signatory};
 use bls_signer::bls::{HashedRoot, PublicKey};
 use bls_signer::duty::Duty;
 use bls_signer::network::Network;
 use bls_signer::primitives::SigningRoot;
 use blst::min_pk;
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 
@@ -53,9 +53,10 @@ fn from_body_to_signing_root(criterion: &mut Criterion) {
 fn curve(criterion: &mut Criterion) {
     let secret = min_pk::SecretKey::key_gen(&[7; 32], &[]).unwrap();
     let duty = Duty::parse(recorded("SYNC_COMMITTEE_MESSAGE").to_string().as_bytes(), &network()).unwrap();
-    let multiplier = runtime().block_on(Multiplier::new(&secret.to_bytes(), &duty)).unwrap();
     let (root, cache) = (duty.signing_root(), HashCache::new());
-    let hashed = cache.hashed(&root);
+    cache.hashed(&root);
+    let runtime = runtime();
+    let signatory = runtime.block_on(Signatory::new(&secret.to_bytes(), duty)).unwrap();
     // A new message each time: what is hashed twice may be found in a cache of the processor's, if not in ours.
     let mut number = 0_u64;
     let mut message = || {
@@ -73,7 +74,8 @@ fn curve(criterion: &mut Criterion) {
         bencher.iter(|| cache.hashed(black_box(&root)));
     });
     group.bench_function("multiplication", |bencher| {
-        bencher.iter(|| multiplier.multiply(black_box(&hashed)));
+        let permission = || runtime.block_on(signatory.permission()).unwrap();
+        bencher.iter_batched(permission, |permission| permission.multiply(&cache), BatchSize::SmallInput);
     });
     group.bench_function("blst sign", |bencher| {
         bencher.iter(|| secret.sign(black_box(&message()), CIPHERSUITE, &[]));
