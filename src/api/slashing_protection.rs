@@ -16,7 +16,8 @@ use crate::primitives::{Epoch, Slot};
 use crate::signer::{AdminError, LedgerAdmin, Signer};
 use crate::text::{self, Bounded};
 use crate::wire::slashing_protection::{
-    Done, FailedKey, Order, Request, ShownHighWatermark, ShownKey, ShownStatus, SomeKeys,
+    self as wire, Answered, Done, ExportAnswer, FailedKey, ImportAnswer, Order, RaiseAnswer, Request,
+    ShownHighWatermark, ShownKey, ShownStatus, SomeKeys,
 };
 
 /// Answers the [`Done`] of the [`Request`] in `body`.
@@ -30,43 +31,66 @@ pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<ApiResponse, 
         }
     }
     let admin = LedgerAdmin { ledger: &signer.ledger, network: &signer.network };
-    Ok(ApiResponse::json(&carry_out(&admin, order).await?))
+    let done = match order {
+        Order::Import(order) => Done::Import(order.carry_out(&admin).await?),
+        Order::Export(order) => Done::Export(order.carry_out(&admin).await?),
+        Order::Status(order) => Done::Status(order.carry_out(&admin).await?),
+        Order::Raise(order) => Done::Raise(order.carry_out(&admin).await?),
+        Order::HighWatermark(order) => Done::HighWatermark(order.carry_out(&admin).await?),
+    };
+    Ok(ApiResponse::json(&done))
 }
 
-/// Does it. What is answered is durable.
-pub(crate) async fn carry_out(admin: &LedgerAdmin<'_>, order: Order) -> Result<Done, OrderError> {
-    match order {
-        Order::Import { interchange, keys } => {
-            let interchange = blocking::in_place_if_large(interchange.len(), || {
-                Interchange::parse(interchange.as_bytes())
-            })?;
-            let imported = admin.import(interchange, selection(&keys)?).await?;
-            let failed = imported
-                .failed
-                .into_iter()
-                .map(|(public_key, reason)| FailedKey { public_key: public_key.to_string(), reason });
-            Ok(Done::Import { merged: imported.merged, failed: failed.collect() })
-        }
-        Order::Export { keys } => {
-            let Exported { interchange, raw_roots } = admin.export(selection(&keys)?).await?;
-            Ok(Done::Export { interchange, raw_roots: some_keys(&raw_roots) })
-        }
-        Order::Status { keys } => Ok(Done::Status(admin.status(selection(&keys)?).await?.into())),
-        Order::Raise { slot, epoch, keys, far_ahead } => {
-            let keys = selection(&keys)?;
-            let Raised { raised, still_refused, present } =
-                admin.raise(slot.map(Slot), epoch.map(Epoch), keys, far_ahead).await?;
-            Ok(Done::Raise {
-                raised,
-                still_refused: some_keys(&still_refused),
-                present: present.map(|(slot, epoch)| [slot.to_string(), epoch.to_string()]),
-            })
-        }
-        Order::HighWatermark { slot, epoch } => {
-            let high_watermark = HighWatermark { slot: slot.map(Slot), epoch: epoch.map(Epoch) };
-            admin.set_high_watermark(high_watermark).await?;
-            Ok(Done::HighWatermark)
-        }
+/// An order that the daemon and the commands carry out alike.
+pub(crate) trait CarryOut: Answered {
+    /// Does it. What is answered is durable.
+    async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<Self::Answer, OrderError>;
+}
+
+impl CarryOut for wire::Import {
+    async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<ImportAnswer, OrderError> {
+        let interchange = blocking::in_place_if_large(self.interchange.len(), || {
+            Interchange::parse(self.interchange.as_bytes())
+        })?;
+        let imported = admin.import(interchange, selection(&self.keys)?).await?;
+        let failed = imported
+            .failed
+            .into_iter()
+            .map(|(public_key, reason)| FailedKey { public_key: public_key.to_string(), reason });
+        Ok(ImportAnswer { merged: imported.merged, failed: failed.collect() })
+    }
+}
+
+impl CarryOut for wire::Export {
+    async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<ExportAnswer, OrderError> {
+        let Exported { interchange, raw_roots } = admin.export(selection(&self.keys)?).await?;
+        Ok(ExportAnswer { interchange, raw_roots: some_keys(&raw_roots) })
+    }
+}
+
+impl CarryOut for wire::Status {
+    async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<ShownStatus, OrderError> {
+        Ok(admin.status(selection(&self.keys)?).await?.into())
+    }
+}
+
+impl CarryOut for wire::Raise {
+    async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<RaiseAnswer, OrderError> {
+        let keys = selection(&self.keys)?;
+        let Raised { raised, still_refused, present } =
+            admin.raise(self.slot.map(Slot), self.epoch.map(Epoch), keys, self.far_ahead).await?;
+        Ok(RaiseAnswer {
+            raised,
+            still_refused: some_keys(&still_refused),
+            present: present.map(|(slot, epoch)| [slot.to_string(), epoch.to_string()]),
+        })
+    }
+}
+
+impl CarryOut for wire::HighWatermark {
+    async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<(), OrderError> {
+        let high_watermark = HighWatermark { slot: self.slot.map(Slot), epoch: self.epoch.map(Epoch) };
+        Ok(admin.set_high_watermark(high_watermark).await?)
     }
 }
 

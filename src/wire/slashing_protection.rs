@@ -9,30 +9,106 @@ use crate::ledger::DirectoryId;
 /// The route.
 pub(crate) const PATH: &str = "/bls-signer/v1/slashing-protection";
 
-/// Something to do with the ledger. `keys` are public keys; none means all.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "order", rename_all = "snake_case", deny_unknown_fields)]
-pub(crate) enum Order {
+/// One row an order and what answers it: the order's name on the wire is its type's.
+macro_rules! orders {
+    ($($(#[$doc:meta])* $order:ident => $answer:ty;)*) => {
+        /// Something to do with the ledger.
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(tag = "order", rename_all = "snake_case")]
+        pub(crate) enum Order {
+            $($(#[$doc])* $order($order),)*
+        }
+
+        /// What came of an [`Order`].
+        #[derive(Clone, Debug, Serialize, Deserialize)]
+        #[serde(tag = "done", rename_all = "snake_case")]
+        pub(crate) enum Done {
+            $($order($answer),)*
+        }
+
+        $(
+            impl From<$order> for Order {
+                fn from(order: $order) -> Self {
+                    Self::$order(order)
+                }
+            }
+
+            impl Answered for $order {
+                type Answer = $answer;
+
+                fn answer(done: Done) -> Option<$answer> {
+                    if let Done::$order(answer) = done { Some(answer) } else { None }
+                }
+            }
+        )*
+    };
+}
+
+orders! {
     /// Merge a history; watermarks only go up.
-    Import {
-        /// EIP-3076 JSON, as a string like the Keymanager API's.
-        interchange: String,
-        keys: Vec<String>,
-    },
+    Import => ImportAnswer;
     /// Write history out.
-    Export { keys: Vec<String> },
+    Export => ExportAnswer;
     /// Say what is on record.
-    Status { keys: Vec<String> },
+    Status => ShownStatus;
     /// Lift watermarks; far beyond the present only where that is said to be meant.
-    Raise {
-        slot: Option<u64>,
-        epoch: Option<u64>,
-        keys: Vec<String>,
-        #[serde(default)]
-        far_ahead: bool,
-    },
+    Raise => RaiseAnswer;
     /// Stop at a slot or an epoch; neither removes the stop.
-    HighWatermark { slot: Option<u64>, epoch: Option<u64> },
+    HighWatermark => ();
+}
+
+/// An order with the type of its answer.
+pub(crate) trait Answered: Into<Order> {
+    type Answer;
+
+    /// The answer to such an order; `None` if it is one to another order.
+    fn answer(done: Done) -> Option<Self::Answer>;
+}
+
+/// See [`Order::Import`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Import {
+    /// EIP-3076 JSON, as a string like the Keymanager API's.
+    pub(crate) interchange: String,
+    /// Public keys; none means all.
+    pub(crate) keys: Vec<String>,
+}
+
+/// See [`Order::Export`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Export {
+    /// Public keys; none means all.
+    pub(crate) keys: Vec<String>,
+}
+
+/// See [`Order::Status`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Status {
+    /// Public keys; none means all.
+    pub(crate) keys: Vec<String>,
+}
+
+/// See [`Order::Raise`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Raise {
+    pub(crate) slot: Option<u64>,
+    pub(crate) epoch: Option<u64>,
+    /// Public keys; none means all.
+    pub(crate) keys: Vec<String>,
+    #[serde(default)]
+    pub(crate) far_ahead: bool,
+}
+
+/// See [`Order::HighWatermark`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct HighWatermark {
+    pub(crate) slot: Option<u64>,
+    pub(crate) epoch: Option<u64>,
 }
 
 /// What the route takes: an order, and the ledger that it is for, if whoever gives it knows which that is.
@@ -45,35 +121,36 @@ pub(crate) struct Request {
     pub(crate) order: Order,
 }
 
-/// What came of an [`Order`].
+/// What came of an [`Import`].
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(tag = "done", rename_all = "snake_case")]
-pub(crate) enum Done {
-    Import {
-        /// So many keys' histories were merged.
-        merged: usize,
-        failed: Vec<FailedKey>,
-    },
-    Export {
-        /// EIP-3076 JSON.
-        interchange: String,
-        /// How many of the keys have had raw roots signed, and some of their names: that is in no history.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        raw_roots: Option<SomeKeys>,
-    },
-    Status(ShownStatus),
-    Raise {
-        /// So many keys' watermarks went up.
-        raised: usize,
-        /// Keys whose blocks and attestations stay refused, because raw roots were signed with them and not both
-        /// watermarks were lifted to the present.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        still_refused: Option<SomeKeys>,
-        /// The present slot and epoch as decimal strings, where the network's genesis is known.
-        #[serde(default)]
-        present: Option<[String; 2]>,
-    },
-    HighWatermark,
+pub(crate) struct ImportAnswer {
+    /// So many keys' histories were merged.
+    pub(crate) merged: usize,
+    pub(crate) failed: Vec<FailedKey>,
+}
+
+/// What came of an [`Export`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ExportAnswer {
+    /// EIP-3076 JSON.
+    pub(crate) interchange: String,
+    /// How many of the keys have had raw roots signed, and some of their names: that is in no history.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) raw_roots: Option<SomeKeys>,
+}
+
+/// What came of a [`Raise`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct RaiseAnswer {
+    /// So many keys' watermarks went up.
+    pub(crate) raised: usize,
+    /// Keys whose blocks and attestations stay refused, because raw roots were signed with them and not both
+    /// watermarks were lifted to the present.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) still_refused: Option<SomeKeys>,
+    /// The present slot and epoch as decimal strings, where the network's genesis is known.
+    #[serde(default)]
+    pub(crate) present: Option<[String; 2]>,
 }
 
 /// Keys, the first few by name.
@@ -118,4 +195,36 @@ pub(crate) struct ShownKey {
     pub(crate) block_slot: Option<String>,
     pub(crate) source_epoch: Option<String>,
     pub(crate) target_epoch: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_order_has_its_name_and_nothing_that_is_unknown() {
+        let order = json!({"order": "high_watermark", "slot": 5, "epoch": null});
+        let request: Request = serde_json::from_value(order.clone()).unwrap();
+        assert!(matches!(request.order, Order::HighWatermark(HighWatermark { slot: Some(5), epoch: None })));
+        assert_eq!(serde_json::to_value(&request).unwrap(), order);
+        for wrong in [
+            json!({"order": "high_watermark", "slot": 5, "epoch": null, "keys": []}),
+            json!({"order": "raise", "keys": [], "slots": 5}),
+            json!({"order": "lower", "keys": []}),
+            json!({"keys": []}),
+        ] {
+            assert!(serde_json::from_value::<Request>(wrong.clone()).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_answer_to_another_order_is_none() {
+        let done = json!({"done": "high_watermark"});
+        assert_eq!(serde_json::to_value(Done::HighWatermark(())).unwrap(), done);
+        let read = || serde_json::from_value::<Done>(done.clone()).unwrap();
+        assert_eq!(HighWatermark::answer(read()), Some(()));
+        assert!(Export::answer(read()).is_none());
+    }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use hyper::Method;
 
 use super::Error;
-use crate::api::slashing_protection::carry_out;
+use crate::api::slashing_protection::CarryOut;
 use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::{owner, packaged};
@@ -17,7 +17,7 @@ use crate::ledger::{self, DirectoryId, Ledger, Missing, OpenError};
 use crate::ledger_settings;
 use crate::network::Network;
 use crate::signer::LedgerAdmin;
-use crate::wire::slashing_protection::{Done, Order, PATH, Request};
+use crate::wire::slashing_protection::{Answered, PATH, Request};
 
 /// Where the ledger is, which chain it is for, and whom to ask while it is in use.
 #[derive(Args)]
@@ -126,13 +126,12 @@ impl LedgerAccess {
         }
     }
 
-    pub(super) fn carry_out(&self, order: Order) -> Result<Done, Error> {
+    pub(super) fn carry_out<O: CarryOut>(&self, order: O) -> Result<O::Answer, Error> {
         match self {
             Self::File { ledger, network, .. } => {
                 let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
-                Ok(runtime
-                    .map_err(Error::Runtime)?
-                    .block_on(carry_out(&LedgerAdmin { ledger, network }, order))?)
+                let admin = LedgerAdmin { ledger, network };
+                Ok(runtime.map_err(Error::Runtime)?.block_on(order.carry_out(&admin))?)
             }
             Self::Named { daemon, ledger } => {
                 ask(daemon, ledger.as_ref(), order).map_err(|error| match (error, ledger) {
@@ -160,11 +159,11 @@ impl LedgerAccess {
 }
 
 /// Asks the daemon, which refuses if it has another ledger.
-fn ask(daemon: &Daemon, ledger: Option<&Known>, order: Order) -> Result<Done, Error> {
-    let request = Request { ledger: ledger.map(|ledger| ledger.id), order };
+fn ask<O: Answered>(daemon: &Daemon, ledger: Option<&Known>, order: O) -> Result<O::Answer, Error> {
+    let request = Request { ledger: ledger.map(|ledger| ledger.id), order: order.into() };
     let request = serde_json::to_value(request).map_err(Error::Wire)?;
     let answer = daemon.ask_for(Method::POST, PATH, Some(&request))?;
-    serde_json::from_value(answer).map_err(Error::Wire)
+    O::answer(serde_json::from_value(answer).map_err(Error::Wire)?).ok_or(Error::OtherAnswer)
 }
 
 impl fmt::Display for LedgerAccess {
@@ -181,6 +180,7 @@ impl fmt::Display for LedgerAccess {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::slashing_protection::Status;
 
     #[test]
     fn only_where_nobody_was_named_and_nobody_is_there_a_daemon_is_asked_for() {
@@ -190,7 +190,7 @@ mod tests {
             let options = connect::Options::default();
             options.daemon(nobody.to_str().unwrap(), &Environment::default()).ok().unwrap()
         };
-        let order = Order::Status { keys: Vec::new() };
+        let order = Status { keys: Vec::new() };
         let ledger = known(directory.path().to_owned()).unwrap();
         let error = LedgerAccess::Holder { daemon: daemon(), ledger }.carry_out(order.clone()).unwrap_err();
         assert!(matches!(error, Error::NoDaemon(connect::Error::Client(ClientError::Connect { .. }))));

@@ -18,7 +18,10 @@ use crate::api::slashing_protection::OrderError;
 use crate::config::{self, Environment};
 use crate::ledger::{Missing, OpenError};
 use crate::network::NetworkError;
-use crate::wire::slashing_protection::{Done, FailedKey, Order, SomeKeys};
+use crate::wire::slashing_protection::{
+    Export, ExportAnswer, FailedKey, HighWatermark, Import, ImportAnswer, Raise, RaiseAnswer, SomeKeys,
+    Status,
+};
 use clap::Subcommand;
 
 /// What to do with the ledger.
@@ -113,7 +116,7 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
         Command::Init { ledger_args } => {
             let ledger = ledger_args.open(Missing::Create, environment)?;
             // A daemon has a ledger, unless its slashing protection is off, and then it says so.
-            ledger.carry_out(Order::Status { keys: Vec::new() })?;
+            ledger.carry_out(Status { keys: Vec::new() })?;
             let said = if ledger.is_new() { "created an empty ledger" } else { "there already is a ledger" };
             say(output, &format!("{said} {ledger}"))
         }
@@ -123,22 +126,19 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
         }
         Command::Status { ledger_args, keys, json } => {
             let ledger = ledger_args.open(Missing::Refuse, environment)?;
-            let done = ledger.carry_out(Order::Status { keys: keys.texts() })?;
-            let Done::Status(status) = done else { return Err(Error::OtherAnswer) };
+            let status = ledger.carry_out(Status { keys: keys.texts() })?;
             say(output, &if json { report::as_json(&status) } else { report::table(&status, &ledger) })
         }
         Command::Raise { ledger_args, keys, slot, epoch, yes } => {
-            let order = Order::Raise { slot, epoch, keys: keys.texts(), far_ahead: yes };
             let ledger = ledger_args.open(Missing::Refuse, environment)?;
-            let done = ledger.carry_out(order)?;
-            let Done::Raise { raised, still_refused, present } = done else { return Err(Error::OtherAnswer) };
+            let order = Raise { slot, epoch, keys: keys.texts(), far_ahead: yes };
+            let RaiseAnswer { raised, still_refused, present } = ledger.carry_out(order)?;
             say(output, &format!("raised the watermarks of {raised} keys in the ledger {ledger}"))?;
             still_refused.map_or(Ok(()), |keys| Err(Error::StillRefused { keys, present }))
         }
         Command::HighWatermark { ledger_args, slot, epoch, remove: _ } => {
             let ledger = ledger_args.open(Missing::Refuse, environment)?;
-            let done = ledger.carry_out(Order::HighWatermark { slot, epoch })?;
-            let Done::HighWatermark = done else { return Err(Error::OtherAnswer) };
+            ledger.carry_out(HighWatermark { slot, epoch })?;
             say(output, &format!("the ledger {ledger}: {}", report::describe(slot, epoch)))
         }
     }
@@ -155,8 +155,8 @@ fn import(
     let missing = keys.demand(interchange_file::name(file), |key| history.history(key).is_some())?;
     let ledger = ledger_args.open(Missing::Create, environment)?;
     let interchange = history.minimal(|key| keys.contains(key));
-    let done = ledger.carry_out(Order::Import { interchange, keys: keys.texts() })?;
-    let Done::Import { merged, failed: not_taken } = done else { return Err(Error::OtherAnswer) };
+    let ImportAnswer { merged, failed: not_taken } =
+        ledger.carry_out(Import { interchange, keys: keys.texts() })?;
     let unreadable = history.unreadable().into_iter().filter(|(key, _)| keys.contains(key));
     let failed: Vec<_> = unreadable
         .map(|(key, reason)| FailedKey { public_key: key.to_string(), reason: reason.to_owned() })
@@ -205,8 +205,7 @@ fn exported(
     environment: &Environment,
 ) -> Result<(String, Option<NoHistory>), Error> {
     let ledger = ledger_args.open(Missing::Refuse, environment)?;
-    let done = ledger.carry_out(Order::Export { keys: keys.texts() })?;
-    let Done::Export { interchange, raw_roots } = done else { return Err(Error::OtherAnswer) };
+    let ExportAnswer { interchange, raw_roots } = ledger.carry_out(Export { keys: keys.texts() })?;
     let exported = interchange_file::keys_in(&interchange).map_err(Error::Wire)?;
     let missing = keys.demand(format!("the ledger {ledger}"), |key| exported.contains(key))?;
     if let Some(SomeKeys { count, names }) = raw_roots {
