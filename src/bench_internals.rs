@@ -10,7 +10,9 @@ use std::sync::Arc;
 use crate::bls::{self, HashedRoot, PublicKey};
 use crate::duty::Duty;
 use crate::keys::{HeldSignature, Key, OpenedKey, SecretKey};
-use crate::ledger::{self, Activation, ActivationOutcome, Judged, Missing, Settings, Verdict};
+use crate::ledger::{
+    self, Activation, ActivationOutcome, Judged, Missing, Protection, Settings, Unprotected, Verdict,
+};
 use crate::primitives::SigningRoot;
 use crate::signing_policy::SigningPolicy;
 use crate::sys::locked_memory::LockedMemory;
@@ -53,7 +55,7 @@ impl Signatory {
     pub async fn new(secret: &[u8; 32], duty: Duty) -> Result<Self, Box<dyn Error>> {
         let opened = OpenedKey::new(SecretKey::new(secret, &LockedMemory::new()?)?, None);
         let activation = Activation::of(opened, None);
-        let active = ledger::Ledger::off().activate(vec![activation], None).await??.pop();
+        let active = Unprotected::accepted().activate(vec![activation]).pop();
         let Some(ActivationOutcome::Active { key: Some(activated), .. }) = active else {
             return Err("the key was not activated".into());
         };
@@ -63,7 +65,7 @@ impl Signatory {
     /// Has the duty judged.
     pub async fn permission(&self) -> Result<Permission, Box<dyn Error>> {
         let permitted = SigningPolicy::default().permit(Arc::clone(&self.key), &self.duty)?;
-        Ok(Permission { judged: allowed(ledger::Ledger::off().submit(permitted).await?)? })
+        Ok(Permission { judged: allowed(Protection::Off(Unprotected::accepted()).submit(permitted).await?)? })
     }
 }
 

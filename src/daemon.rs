@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 
 pub(crate) use self::runtime::{runtime, terminated};
 
-use self::protection::{mended_by_a_restart, open_ledger};
+use self::protection::{mended_by_a_restart, protection};
 use self::reminders::keep_reminding;
 use self::status_line::{keep_telling, status_line};
 use crate::api::public_keys::WrittenList;
@@ -36,7 +36,7 @@ use crate::http::server::{self, Limits};
 use crate::http::tls::{Tls, TlsError};
 use crate::http::token_throttle::TokenThrottle;
 use crate::keymanager::{self, StartError};
-use crate::ledger::{self, Fault, StoreError};
+use crate::ledger::{self, Fault, Protection, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::repetitions::Repetitions;
 use crate::signer::pool::SigningPool;
@@ -92,17 +92,23 @@ impl Daemon {
         let opened = listeners::open(settings, inherited)?;
         let access = Arc::new(access(settings, &opened.listeners)?);
         let network = Network::load(&settings.network)?;
-        let ledger = open_ledger(settings, &network, !opened.stored.is_empty())?;
+        let protection = protection(settings, &network, !opened.stored.is_empty())?;
         let keystores = Arc::new(
-            keymanager::start(&settings.keys, &settings.ledger.state_dir, opened.stored, &ledger, &notifier)
-                .await?,
+            keymanager::start(
+                &settings.keys,
+                &settings.ledger.state_dir,
+                opened.stored,
+                &protection,
+                &notifier,
+            )
+            .await?,
         );
-        let pool = SigningPool::start(ledger.hurry()).map_err(Error::Pool)?;
+        let pool = SigningPool::start(protection.hurry()).map_err(Error::Pool)?;
         let policy = SigningPolicy { raw_roots: settings.raw_roots };
         let signer = Signer {
             network,
             policy,
-            ledger,
+            protection,
             keystores,
             hashes: Arc::new(HashCache::new()),
             pool,
@@ -170,7 +176,7 @@ impl Daemon {
             tokio::spawn(reload_on(hangups, Arc::clone(&self.api), Arc::clone(&self.notifier))),
         ]);
 
-        let broken = mended_by_a_restart(&self.api.signer.ledger, self.notifier.is_supervised());
+        let broken = mended_by_a_restart(&self.api.signer.protection, self.notifier.is_supervised());
         let probes = probes(&self.api.signer);
         let (stopping, stopped) = watch::channel(false);
         let serving =
@@ -236,7 +242,8 @@ fn probes(signer: &Signer) -> [Probe<'_>; 2] {
             }
         }),
         Probe::new("the slashing protection ledger", || async {
-            match signer.ledger.ping().await {
+            let Protection::On(ledger) = &signer.protection else { return Ok(()) };
+            match ledger.ping().await {
                 // Its thread is alive, and when to start again is decided elsewhere.
                 Err(Fault::Broken(_)) => Ok(()),
                 pong => pong,

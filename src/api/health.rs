@@ -12,7 +12,7 @@ use crate::http::negotiation::accepts_text;
 use crate::http::response::ApiResponse;
 use crate::http::tls::{Expiry, Validity};
 use crate::keymanager::{KeyFiles, Persistence};
-use crate::ledger::{self, Attention};
+use crate::ledger::{self, Attention, Protection};
 use crate::logging;
 use crate::wire::health::{Check, Condition, Health, Healthcheck, Status};
 
@@ -65,19 +65,21 @@ fn certificate(expiry: Expiry) -> Value {
 /// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault.
 /// Everybody may ask, so the names of key files are for the operator alone.
 fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
-    let (status, protection) = match api.signer.ledger.health() {
-        ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
-        ledger::Health::Off => (Status::Up, vec![("slashing-protection", json!("off"))]),
-        // Who asks needs no token, so no more than the kind of error.
-        ledger::Health::Broken(cause) => {
-            (Status::Down, vec![("slashing-protection", json!("broken")), ("cause", json!(cause.kind()))])
-        }
+    let (status, protection) = match &api.signer.protection {
+        Protection::Off(_) => (Status::Up, vec![("slashing-protection", json!("off"))]),
+        Protection::On(ledger) => match ledger.health() {
+            ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
+            // Who asks needs no token, so no more than the kind of error.
+            ledger::Health::Broken(cause) => {
+                (Status::Down, vec![("slashing-protection", json!("broken")), ("cause", json!(cause.kind()))])
+            }
+        },
     };
     let mut protection: Map<_, _> =
         protection.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     // Of no fault of the signer's, so they turn nothing red: raw roots go on being signed, and a record stays what it
     // is.
-    let Attention { raw_roots, far_ahead } = api.signer.ledger.attention();
+    let Attention { raw_roots, far_ahead } = api.signer.protection.attention();
     let concerns = [
         ("unprotected-keys", "signed-raw-roots", raw_roots),
         ("keys-with-a-record-far-ahead", "far-ahead", far_ahead),

@@ -4,16 +4,13 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use crate::http::response::ApiResponse;
-use crate::ledger::{Fault, HighWatermark};
+use crate::ledger::{HighWatermark, Protection};
 use crate::signer::Signer;
 
 /// Answers `{"epoch": "…", "slot": "…"}`, each only if it is set. 404 when slashing protection is off.
 pub(crate) async fn read(signer: &Signer) -> Result<ApiResponse, Problem> {
-    let HighWatermark { slot, epoch } = match signer.ledger.high_watermark().await {
-        Ok(high_watermark) => high_watermark,
-        Err(Fault::Off) => return Err(Problem::protection_off()),
-        Err(fault) => return Err(fault.into()),
-    };
+    let Protection::On(ledger) = &signer.protection else { return Err(Problem::protection_off()) };
+    let HighWatermark { slot, epoch } = ledger.high_watermark().await?;
     Ok(ApiResponse::json(&Wire {
         epoch: epoch.map(|epoch| epoch.to_string()),
         slot: slot.map(|slot| slot.to_string()),

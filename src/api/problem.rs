@@ -91,6 +91,11 @@ impl Problem {
         Self::refusal(StatusCode::NOT_FOUND, "slashing protection is off, so there are no watermarks")
     }
 
+    /// Not 404: that is what listeners answer that do not serve the route.
+    pub(crate) fn no_ledger() -> Self {
+        Self::refusal(StatusCode::BAD_REQUEST, "slashing protection is off, so the signer has no ledger")
+    }
+
     pub(crate) fn bad_request(message: impl Into<String>) -> Self {
         Self::refusal(StatusCode::BAD_REQUEST, message)
     }
@@ -309,10 +314,6 @@ impl From<AdminError> for Problem {
         match error {
             AdminError::Import(refusal) => refusal.into(),
             AdminError::FarAhead { .. } | AdminError::NoKeys => Self::bad_request(error.to_string()),
-            // Not 404: that is what listeners answer that do not serve the route.
-            AdminError::Fault(ledger::Fault::Off) => {
-                Self::bad_request("slashing protection is off, so the signer has no ledger")
-            }
             AdminError::Fault(fault) => fault.into(),
         }
     }

@@ -43,7 +43,7 @@ pub(crate) fn start(api: &Arc<Api>) -> ApiResponse {
 /// Reads tokens and certificates again, then the key files.
 pub(crate) async fn run(api: &Api, reload: Reload) {
     let access = read_access(api).await;
-    reload.run(&api.signer.ledger, access.err()).await;
+    reload.run(&api.signer.protection, access.err()).await;
 }
 
 /// Reads tokens and certificates again, and tells the log. An error is the text for `GET /reload`: why is for the log

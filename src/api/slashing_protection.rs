@@ -10,7 +10,8 @@ use crate::blocking;
 use crate::bls::{BlsError, PublicKey};
 use crate::http::response::ApiResponse;
 use crate::ledger::{
-    self, Exported, HighWatermark, Interchange, InterchangeError, KeyNames, KeyStatus, Raised, Selection,
+    self, Exported, HighWatermark, Interchange, InterchangeError, KeyNames, KeyStatus, Protection, Raised,
+    Selection,
 };
 use crate::primitives::{Epoch, Slot};
 use crate::signer::{AdminError, LedgerAdmin, Signer};
@@ -24,13 +25,11 @@ use crate::wire::slashing_protection::{
 pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<ApiResponse, Problem> {
     let Request { ledger, order } = blocking::in_place_if_large(body.len(), || text::json(body))
         .map_err(|error| Problem::bad_request(format!("the body is no order for the ledger: {error}")))?;
-    let own = signer.ledger.opened().map(|opened| opened.directory);
-    if let (Some(meant), Some(own)) = (ledger, own) {
-        if meant != own {
-            return Err(OrderError::OtherLedger.into());
-        }
+    let Protection::On(own) = &signer.protection else { return Err(Problem::no_ledger()) };
+    if ledger.is_some_and(|meant| meant != own.opened().directory) {
+        return Err(OrderError::OtherLedger.into());
     }
-    let admin = LedgerAdmin { ledger: &signer.ledger, network: &signer.network };
+    let admin = LedgerAdmin { ledger: own, network: &signer.network };
     let done = match order {
         Order::Import(order) => Done::Import(order.carry_out(&admin).await?),
         Order::Export(order) => Done::Export(order.carry_out(&admin).await?),

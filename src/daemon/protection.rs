@@ -1,39 +1,41 @@
-//! Slashing protection ledger of the daemon: how it is opened at the start, and when its end is the daemon's.
+//! Slashing protection of the daemon: how it is set up at the start, and when the ledger's end is the daemon's.
 
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::sleep;
 
 use crate::config::Settings;
-use crate::ledger::{self, Attention, Ledger, Missing, StoreError};
+use crate::ledger::{self, Attention, Ledger, Missing, Protection, StoreError, Unprotected};
 use crate::ledger_settings;
 use crate::network::Network;
 use crate::text::chain;
 
 /// `has_keys`: a process before this one left keys with the service manager. What they signed is on record somewhere.
-pub(super) fn open_ledger(
+pub(super) fn protection(
     settings: &Settings,
     network: &Network,
     has_keys: bool,
-) -> Result<Ledger, ledger::OpenError> {
+) -> Result<Protection, ledger::OpenError> {
     if !settings.ledger.slashing_protection {
         tracing::warn!(
             "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed, and \
              nothing is recorded. Before it is switched on again, lift the keys' watermarks to the present \
              (`bls-signer slashing-protection raise`)"
         );
-        return Ok(Ledger::off());
+        return Ok(Protection::Off(Unprotected::accepted()));
     }
     let missing = if settings.ledger.required || has_keys { Missing::Refuse } else { Missing::Create };
     let ledger = Ledger::open(ledger_settings::of(settings, Some(network), missing))?;
-    match ledger.opened() {
-        Some(opened) if opened.is_new => tracing::warn!(
+    let opened = ledger.opened();
+    if opened.is_new {
+        tracing::warn!(
             "there was no slashing protection ledger, so a NEW, EMPTY one was created: {opened}. Keys that have signed \
              anywhere before need their history in it first (`bls-signer slashing-protection import` or `raise`)"
-        ),
-        Some(opened) => tracing::info!("the slashing protection ledger is {opened}"),
-        None => {}
+        );
+    } else {
+        tracing::info!("the slashing protection ledger is {opened}");
     }
     let Attention { raw_roots, far_ahead } = ledger.attention();
     if !raw_roots.is_empty() {
@@ -50,7 +52,7 @@ pub(super) fn open_ledger(
             far_ahead.count()
         );
     }
-    Ok(ledger)
+    Ok(Protection::On(ledger))
 }
 
 /// Resolves when the ledger is broken and a new process could go on with it. Without a supervisor nobody would start
@@ -58,14 +60,15 @@ pub(super) fn open_ledger(
 ///
 /// Where nothing can be written, as on a full disk, no process can start: this one then goes on with what needs no
 /// ledger.
-pub(super) async fn mended_by_a_restart(ledger: &Ledger, supervised: bool) -> Arc<StoreError> {
+pub(super) async fn mended_by_a_restart(protection: &Protection, supervised: bool) -> Arc<StoreError> {
+    let Protection::On(ledger) = protection else { return pending().await };
     let cause = ledger.broken().await;
     tracing::error!(
         cause = chain(cause.as_ref()),
         "the slashing protection ledger broke: no block, no attestation and no raw root is signed"
     );
     if !supervised {
-        std::future::pending::<()>().await;
+        pending::<()>().await;
     }
     let mut told = false;
     loop {

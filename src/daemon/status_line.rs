@@ -8,7 +8,7 @@ use tokio::time::{Instant, interval};
 use crate::api::Api;
 use crate::http::tls::Validity;
 use crate::keymanager::KeyFiles;
-use crate::ledger::{Attention, Health, KeyNames};
+use crate::ledger::{Attention, Health, KeyNames, Protection};
 use crate::logging;
 use crate::supervisor::notify::{Notifier, tell};
 use crate::text::chain;
@@ -25,16 +25,18 @@ pub(crate) fn status_line(api: &Api) -> String {
 /// What of the line is news as soon as it changes.
 fn state(api: &Api) -> String {
     let (keys, network) = (api.signer.keystores.ring().len(), api.signer.network.name());
-    let ledger = match api.signer.ledger.health() {
-        Health::Working => "slashing protection on".to_owned(),
-        Health::Off => "SLASHING PROTECTION OFF".to_owned(),
-        Health::Broken(cause) => format!("slashing protection BROKEN ({})", chain(cause.as_ref())),
+    let ledger = match &api.signer.protection {
+        Protection::Off(_) => "SLASHING PROTECTION OFF".to_owned(),
+        Protection::On(ledger) => match ledger.health() {
+            Health::Working => "slashing protection on".to_owned(),
+            Health::Broken(cause) => format!("slashing protection BROKEN ({})", chain(cause.as_ref())),
+        },
     };
     let dropped = match logging::dropped() {
         0 => String::new(),
         lines => format!(", {lines} log lines dropped"),
     };
-    let Attention { raw_roots, far_ahead } = api.signer.ledger.attention();
+    let Attention { raw_roots, far_ahead } = api.signer.protection.attention();
     let concern = |keys: KeyNames, what| match keys.count() {
         0 => String::new(),
         count => format!(", {count} keys {what}"),

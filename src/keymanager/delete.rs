@@ -11,7 +11,7 @@
 use super::Keystores;
 use crate::bls::PublicKey;
 use crate::keys::Dismissed;
-use crate::ledger::{DeletionReport, DeletionStatus, Fault, Ledger, OfKey, OutOfUse};
+use crate::ledger::{DeletionReport, DeletionStatus, OfKey, OutOfUse, Protection};
 use crate::text::chain;
 
 /// What a deletion did.
@@ -46,7 +46,7 @@ impl Keystores {
     /// Takes keys out of the ring, forbids them durably and exports their history.
     ///
     /// To be carried out to its end: a caller that drops it half way does not learn what has become durable.
-    pub(crate) async fn delete(&self, ledger: &Ledger, public_keys: &[PublicKey]) -> Deleted {
+    pub(crate) async fn delete(&self, protection: &Protection, public_keys: &[PublicKey]) -> Deleted {
         let _turn = self.turn().await;
         let mut dismissed = Vec::with_capacity(public_keys.len());
         let mut are_dismissed = Vec::with_capacity(public_keys.len());
@@ -54,7 +54,7 @@ impl Keystores {
             are_dismissed.push(key.is_ok());
             dismissed.extend(key);
         }
-        let (outcomes, history) = self.forbid(ledger, &dismissed).await;
+        let (outcomes, history) = self.forbid(protection, &dismissed).await;
         let mut outcomes = outcomes.into_iter();
         let in_order = are_dismissed.into_iter().map(|is_dismissed| {
             if is_dismissed {
@@ -66,7 +66,11 @@ impl Keystores {
         Deleted { outcomes: in_order.collect(), history }
     }
 
-    async fn forbid(&self, ledger: &Ledger, keys: &[Dismissed]) -> (Vec<DeleteOutcome>, Option<String>) {
+    async fn forbid(
+        &self,
+        protection: &Protection,
+        keys: &[Dismissed],
+    ) -> (Vec<DeleteOutcome>, Option<String>) {
         for key in keys.iter().filter_map(Dismissed::key) {
             let Some(fd_store) = &self.fd_store else { continue };
             if let Err(error) = fd_store.remove(key) {
@@ -77,20 +81,23 @@ impl Keystores {
                 );
             }
         }
-        let report = ledger.delete(keys).await;
+        let report = match protection {
+            Protection::On(ledger) => Some(ledger.delete(keys).await),
+            Protection::Off(_) => None,
+        };
         for key in keys.iter().filter(|key| key.was_active()) {
             tracing::info!(public_key = %key.public_key(), "key deleted");
         }
         match report {
-            Ok(DeletionReport { keys: statuses, raw_root_signed, interchange }) => {
+            Some(Ok(DeletionReport { keys: statuses, raw_root_signed, interchange })) => {
                 let outcomes = keys.iter().zip(statuses).map(|(key, status)| DeleteOutcome::Status {
                     status,
                     raw_root_signed: raw_root_signed.contains(&key.public_key()),
                 });
                 (outcomes.collect(), Some(interchange))
             }
-            Err(Fault::Off) => (keys.iter().map(unrecorded).collect(), None),
-            Err(fault) => {
+            None => (keys.iter().map(unrecorded).collect(), None),
+            Some(Err(fault)) => {
                 tracing::error!(
                     fault = chain(&fault),
                     "deleted keys could not be recorded: they do not sign any more in this process"

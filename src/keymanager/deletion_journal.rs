@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use crate::bls::PublicKey;
-use crate::ledger::{Fault, Health, Ledger, OfKey, OutOfUse};
+use crate::ledger::{Fault, OfKey, OutOfUse, Protection};
 use crate::text::chain;
 
 /// The file: a line for each key, and blank ones to write on.
@@ -58,7 +58,7 @@ impl DeletionJournal {
 
     /// Makes up for what the ledger missed, and takes room for next time. Whatever cannot be read or recorded ends the
     /// start: one of the keys might sign again.
-    pub(super) async fn replay(&self, ledger: &Ledger) -> Result<(), DeletionJournalError> {
+    pub(super) async fn replay(&self, protection: &Protection) -> Result<(), DeletionJournalError> {
         let failed = |source| DeletionJournalError::File { path: self.path.clone(), source };
         let text = self.read().map_err(failed)?;
         let lines = text.split(|byte| *byte == b'\n').map(trim).filter(|line| !line.is_empty());
@@ -68,10 +68,8 @@ impl DeletionJournal {
             parsed.ok_or_else(|| failed(io::Error::other(format!("a line in it is no public key: {start}"))))
         };
         let keys = lines.map(parse).collect::<Result<Vec<_>, _>>()?;
-        if matches!(ledger.health(), Health::Off) {
-            // No sealed key comes back without the ledger. With it they would: the list waits for it.
-            return Ok(());
-        }
+        // No sealed key comes back without the ledger. With it they would: the list waits for it.
+        let Protection::On(ledger) = protection else { return Ok(()) };
         if !keys.is_empty() {
             ledger.delete(&keys).await.map_err(DeletionJournalError::Ledger)?;
             tracing::warn!(
@@ -195,13 +193,15 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::ledger::{Missing, Selection, Settings};
+    use crate::ledger::{Ledger, Missing, Selection, Settings, Unprotected};
 
-    fn ledger(directory: &Path) -> Ledger {
-        Ledger::open(Settings { missing: Missing::Create, ..Settings::new(directory.join("state")) }).unwrap()
+    fn ledger(directory: &Path) -> Protection {
+        let settings = Settings { missing: Missing::Create, ..Settings::new(directory.join("state")) };
+        Protection::On(Ledger::open(settings).unwrap())
     }
 
-    async fn deleted(ledger: &Ledger) -> usize {
+    async fn deleted(protection: &Protection) -> usize {
+        let Protection::On(ledger) = protection else { panic!("{protection:?}") };
         let status = ledger.status(Selection::All).await.unwrap();
         status.keys.iter().filter(|key| key.deleted).count()
     }
@@ -257,7 +257,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let journal = DeletionJournal::in_directory(directory.path());
         journal.add(&[PublicKey([7; 48])]).unwrap();
-        journal.replay(&Ledger::off()).await.unwrap();
+        journal.replay(&Protection::Off(Unprotected::accepted())).await.unwrap();
         let ledger = ledger(directory.path());
         journal.replay(&ledger).await.unwrap();
         assert_eq!(deleted(&ledger).await, 1);
@@ -268,6 +268,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let journal = DeletionJournal::in_directory(directory.path());
         fs::write(&journal.path, "0x12\n").unwrap();
-        assert!(matches!(journal.replay(&Ledger::off()).await, Err(DeletionJournalError::File { .. })));
+        assert!(matches!(
+            journal.replay(&Protection::Off(Unprotected::accepted())).await,
+            Err(DeletionJournalError::File { .. })
+        ));
     }
 }

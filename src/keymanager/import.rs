@@ -16,7 +16,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use super::{Keystores, Persistence};
 use crate::bls::PublicKey;
 use crate::keys::{EncryptedKey, ImportError, Key, OpenedKey, SealError};
-use crate::ledger::{Activation, ActivationOutcome, Fault, Health, ImportRefusal, Interchange, Ledger, Past};
+use crate::ledger::{Activation, ActivationOutcome, Health, ImportRefusal, Interchange, Past, Protection};
 use crate::text::chain;
 
 /// What an import did.
@@ -72,7 +72,7 @@ impl Keystores {
     /// To be carried out to its end: a caller that drops it half way does not learn what has become durable.
     pub(crate) async fn import(
         &self,
-        ledger: &Ledger,
+        protection: &Protection,
         keystores: Vec<EncryptedKey>,
         history: Option<Interchange>,
         are_wanted: impl Fn() -> bool + Send + Sync + 'static,
@@ -107,7 +107,7 @@ impl Keystores {
                 },
             });
         }
-        let outcomes = match self.activate(ledger, activations, history).await {
+        let outcomes = match self.activate(protection, activations, history).await {
             Ok(outcomes) => outcomes,
             Err(refusal) => return Ok(Import::OtherChain(refusal)),
         };
@@ -132,7 +132,7 @@ impl Keystores {
     /// Makes keys and their history durable, then lets them sign. The outcomes are in the order of the activations.
     async fn activate(
         &self,
-        ledger: &Ledger,
+        protection: &Protection,
         activations: Vec<Activation<OpenedKey>>,
         history: Option<Interchange>,
     ) -> Result<Vec<ImportOutcome>, ImportRefusal> {
@@ -140,23 +140,25 @@ impl Keystores {
             .iter()
             .map(|activation| Candidate { public_key: activation.public_key(), is_new: activation.is_new() })
             .collect();
-        let (is_off, was_broken) = match ledger.health() {
-            Health::Working => (false, false),
-            Health::Off => (true, false),
-            Health::Broken(_) => (false, true),
+        let ledger = match protection {
+            Protection::On(ledger) => ledger,
+            Protection::Off(_) if history.is_some() => {
+                return Ok(keys.iter().map(|_| ImportOutcome::Unprotected).collect());
+            }
+            // Nothing is replayed from the journal of deletions: it waits for a ledger.
+            Protection::Off(unprotected) => return Ok(self.insert(unprotected.activate(activations), false)),
         };
+        let was_broken = matches!(ledger.health(), Health::Broken(_));
         match ledger.activate(activations, history).await {
             Ok(Ok(activated)) => {
                 let active = keys.iter().zip(&activated).filter_map(|(key, outcome)| match outcome {
                     ActivationOutcome::Active { .. } => Some(key.public_key),
                     ActivationOutcome::Unmergeable { .. } => None,
                 });
-                // Without slashing protection nothing is replayed from the journal: it waits for the ledger.
-                let may_be_deleted = !is_off && !self.clear_deletions(&active.collect::<Vec<_>>());
+                let may_be_deleted = !self.clear_deletions(&active.collect::<Vec<_>>());
                 Ok(self.insert(activated, may_be_deleted))
             }
             Ok(Err(refusal)) => Err(refusal),
-            Err(Fault::Off) => Ok(keys.iter().map(|_| ImportOutcome::Unprotected).collect()),
             Err(fault) => {
                 tracing::error!(fault = chain(&fault), "keys could not be imported");
                 // A ledger that was broken before it was asked has written nothing.

@@ -10,7 +10,7 @@ use super::{KeyFiles, Keystores};
 use crate::bls::PublicKey;
 use crate::keys::loader::{self, FileKey, Loaded, PassedOver, SealedKey};
 use crate::keys::{Origin, Urgency};
-use crate::ledger::{Fault, Ledger, SealedKeystore};
+use crate::ledger::{Fault, Protection, SealedKeystore};
 use crate::text::{Bounded, chain};
 
 /// How the last reload went, as `GET /reload` tells it.
@@ -100,13 +100,13 @@ pub(crate) struct Reload {
 impl Reload {
     /// Reads the files and takes over what changed. Requests go on meanwhile and see the old set or the new one. What
     /// else went wrong with this reload stands in its status too.
-    pub(crate) async fn run(self, ledger: &Ledger, trouble: Option<&'static str>) {
+    pub(crate) async fn run(self, protection: &Protection, trouble: Option<&'static str>) {
         let keystores = Arc::clone(&self.keystores);
         let _turn = self.keystores.turn().await;
         let reading =
             spawn_blocking(move || keystores.read_files(Urgency::Background, &|_| None, &|_| {})).await;
         let outcome = match reading {
-            Ok(loaded) => take(&self.keystores, ledger, loaded)
+            Ok(loaded) => take(&self.keystores, protection, loaded)
                 .await
                 .map_err(|fault| (fault.to_string(), chain(&fault))),
             Err(error) => Err((error.to_string(), chain(&error))),
@@ -144,7 +144,11 @@ impl Drop for Reload {
 
 /// Takes over what was read: tells the log and the ledger, then changes the ring in one step. Says how many files
 /// failed.
-pub(super) async fn take(keystores: &Keystores, ledger: &Ledger, loaded: Loaded) -> Result<usize, Fault> {
+pub(super) async fn take(
+    keystores: &Keystores,
+    protection: &Protection,
+    loaded: Loaded,
+) -> Result<usize, Fault> {
     for problem in &loaded.problems {
         tracing::error!("a key file was not loaded: {problem}");
     }
@@ -175,7 +179,7 @@ pub(super) async fn take(keystores: &Keystores, ledger: &Ledger, loaded: Loaded)
     if entering > 0 || leaving > 0 {
         tracing::info!(entering, leaving, errors, keys = keystores.ring.len(), "key files read");
     }
-    remember(ledger, copies, gone).await.map(|()| errors)
+    remember(protection, copies, gone).await.map(|()| errors)
 }
 
 /// One line, and only when it is something else than the last time.
@@ -192,18 +196,17 @@ fn tell_passed_over(PassedOver { paths, changed }: &PassedOver) {
 }
 
 /// The copies are only there for speed, so a signer without a ledger does without them.
-async fn remember(ledger: &Ledger, copies: Vec<SealedKeystore>, gone: Vec<PublicKey>) -> Result<(), Fault> {
+async fn remember(
+    protection: &Protection,
+    copies: Vec<SealedKeystore>,
+    gone: Vec<PublicKey>,
+) -> Result<(), Fault> {
+    let Protection::On(ledger) = protection else { return Ok(()) };
     if copies.is_empty() && gone.is_empty() {
         return Ok(());
     }
-    let kept = async {
-        ledger.forget(gone).await?;
-        ledger.keep(copies).await
-    };
-    match kept.await {
-        Ok(()) | Err(Fault::Off) => Ok(()),
-        Err(fault) => Err(fault),
-    }
+    ledger.forget(gone).await?;
+    ledger.keep(copies).await
 }
 
 /// How many of the files that are passed over the log names.

@@ -18,7 +18,7 @@ use crate::keys::loader::{ContentHash, Loaded, Loader};
 use crate::keys::{
     FdStore, Importer, Inherited, Key, OpenedKey, Ring, Seal, SealError, SealFileError, Urgency,
 };
-use crate::ledger::{Fault, Ledger, SealedKeystore};
+use crate::ledger::{Fault, Protection, SealedKeystore};
 use crate::supervisor::activation::StoredFd;
 use crate::supervisor::notify::{Notifier, tell};
 use crate::sys::hardening;
@@ -33,11 +33,11 @@ pub(crate) async fn start(
     settings: &KeySources,
     state: &Path,
     stored: Vec<StoredFd>,
-    ledger: &Ledger,
+    protection: &Protection,
     notifier: &Arc<Notifier>,
 ) -> Result<Keystores, StartError> {
     let deletion_journal = DeletionJournal::in_directory(state);
-    deletion_journal.replay(ledger).await?;
+    deletion_journal.replay(protection).await?;
     let predecessor = take_over(stored);
     let memory = match &predecessor {
         Some(inherited) => Arc::clone(inherited.fd_store.memory()),
@@ -58,7 +58,7 @@ pub(crate) async fn start(
         None if settings.fd_store && notifier.is_supervised() => hand_over(&importer, notifier),
         None => None,
     };
-    let copies = Arc::new(unseal(seal.as_ref(), &importer, &ring, ledger).await?);
+    let copies = Arc::new(unseal(seal.as_ref(), &importer, &ring, protection).await?);
 
     let loader = Loader::new(sources::key_files(settings), importer.clone());
     let keystores = Keystores {
@@ -72,7 +72,7 @@ pub(crate) async fn start(
         deletion_journal,
         changes: tokio::sync::Mutex::new(()),
     };
-    load_files(keystores, copies, ledger, Arc::clone(notifier)).await
+    load_files(keystores, copies, protection, Arc::clone(notifier)).await
 }
 
 /// Keys that a process before us left with the service manager. Whatever is wrong with them costs the keys, not the
@@ -125,18 +125,15 @@ async fn unseal(
     seal: Option<&Seal>,
     importer: &Importer,
     ring: &Ring,
-    ledger: &Ledger,
+    protection: &Protection,
 ) -> Result<Copies, StartError> {
     let mut copies = Copies::new();
+    let Protection::On(ledger) = protection else { return Ok(copies) };
     let mut keys = Vec::new();
     let mut unopened = 0_usize;
     let mut start = Some(0);
     while let Some(from) = start {
-        let page = match ledger.keystores(from, PAGE).await {
-            Ok(page) => page,
-            Err(Fault::Off) => break,
-            Err(fault) => return Err(StartError::Ledger(fault)),
-        };
+        let page = ledger.keystores(from, PAGE).await.map_err(StartError::Ledger)?;
         start = page.next();
         let (imported, of_files) = page.into_active_and_copies();
         let Some(seal) = seal else {
@@ -166,7 +163,7 @@ fn open(seal: &Seal, importer: &Importer, sealed: &SealedKeystore) -> Result<Ope
 async fn load_files(
     keystores: Keystores,
     copies: Arc<Copies>,
-    ledger: &Ledger,
+    protection: &Protection,
     notifier: Arc<Notifier>,
 ) -> Result<Keystores, StartError> {
     let reading = spawn_blocking(move || {
@@ -190,7 +187,7 @@ async fn load_files(
     });
     let (keystores, loaded): (Keystores, Loaded) =
         reading.await.map_err(|error| StartError::Files(error.into()))?;
-    reload::take(&keystores, ledger, loaded).await.map_err(StartError::Ledger)?;
+    reload::take(&keystores, protection, loaded).await.map_err(StartError::Ledger)?;
     // What was read to get here is of no use any more.
     hardening::return_freed_memory();
     Ok(keystores)

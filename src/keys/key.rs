@@ -133,7 +133,7 @@ mod tests {
     use super::*;
     use crate::bls::{HashCache, verify};
     use crate::duty::Duty;
-    use crate::ledger::{Ledger, Verdict};
+    use crate::ledger::{Protection, Unprotected, Verdict};
     use crate::network::Network;
     use crate::primitives::SigningRoot;
     use crate::signing_policy::SigningPolicy;
@@ -158,7 +158,7 @@ mod tests {
         let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
         let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
         let permitted = SigningPolicy::default().permit(Arc::clone(key), &duty).unwrap();
-        match wait(Ledger::off().submit(permitted)).unwrap() {
+        match wait(Protection::Off(Unprotected::accepted()).submit(permitted)).unwrap() {
             Verdict::Allowed(judged) => judged,
             Verdict::Refused(refusal) => panic!("{refusal}"),
         }

@@ -13,7 +13,6 @@ use super::commit_queue::Task;
 use super::far_future::Horizon;
 use super::fault::Fault;
 use super::interchange::Interchange;
-use super::judge::LocalJudge;
 use super::order::{
     Activated, Activation, ActivationOutcome, Deletion, DeletionReport, Exported, ImportRefusal, Imported,
     KeystorePage, OutOfUse, Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
@@ -49,14 +48,8 @@ impl Ledger {
             keys.push(key);
             records.push((public_key, keystore));
         }
-        // Without slashing protection nothing is on record of any key, and no history can be kept.
-        let is_unprotected = self.judge.is_none() && history.is_none();
         let recorded = self.order(move |transaction| Ok(transaction.activate(records, history)));
         async move {
-            if is_unprotected {
-                let active = keys.into_iter().map(|key| active(key, Past::default()));
-                return Ok(Ok(active.collect()));
-            }
             let recorded = match recorded.await? {
                 Ok(recorded) => recorded,
                 Err(refusal) => return Ok(Err(refusal)),
@@ -101,7 +94,7 @@ impl Ledger {
         epoch: Option<Epoch>,
         keys: Selection,
     ) -> impl Future<Output = Result<Raised, Fault>> + Send + use<> {
-        let clock = self.judge.as_ref().and_then(LocalJudge::clock);
+        let clock = self.judge.clock();
         self.order(move |transaction| {
             // Not before the order has the watermarks: all raw roots so far were signed before that.
             let present = clock.map(|clock| clock.present(SystemTime::now()));
@@ -125,7 +118,7 @@ impl Ledger {
         &self,
         keys: Selection,
     ) -> impl Future<Output = Result<Status, Fault>> + Send + use<> {
-        let clock = self.judge.as_ref().and_then(LocalJudge::clock);
+        let clock = self.judge.clock();
         self.order(move |transaction| {
             let horizon = clock.map(|clock| Horizon::at(clock, SystemTime::now()));
             Ok(transaction.status(horizon, &keys))
@@ -185,7 +178,7 @@ impl Ledger {
                 Ok(Box::new(move |saved: Result<(), Fault>| drop(answer.send(saved.map(|()| outcome)))))
             }))
         };
-        let reply = self.judge.as_ref().ok_or(Fault::Off).and_then(|judge| judge.send(task));
+        let reply = self.judge.send(task);
         async move { reply?.wait().await }
     }
 }

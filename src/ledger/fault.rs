@@ -25,9 +25,6 @@ pub(crate) enum Fault {
     /// The ledger's thread has ended.
     #[error("the slashing protection ledger was closed")]
     Stopped,
-    /// There is no ledger (`--slashing-protection off`), so there is nothing to administer.
-    #[error("slashing protection is off")]
-    Off,
 }
 
 impl Fault {
@@ -35,7 +32,7 @@ impl Fault {
     pub(crate) fn may_be_on_disk(&self) -> bool {
         match self {
             Self::Broken(_) | Self::Stopped | Self::WaitedTooLong { .. } => true,
-            Self::QueueFull | Self::Off => false,
+            Self::QueueFull => false,
         }
     }
 }

@@ -24,6 +24,7 @@ mod judge;
 mod opened;
 mod order;
 mod policy;
+mod protection;
 mod refusal;
 mod row;
 mod row_table;
@@ -48,6 +49,7 @@ pub(crate) use self::order::{
     Activated, Activation, ActivationOutcome, DeletionReport, DeletionStatus, Exported, ImportRefusal,
     Imported, KeyStatus, OfKey, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
 };
+pub(crate) use self::protection::{Protection, Unprotected};
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::sqlite::{
     DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
@@ -117,9 +119,8 @@ impl Settings {
 /// The slashing protection ledger, shared by all who sign. Dropping it waits for the last commit and closes the file.
 #[derive(Debug)]
 pub(crate) struct Ledger {
-    /// None: slashing protection is off.
-    judge: Option<LocalJudge>,
-    opened: Option<Opened>,
+    judge: LocalJudge,
+    opened: Opened,
 }
 
 impl Ledger {
@@ -128,14 +129,9 @@ impl Ledger {
         Self::open_on(settings, None)
     }
 
-    /// No slashing protection: everything is allowed, nothing recorded.
-    pub(crate) fn off() -> Self {
-        Self { judge: None, opened: None }
-    }
-
-    /// Which ledger was opened: its path, its number, its age. None if slashing protection is off.
-    pub(crate) fn opened(&self) -> Option<&Opened> {
-        self.opened.as_ref()
+    /// Which ledger was opened: its path, its number, its age.
+    pub(crate) fn opened(&self) -> &Opened {
+        &self.opened
     }
 
     /// Asks whether a permitted duty may be signed. Duties that cannot be slashed never wait.
@@ -157,24 +153,18 @@ impl Ledger {
 
     /// Resolves when everything judged before is durable: a sign of life of the ledger's thread, for the watchdog.
     pub(crate) async fn ping(&self) -> Result<(), Fault> {
-        match &self.judge {
-            Some(judge) => judge.send(Task::Ping)?.wait().await,
-            None => Ok(()),
-        }
+        self.judge.send(Task::Ping)?.wait().await
     }
 
     /// Where this signer was told to stop.
     pub(crate) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
-        match &self.judge {
-            Some(judge) => judge.high_watermark().await,
-            None => Err(Fault::Off),
-        }
+        self.judge.high_watermark().await
     }
 
     /// What to call when the cores have nothing to do: records that were wanted soon are made at once then.
     pub(crate) fn hurry(&self) -> impl Fn() + Send + Sync + 'static + use<> {
-        let queue = self.judge.as_ref().map(|judge| Arc::clone(judge.queue()));
-        move || queue.iter().for_each(|queue| queue.hurry())
+        let queue = Arc::clone(self.judge.queue());
+        move || queue.hurry()
     }
 
     /// Whether a new process could open the ledger, as far as its disk goes.
@@ -182,8 +172,7 @@ impl Ledger {
     /// # Errors
     /// The disk takes no writes, or has no room for what a start writes.
     pub(crate) async fn can_be_opened_again(&self) -> io::Result<()> {
-        let Some(judge) = &self.judge else { return Ok(()) };
-        let directory = judge.directory().to_owned();
+        let directory = self.judge.directory().to_owned();
         spawn_blocking(move || sqlite::check_free_space(&directory))
             .await
             .unwrap_or_else(|error| Err(error.into()))
@@ -191,46 +180,37 @@ impl Ledger {
 
     /// Whether slashing protection works.
     pub(crate) fn health(&self) -> Health {
-        match &self.judge {
-            None => Health::Off,
-            Some(judge) => judge.queue().cause().map_or(Health::Working, Health::Broken),
-        }
+        self.judge.queue().cause().map_or(Health::Working, Health::Broken)
     }
 
     /// Which keys need an operator. Known also while an order runs or the disk hangs, and when the ledger is broken.
     pub(crate) fn attention(&self) -> Attention {
-        self.judge.as_ref().map(LocalJudge::attention).unwrap_or_default()
+        self.judge.attention()
     }
 
     /// Resolves with the cause when the ledger breaks, which is for good: time to end the process.
     pub(crate) fn broken(&self) -> impl Future<Output = Arc<StoreError>> + Send + use<> {
-        let broken = self.judge.as_ref().map(|judge| judge.queue().broken());
+        let broken = self.judge.queue().broken();
         async move {
-            if let Some(broken) = broken {
-                if let Some(cause) = broken.await {
-                    return cause;
-                }
+            match broken.await {
+                Some(cause) => cause,
+                None => std::future::pending().await,
             }
-            std::future::pending().await
         }
     }
 
     async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
-        match &self.judge {
-            Some(judge) if needs_no_record(request) => Ok(judge.unrecorded(request)),
-            Some(judge) => judge.judge(request).await,
-            None => Ok(allowed(request)),
+        if needs_no_record(request) {
+            return Ok(self.judge.unrecorded(request));
         }
+        self.judge.judge(request).await
     }
 
     async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
-        match &self.judge {
-            Some(judge) if requests.iter().all(needs_no_record) => {
-                Ok(requests.iter().map(|request| judge.unrecorded(request)).collect())
-            }
-            Some(judge) => judge.judge_all(requests).await,
-            None => Ok(requests.iter().map(allowed).collect()),
+        if requests.iter().all(needs_no_record) {
+            return Ok(requests.iter().map(|request| self.judge.unrecorded(request)).collect());
         }
+        self.judge.judge_all(requests).await
     }
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
@@ -259,20 +239,15 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Self {
-            judge: Some(LocalJudge::new(&settings, watermarks, rows, chain, queue, thread)),
-            opened: Some(opened),
-        })
+        Ok(Self { judge: LocalJudge::new(&settings, watermarks, rows, chain, queue, thread), opened })
     }
 }
 
-/// Whether slashing protection works, for the health route.
+/// Whether the ledger works, for the health route.
 #[derive(Clone, Debug)]
 pub(crate) enum Health {
     /// It does.
     Working,
-    /// Switched off by configuration.
-    Off,
     /// It broke; blocks and attestations are not signed until a restart.
     Broken(Arc<StoreError>),
 }
@@ -282,10 +257,6 @@ fn needs_no_record(request: &Request) -> bool {
         Claim::Unslashable => true,
         Claim::Block { .. } | Claim::Attestation { .. } | Claim::RawRoot => false,
     }
-}
-
-fn allowed(request: &Request) -> Verdict {
-    Verdict::Allowed(Judged::unrecorded(request))
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use std::sync::Arc;
 use crate::bls::{HashCache, PublicKey};
 use crate::keymanager::Keystores;
 use crate::keys::Key;
-use crate::ledger::Ledger;
+use crate::ledger::Protection;
 use crate::network::Network;
 use crate::signing_policy::SigningPolicy;
 
@@ -30,7 +30,7 @@ use self::pool::SigningPool;
 pub(crate) struct Signer {
     pub(crate) network: Network,
     pub(crate) policy: SigningPolicy,
-    pub(crate) ledger: Ledger,
+    pub(crate) protection: Protection,
     pub(crate) keystores: Arc<Keystores>,
     pub(crate) hashes: Arc<HashCache>,
     pub(crate) pool: SigningPool,

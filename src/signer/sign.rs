@@ -45,7 +45,7 @@ impl Signer {
     ) -> Result<Signature, SignError> {
         let key = self.key(public_key)?;
         let permitted = self.policy.permit(key, duty)?;
-        let judged = match self.ledger.submit(permitted).await? {
+        let judged = match self.protection.submit(permitted).await? {
             Verdict::Allowed(judged) => judged,
             Verdict::Refused(refusal) => return Err(refusal.into()),
         };

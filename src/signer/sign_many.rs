@@ -77,7 +77,7 @@ impl Signer {
             }
         });
         let mut allowed = Vec::with_capacity(positions.len());
-        let verdicts = self.ledger.submit_all(permits).await?;
+        let verdicts = self.protection.submit_all(permits).await?;
         latencies.judge = stopwatch.lap();
         for (at, verdict) in positions.into_iter().zip(verdicts) {
             match verdict {

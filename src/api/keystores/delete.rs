@@ -17,7 +17,7 @@ pub(crate) async fn delete(signer: &Signer, body: &[u8]) -> Result<ApiResponse, 
     let request: DeleteRequest = text::json(body).map_err(|error| unreadable(&error))?;
     let named: Vec<Option<PublicKey>> = request.pubkeys.iter().map(|text| text.parse().ok()).collect();
     let public_keys: Vec<_> = named.iter().flatten().copied().collect();
-    let Deleted { outcomes, history } = signer.keystores.delete(&signer.ledger, &public_keys).await;
+    let Deleted { outcomes, history } = signer.keystores.delete(&signer.protection, &public_keys).await;
     let mut outcomes = outcomes.into_iter();
     let data = named.iter().map(|public_key| match public_key {
         Some(_) => key_result(outcomes.next().unwrap_or(DeleteOutcome::Unanswered)),

@@ -26,7 +26,7 @@ pub(crate) async fn import(signer: &Signer, body: Bytes, client: Presence) -> Re
     let ImportRequest { items, history } =
         blocking::in_place_if_large(body.len(), || ImportRequest::parse(body))?;
     let is_wanted = move || client.is_there();
-    match signer.keystores.import(&signer.ledger, items, history, is_wanted).await? {
+    match signer.keystores.import(&signer.protection, items, history, is_wanted).await? {
         Import::Done(outcomes) => {
             let data: Vec<_> = outcomes.into_iter().map(key_result).collect();
             Ok(ApiResponse::json(&Data { data }))

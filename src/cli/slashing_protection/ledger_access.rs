@@ -121,7 +121,7 @@ impl LedgerAccess {
     /// Whether there was no ledger, and we created one.
     pub(super) fn is_new(&self) -> bool {
         match self {
-            Self::File { ledger, .. } => ledger.opened().is_some_and(|opened| opened.is_new),
+            Self::File { ledger, .. } => ledger.opened().is_new,
             Self::Named { .. } | Self::Holder { .. } => false,
         }
     }

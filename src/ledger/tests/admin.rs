@@ -281,11 +281,6 @@ fn kept_keystores_come_back_page_by_page_and_are_resealed_together() {
     assert_eq!(wait(ledger.keystores(0, 10)).unwrap().keystores, imported);
 }
 
-#[test]
-fn without_a_ledger_there_is_nothing_to_administer() {
-    assert!(matches!(wait(Ledger::off().export(Selection::All)), Err(Fault::Off)));
-}
-
 fn activation(key: u8) -> Activation<PublicKey> {
     Activation::of(public_key(key), None)
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use super::*;
-use crate::ledger::Health;
 
 #[test]
 fn refuses_contradictions_and_signs_repeats_again() {
@@ -132,11 +131,6 @@ fn duties_that_cannot_be_slashed_need_no_ledger() {
     let ledger =
         Ledger::open(Settings { longest_wait: Duration::ZERO, ..settings(directory.path()) }).unwrap();
     sign(&ledger, request(1, 1, Claim::Unslashable));
-
-    let off = Ledger::off();
-    sign(&off, block(1, 10, 1));
-    sign(&off, block(1, 10, 2));
-    assert!(matches!(off.health(), Health::Off));
 }
 
 #[test]

@@ -44,7 +44,7 @@ fn while_moving_the_log_hangs_nothing_is_recorded_either() {
         sign(&ledger, block(1, slot, 1));
     }
     let hangs = vfs.hang();
-    let queue = ledger.judge.as_ref().unwrap().queue();
+    let queue = ledger.judge.queue();
     let end = Instant::now() + 10 * quiet;
     while !queue.is_stalled() {
         assert!(Instant::now() < end, "the log is not moved");
