@@ -299,6 +299,23 @@ fn each_wrong_token_waits_longer_for_its_refusal() {
 }
 
 #[test]
+fn a_header_that_claims_another_address_shortens_no_wait() {
+    let (daemon, _key) = guarded(&["--auth-token", TOKEN]);
+    let start = Instant::now();
+    for number in 0..9 {
+        let claimed = format!("192.0.2.{number}");
+        let guess = guess(number)
+            .header("X-Forwarded-For", &claimed)
+            .header("X-Real-IP", &claimed)
+            .header("Forwarded", &format!("for={claimed}"));
+        daemon.send(&guess).assert_problem(401);
+    }
+    // 100, 200, 400 and 800 ms after five that were free, as from one peer.
+    assert!(start.elapsed() >= Duration::from_millis(1_500), "{:?}", start.elapsed());
+    assert_eq!(wrong_token_lines(&daemon).len(), 1, "one peer: {}", daemon.log());
+}
+
+#[test]
 fn refusals_that_are_held_back_stand_in_nobodys_way() {
     let setup = Setup::new();
     let arguments = ["--network=minimal", "--auth-token", TOKEN, "--max-requests=1", "--log-level=debug"];
