@@ -8,6 +8,7 @@ use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
+use std::str::Utf8Error;
 
 use nix::libc;
 use zeroize::{Zeroize, Zeroizing};
@@ -90,9 +91,8 @@ impl RegularFile {
     pub(crate) fn read_text(self, limit: u64) -> Result<Zeroizing<String>, FileError> {
         let mut bytes = self.read(limit)?;
         String::from_utf8(std::mem::take(&mut *bytes)).map(Zeroizing::new).map_err(|error| {
-            let mut bytes = error.into_bytes();
-            let reason = if text::is_utf16(&bytes) { FileError::Utf16 } else { FileError::NotText };
-            bytes.zeroize();
+            let reason = FileError::no_text(error.as_bytes(), error.utf8_error());
+            error.into_bytes().zeroize();
             reason
         })
     }
@@ -130,10 +130,21 @@ pub(crate) enum FileError {
     Link,
     #[error("it is UTF-16 text (it begins with the byte order mark of that): save it as UTF-8")]
     Utf16,
-    #[error("it is not UTF-8 text")]
-    NotText,
+    #[error("it is not UTF-8 text (line {line} has a byte that is none): save it as UTF-8")]
+    NotText { line: usize },
     #[error(transparent)]
     Read(io::Error),
+}
+
+impl FileError {
+    /// Why these bytes are no UTF-8 text.
+    pub(crate) fn no_text(bytes: &[u8], error: Utf8Error) -> Self {
+        if text::is_utf16(bytes) {
+            return Self::Utf16;
+        }
+        let line_ends = bytes.iter().take(error.valid_up_to()).filter(|byte| **byte == b'\n').count();
+        Self::NotText { line: line_ends.saturating_add(1) }
+    }
 }
 
 /// How much larger than its file a buffer is.
@@ -183,6 +194,9 @@ mod tests {
         assert_eq!(*RegularFile::open(&link).unwrap().read(9).unwrap(), [0xff; 9]);
         let refused = RegularFile::open(&link).unwrap().read(8).err();
         assert!(matches!(refused, Some(FileError::TooLarge { bytes: 9, limit: 8 })));
-        assert!(matches!(RegularFile::open(&link).unwrap().read_text(9).err(), Some(FileError::NotText)));
+        assert!(matches!(
+            RegularFile::open(&link).unwrap().read_text(9).err(),
+            Some(FileError::NotText { line: 1 })
+        ));
     }
 }

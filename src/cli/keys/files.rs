@@ -138,8 +138,7 @@ fn read(path: &Path) -> Result<Zeroizing<String>, Error> {
             Err(Error::TooLarge { path: path.to_owned() })
         }
         Ok(text) => Ok(Zeroizing::new(text.to_owned())),
-        Err(_) if text::is_utf16(&bytes) => Err(unusable(FileError::Utf16)),
-        Err(_) => Err(unusable(FileError::NotText)),
+        Err(error) => Err(unusable(FileError::no_text(&bytes, error))),
     }
 }
 

@@ -4,10 +4,12 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+use clap::Args;
+
 use super::RawSettings;
 use crate::config::Error;
 use crate::regular_file::{RegularFile, refuse_exposed};
-use crate::text::{self, OneLine};
+use crate::text::{self, Bounded, OneLine};
 
 impl RawSettings {
     /// What a TOML file says. Unknown keys are refused; so is a token in a file that every user can read.
@@ -38,13 +40,26 @@ impl RawSettings {
         // The error's own display quotes the line, and the line may hold the token.
         let text = text::unmarked(text);
         toml::from_str(text).map_err(|error: toml::de::Error| {
-            let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
-            (
-                before.matches('\n').count().saturating_add(1),
-                OneLine(with_what_was_meant(error.message())).to_string(),
-            )
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or_default();
+            let reason = with_what_was_meant(error.message());
+            let reason = match option_of_line(text, before) {
+                Some(option) => format!("{option}: {reason}"),
+                None => reason,
+            };
+            (before.matches('\n').count().saturating_add(1), OneLine(reason).to_string())
         })
     }
+}
+
+/// The option whose value or second mention the line after `before` has. What is no option's name may be a secret.
+fn option_of_line(text: &str, before: &str) -> Option<String> {
+    let line = text.get(before.rfind('\n').map_or(0, |end| end.saturating_add(1))..)?.lines().next()?;
+    let (key, _) = line.split_once('=')?;
+    let long = key.trim().replace('_', "-");
+    let options = RawSettings::augment_args(clap::Command::new("file"));
+    options.get_arguments().filter_map(clap::Arg::get_long).find(|known| *known == long)?;
+    Some(key.trim().to_owned())
 }
 
 /// What the parser says of a key that there is not, with the one that is most like it instead of all.
@@ -52,14 +67,18 @@ fn with_what_was_meant(message: &str) -> String {
     let unknown =
         message.strip_prefix("unknown field `").and_then(|rest| rest.split_once("`, expected one of "));
     let Some((unknown, known)) = unknown else { return message.to_owned() };
+    let shown = Bounded(unknown);
+    if unknown.len() > LONGEST_KEY_BYTES {
+        return format!("unknown field `{shown}`: bls-signer.toml(5) and 'serve --help' list the options");
+    }
     let known = known.split(", ").map(|name| name.trim_matches('`'));
     let furthest = unknown.len().div_ceil(3);
     match known.map(|name| (changes(unknown, name), name)).min() {
         Some((changes, name)) if changes <= furthest => {
-            format!("unknown field `{unknown}`: did you mean `{name}`?")
+            format!("unknown field `{shown}`: did you mean `{name}`?")
         }
         Some(_) | None => {
-            format!("unknown field `{unknown}`: bls-signer.toml(5) and 'serve --help' list the options")
+            format!("unknown field `{shown}`: bls-signer.toml(5) and 'serve --help' list the options")
         }
     }
 }
@@ -80,13 +99,15 @@ fn changes(one: &str, other: &str) -> usize {
     row.last().copied().unwrap_or_default()
 }
 
+/// A longer key is no misspelt option.
+const LONGEST_KEY_BYTES: usize = 60;
+
 const FILE: &str = "the configuration file";
 /// A usual one has less than 10 KiB.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {
-    use clap::Args;
     use proptest::prelude::{prop_assert, proptest};
 
     use super::*;
@@ -107,6 +128,24 @@ mod tests {
         }
         let (_, reason) = RawSettings::from_toml("zebra = 1").err().unwrap();
         assert!(reason.contains("bls-signer.toml(5)"), "{reason}");
+    }
+
+    #[test]
+    fn an_error_in_the_file_names_the_option_and_is_short() {
+        for (text, expected) in [
+            ("\nport = 'x'", (2, "port: ")),
+            ("port = 1\nport = 2", (2, "port: duplicate key")),
+            ("keystores_path = 3", (1, "keystores_path: ")),
+            ("network = []", (1, "network: ")),
+        ] {
+            let (line, reason) = RawSettings::from_toml(text).err().unwrap();
+            assert_eq!(line, expected.0, "{text}");
+            assert!(reason.starts_with(expected.1), "{text}: {reason}");
+        }
+        let (_, reason) = RawSettings::from_toml(&format!("{} = 1", "k".repeat(1 << 19))).err().unwrap();
+        assert!(reason.len() < 400 && reason.contains("bls-signer.toml(5)"), "{reason}");
+        let (_, reason) = RawSettings::from_toml("c2VjcmV0LWh1c2g=").err().unwrap();
+        assert!(!reason.contains("c2VjcmV0"), "{reason}");
     }
 
     #[test]
