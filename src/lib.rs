@@ -34,6 +34,7 @@ mod keys;
 mod ledger;
 mod ledger_settings;
 mod logging;
+mod mutex;
 mod raw_roots;
 mod regular_file;
 mod repetitions;

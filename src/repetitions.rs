@@ -7,8 +7,9 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::mutex::Mutex;
 
 /// What happened of late, by what makes two of them alike.
 pub(crate) struct Repetitions<K>(Mutex<HashMap<K, Counter>>);
@@ -46,7 +47,7 @@ impl<K: Clone + Eq + Hash> Repetitions<K> {
     }
 
     fn note_at(&self, kind: K, now: Instant) -> Occurrence {
-        let mut seen = self.lock();
+        let mut seen = self.0.lock();
         let is_new = !seen.contains_key(&kind);
         if is_new && seen.len() >= MAX_TRACKED {
             // So many kinds at once: each has its line.
@@ -64,7 +65,7 @@ impl<K: Clone + Eq + Hash> Repetitions<K> {
 
     fn settle_at(&self, now: Instant) -> Vec<(K, u64)> {
         let mut counted = Vec::new();
-        self.lock().retain(|kind, seen| {
+        self.0.lock().retain(|kind, seen| {
             if now.duration_since(seen.since) < LOG_INTERVAL {
                 return true;
             }
@@ -74,11 +75,6 @@ impl<K: Clone + Eq + Hash> Repetitions<K> {
             false
         });
         counted
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<K, Counter>> {
-        // Only whole entries are ever in it.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -116,7 +112,7 @@ mod tests {
         assert_eq!(seen.note_at("a", at(60)), Occurrence::Line { counted: 3 });
         assert_eq!(seen.note_at("a", at(61)), Occurrence::Counted);
         assert_eq!(seen.settle_at(at(61)), [], "those of a minute back had nothing to tell");
-        assert_eq!(seen.lock().len(), 1);
+        assert_eq!(seen.0.lock().len(), 1);
         assert_eq!(seen.settle_at(at(121)), [("a", 1)]);
         assert_eq!(seen.note_at("a", at(122)), Occurrence::Line { counted: 0 });
     }
@@ -128,6 +124,6 @@ mod tests {
         for kind in 0..=MAX_TRACKED {
             assert_eq!(seen.note_at(kind, now), Occurrence::Line { counted: 0 });
         }
-        assert_eq!(seen.lock().len(), MAX_TRACKED);
+        assert_eq!(seen.0.lock().len(), MAX_TRACKED);
     }
 }

@@ -1,12 +1,13 @@
 //! `GET /api/v1/eth2/publicKeys`: the keys that can sign. Source: ethereum/remote-signing-api.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use hyper::body::Bytes;
 
 use super::Api;
 use crate::http::response::ApiResponse;
 use crate::keys::Snapshot;
+use crate::mutex::Mutex;
 
 /// Answers a JSON array of public keys, `0x` and lower case, sorted.
 pub(crate) fn list(api: &Api) -> ApiResponse {
@@ -26,8 +27,7 @@ struct Written {
 
 impl WrittenList {
     fn of(&self, keys: &Arc<Snapshot>) -> Bytes {
-        // The list is replaced as a whole; a panic leaves the old one.
-        let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut written = self.0.lock();
         if !Weak::ptr_eq(&written.keys, &Arc::downgrade(keys)) {
             *written = Written { keys: Arc::downgrade(keys), json: write(keys).into() };
         }

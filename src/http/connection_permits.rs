@@ -7,14 +7,15 @@
 //! that is alone at its address keeps its permit.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use crate::caller::Source;
+use crate::mutex::Mutex;
 
 /// The permits of one listener.
 pub(crate) struct ConnectionPermits {
@@ -25,7 +26,7 @@ pub(crate) struct ConnectionPermits {
 
 impl ConnectionPermits {
     pub(crate) fn new(capacity: usize) -> Arc<Self> {
-        Arc::new(Self { capacity, holders: Mutex::new(Holders::default()), freed: Notify::new() })
+        Arc::new(Self { capacity, holders: Mutex::default(), freed: Notify::new() })
     }
 
     /// A permit for one more connection. Waits while every other one is being worked for.
@@ -42,11 +43,11 @@ impl ConnectionPermits {
 
     /// Closes one connection that can be spared, for the sake of its file descriptor.
     pub(crate) fn close_one(&self) {
-        self.holders().dismiss_one(None, Instant::now());
+        self.holders.lock().dismiss_one(None, Instant::now());
     }
 
     fn try_take(self: &Arc<Self>, source: Source) -> Option<ConnectionPermit> {
-        let mut holders = self.holders();
+        let mut holders = self.holders.lock();
         let now = Instant::now();
         if holders.members.len() >= self.capacity && !holders.dismiss_one(Some(source), now) {
             return None;
@@ -60,11 +61,6 @@ impl ConnectionPermits {
             served: AtomicBool::new(false),
             working: AtomicUsize::new(0),
         })
-    }
-
-    fn holders(&self) -> MutexGuard<'_, Holders> {
-        // Nothing that can panic runs while the lock is held.
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,14 +93,14 @@ impl ConnectionPermit {
     pub(crate) fn work(&self) -> Working<'_> {
         self.served.store(true, Ordering::Relaxed);
         self.working.fetch_add(1, Ordering::Relaxed);
-        self.permits.holders().begin_work(self.id);
+        self.permits.holders.lock().begin_work(self.id);
         Working(self)
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.permits.holders().leave(self.id);
+        self.permits.holders.lock().leave(self.id);
         self.permits.freed.notify_one();
     }
 }
@@ -115,7 +111,7 @@ pub(crate) struct Working<'a>(&'a ConnectionPermit);
 impl Drop for Working<'_> {
     fn drop(&mut self) {
         self.0.working.fetch_sub(1, Ordering::Relaxed);
-        self.0.permits.holders().end_work(self.0.id, Instant::now());
+        self.0.permits.holders.lock().end_work(self.0.id, Instant::now());
     }
 }
 
@@ -345,14 +341,14 @@ mod tests {
                     _ if !taken.is_empty() => drop(taken[index.index(taken.len())].work()),
                     _ => {}
                 }
-                let holders = permits.holders();
+                let holders = permits.holders.lock();
                 prop_assert!(holders.members.len() <= 4);
                 let size: usize = holders.sources.values().map(|connections| connections.size).sum();
                 prop_assert_eq!(size, holders.members.len());
                 prop_assert_eq!(holders.by_size.len(), holders.sources.len());
             }
             taken.clear();
-            let holders = permits.holders();
+            let holders = permits.holders.lock();
             prop_assert!(holders.members.is_empty() && holders.sources.is_empty());
             prop_assert!(holders.by_new.is_empty() && holders.by_size.is_empty());
         }

@@ -7,12 +7,14 @@
 //! sooner where others wait for memory.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
+
+use crate::mutex::Mutex;
 
 /// How much memory there is, in KiB.
 #[derive(Clone, Copy, Debug)]
@@ -34,12 +36,7 @@ pub(crate) struct MemoryBudget {
 impl MemoryBudget {
     pub(crate) fn new(size: BudgetSize) -> Arc<Self> {
         let pool = |kib| Arc::new(Semaphore::new(usize::try_from(kib).unwrap_or(Semaphore::MAX_PERMITS)));
-        Arc::new(Self {
-            small: pool(size.small),
-            large: pool(size.large),
-            size,
-            waits: Mutex::new(Waits::default()),
-        })
+        Arc::new(Self { small: pool(size.small), large: pool(size.large), size, waits: Mutex::default() })
     }
 
     /// Reserves memory for one more request with a head of so many bytes.
@@ -54,7 +51,11 @@ impl MemoryBudget {
     pub(crate) fn break_off_stalled(&self) {
         let is_short =
             self.small.available_permits() < usize::try_from(self.size.small / 4).unwrap_or_default();
-        self.waits().break_off(Instant::now(), |wait, quiet| is_short || quiet >= wait.limit, usize::MAX);
+        self.waits.lock().break_off(
+            Instant::now(),
+            |wait, quiet| is_short || quiet >= wait.limit,
+            usize::MAX,
+        );
     }
 
     /// KiB that are taken.
@@ -73,7 +74,7 @@ impl MemoryBudget {
         tokio::pin!(taken);
         let waiting = async {
             loop {
-                self.waits().break_off(Instant::now(), |_, _| true, MAX_BREAK_OFFS);
+                self.waits.lock().break_off(Instant::now(), |_, _| true, MAX_BREAK_OFFS);
                 tokio::select! {
                     taken = &mut taken => return taken,
                     () = sleep(RETRY_INTERVAL) => {}
@@ -84,11 +85,6 @@ impl MemoryBudget {
             Ok(Ok(taken)) => Ok(taken),
             Ok(Err(_)) | Err(_) => Err(BudgetExhausted { seconds: MAX_WAIT.as_secs() }),
         }
-    }
-
-    fn waits(&self) -> MutexGuard<'_, Waits> {
-        // Nothing that can panic runs while the lock is held.
-        self.waits.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -145,7 +141,7 @@ impl Reservation {
     /// others wait for memory.
     pub(crate) fn watch(&self, limit: Duration, stalled: Arc<Notify>) -> Watch {
         let now = Instant::now();
-        let key = self.budget.waits().add(now, Wait { limit, stalled });
+        let key = self.budget.waits.lock().add(now, Wait { limit, stalled });
         Watch { budget: Arc::clone(&self.budget), key, moved: 0 }
     }
 }
@@ -167,7 +163,7 @@ impl Watch {
         }
         self.moved = 0;
         let now = Instant::now();
-        let mut waits = self.budget.waits();
+        let mut waits = self.budget.waits.lock();
         if let Some(wait) = waits.by_age.remove(&self.key) {
             self.key.0 = now;
             waits.by_age.insert(self.key, wait);
@@ -177,7 +173,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.budget.waits().by_age.remove(&self.key);
+        self.budget.waits.lock().by_age.remove(&self.key);
     }
 }
 

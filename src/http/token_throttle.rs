@@ -6,13 +6,13 @@
 //! and no more than a share of the connections.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, watch};
 use tokio::time::sleep;
 
 use crate::caller::{Caller, Peer, Source};
+use crate::mutex::Mutex;
 
 /// Counts wrong tokens, and holds their refusals back.
 pub(crate) struct TokenThrottle {
@@ -26,7 +26,7 @@ impl TokenThrottle {
     pub(crate) fn new(connections: usize) -> Self {
         let held_refusals = connections.checked_div(CONNECTIONS_PER_HELD_REFUSAL).unwrap_or_default();
         Self {
-            tally: Mutex::new(Tally::default()),
+            tally: Mutex::default(),
             held_refusals: Semaphore::new(held_refusals.min(Semaphore::MAX_PERMITS)),
         }
     }
@@ -51,8 +51,7 @@ impl TokenThrottle {
     fn note(&self, peer: Peer) -> Penalty {
         // The runtime's clock, so that a test can turn it.
         let now = tokio::time::Instant::now().into_std();
-        // Whatever state a panic might leave, the worst of it is a delay.
-        self.tally.lock().unwrap_or_else(PoisonError::into_inner).note(Source::of(peer), now)
+        self.tally.lock().note(Source::of(peer), now)
     }
 }
 
@@ -64,7 +63,7 @@ impl PeerLogLimit {
     /// How often there was something to say that the log has not heard of, if it is time to say so.
     pub(crate) fn note(&self, peer: Peer) -> Option<u64> {
         let now = tokio::time::Instant::now().into_std();
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).note(Source::of(peer), now).to_log
+        self.0.lock().note(Source::of(peer), now).to_log
     }
 }
 

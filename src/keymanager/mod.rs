@@ -16,7 +16,7 @@ mod reload;
 pub(crate) mod sources;
 mod start;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
@@ -29,6 +29,7 @@ use self::deletion_journal::DeletionJournal;
 use crate::keys::loader::{ContentHash, Loader};
 use crate::keys::{FdStore, Importer, OpenedKey, Ring, Seal, SealError};
 use crate::ledger::SealedKeystore;
+use crate::mutex::Mutex;
 
 /// The keys in use and their keepers.
 pub(crate) struct Keystores {
@@ -38,7 +39,8 @@ pub(crate) struct Keystores {
     fd_store: Option<FdStore>,
     loader: Mutex<Loader>,
     key_files: ArcSwap<KeyFiles>,
-    reload: reload::Progress,
+    /// Where a reload stands, and how the last one went.
+    reload: Mutex<ReloadStatus>,
     deletion_journal: DeletionJournal,
     /// Held while the set of keys changes, so that what was decided about a key still holds when it is done.
     changes: tokio::sync::Mutex<()>,

@@ -1,7 +1,7 @@
 //! Reading the operator's files again: new and changed keys enter, vanished ones leave, in one snapshot. A key that
 //! merely fails to load this time goes on being served, and is reported.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::task::spawn_blocking;
@@ -34,26 +34,15 @@ pub(crate) enum Operation {
     Failed,
 }
 
-/// Where a reload stands.
-#[derive(Default)]
-pub(super) struct Progress(Mutex<ReloadStatus>);
-
-impl Progress {
-    fn status(&self) -> MutexGuard<'_, ReloadStatus> {
-        // Only whole values are ever stored.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 impl Keystores {
     /// How the last reload went.
     pub(crate) fn reload_status(&self) -> ReloadStatus {
-        self.reload.status().clone()
+        self.reload.lock().clone()
     }
 
     /// Claims the reload; `None` while another one runs. It runs with [`Reload::run`].
     pub(crate) fn begin_reload(self: &Arc<Self>) -> Option<Reload> {
-        let mut status = self.reload.status();
+        let mut status = self.reload.lock();
         if status.operation == Operation::Running {
             return None;
         }
@@ -68,7 +57,7 @@ impl Keystores {
         sealed: SealedKey<'_>,
         progress: &(dyn Fn(loader::Progress) + Sync),
     ) -> Loaded {
-        let mut loader = self.loader.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loader = self.loader.lock();
         loader.load(&self.ring, urgency, sealed, progress)
     }
 
@@ -127,14 +116,14 @@ impl Reload {
             }
         };
         let status = ReloadStatus { operation, last_operation: Some(SystemTime::now()), last_error };
-        *self.keystores.reload.status() = status;
+        *self.keystores.reload.lock() = status;
     }
 }
 
 impl Drop for Reload {
     /// A reload that is dropped half way must not block all further ones.
     fn drop(&mut self) {
-        let mut status = self.keystores.reload.status();
+        let mut status = self.keystores.reload.lock();
         if status.operation == Operation::Running {
             status.operation = Operation::Failed;
             status.last_error = Some("the reload was broken off".to_owned());

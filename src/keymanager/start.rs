@@ -4,14 +4,14 @@ use std::collections::HashMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::sync::{self, Arc};
 use std::time::{Duration, Instant};
 
 use tokio::task::spawn_blocking;
 
 use super::Keystores;
 use super::deletion_journal::{DeletionJournal, DeletionJournalError};
-use super::reload::{self, Progress};
+use super::reload;
 use super::sources;
 use crate::config::KeySources;
 use crate::keys::loader::{ContentHash, Loaded, Loader};
@@ -19,6 +19,7 @@ use crate::keys::{
     FdStore, Importer, Inherited, Key, OpenedKey, Ring, Seal, SealError, SealFileError, Urgency,
 };
 use crate::ledger::{Fault, Protection, SealedKeystore};
+use crate::mutex::Mutex;
 use crate::supervisor::activation::StoredFd;
 use crate::supervisor::notify::{Notifier, tell};
 use crate::sys::hardening;
@@ -68,7 +69,7 @@ pub(crate) async fn start(
         fd_store,
         loader: Mutex::new(loader),
         key_files: arc_swap::ArcSwap::default(),
-        reload: Progress::default(),
+        reload: Mutex::default(),
         deletion_journal,
         changes: tokio::sync::Mutex::new(()),
     };
@@ -171,7 +172,7 @@ async fn load_files(
             let (seal, copy) = (keystores.seal.as_ref()?, copies.get(&content.0)?);
             seal.open(&copy.public_key, &copy.json, keystores.importer.memory()).ok()
         };
-        let told = Mutex::new(Instant::now());
+        let told = sync::Mutex::new(Instant::now());
         let loaded = keystores.read_files(Urgency::Start, &sealed, &|progress| {
             let Ok(mut told) = told.try_lock() else { return };
             if told.elapsed() < TELL_EVERY {

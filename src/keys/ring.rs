@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
 use super::key::Key;
 use crate::bls::PublicKey;
 use crate::ledger::{OfKey, OutOfUse};
+use crate::mutex::Mutex;
 
 /// One moment's keys, in the order of their public keys.
 pub(crate) type Snapshot = BTreeMap<PublicKey, Arc<Key>>;
@@ -90,8 +91,7 @@ impl Ring {
 
     /// Changes the set in one step: readers see it before or after, never between.
     pub(super) fn change<T>(&self, change: impl FnOnce(&mut Snapshot) -> T) -> T {
-        // The lock guards no data of its own: a panic in `change` leaves the old snapshot in place.
-        let _turn = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
+        let _turn = self.writing.lock();
         let mut snapshot = Snapshot::clone(&self.keys.load());
         let result = change(&mut snapshot);
         self.keys.store(Arc::new(snapshot));

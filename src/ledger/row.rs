@@ -3,10 +3,11 @@
 //! A row has a lock of its own, which is held for a comparison and never over I/O: no key waits for another.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 
 use super::rules::Watermark;
 use crate::bls::PublicKey;
+use crate::mutex::Mutex;
 
 /// What is known of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,8 +66,7 @@ impl Row {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Versioned> {
-        // Nothing that can panic runs between two changes that belong together.
-        self.versioned.lock().unwrap_or_else(PoisonError::into_inner)
+        self.versioned.lock()
     }
 
     /// Changes what a locked row says. True if the row has to be put on the writer's list; else it is there already.

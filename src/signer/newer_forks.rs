@@ -3,9 +3,8 @@
 //! The schedule is as old as the program. A fork that got its date later must not cost duties, but an operator should
 //! know that the clients are ahead of the signer.
 
-use std::sync::{Mutex, PoisonError};
-
 use crate::duty::Duty;
+use crate::mutex::Mutex;
 use crate::network::Network;
 use crate::primitives::ForkVersion;
 
@@ -17,7 +16,7 @@ impl NewerForks {
     /// Notes a duty that was signed; the first of its version is a warning in the log.
     pub(super) fn note(&self, duty: &Duty, network: &Network) {
         let Some(version) = duty.newer_version() else { return };
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.0.lock();
         if seen.contains(&version) || seen.len() >= MAX_VERSIONS {
             return;
         }
@@ -32,7 +31,7 @@ impl NewerForks {
 
     /// The versions, for the health check.
     pub(super) fn seen(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().map(ForkVersion::to_string).collect()
+        self.0.lock().iter().map(ForkVersion::to_string).collect()
     }
 }
 

@@ -12,11 +12,13 @@ mod pages;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
+
+use crate::mutex::Mutex;
 
 use self::pages::{Backing, CAPACITY, Content, Pages, STEP};
 
@@ -57,7 +59,7 @@ impl LockedMemory {
     /// # Errors
     /// When the process may not lock more memory, there is none, or the region is full.
     pub(crate) fn store(self: &Arc<Self>, secret: &[u8; 32]) -> Result<SecretCell, LockedMemoryError> {
-        let mut cells = self.cells();
+        let mut cells = self.cells.lock();
         let index = match cells.free.pop() {
             Some(index) => index,
             None => self.unused_cell(&mut cells)?,
@@ -115,7 +117,7 @@ impl LockedMemory {
             // SAFETY: mapped just now, and no cell with this index exists: it is not among those taken.
             unsafe { &mut *memory.address(*index) }.zeroize();
         }
-        *memory.cells() = Cells { mapped, next, free };
+        *memory.cells.lock() = Cells { mapped, next, free };
         let cells =
             taken.iter().map(|index| SecretCell { memory: Arc::clone(&memory), index: *index }).collect();
         Ok((memory, cells))
@@ -124,12 +126,12 @@ impl LockedMemory {
     /// How many secrets it holds.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
-        let cells = self.cells();
+        let cells = self.cells.lock();
         (cells.next as usize).saturating_sub(cells.free.len())
     }
 
     fn on(pages: Pages) -> Arc<Self> {
-        Arc::new(Self { pages, cells: Mutex::new(Cells::default()) })
+        Arc::new(Self { pages, cells: Mutex::default() })
     }
 
     /// The next cell that was never used; maps one more step when the mapped part is full.
@@ -145,11 +147,6 @@ impl LockedMemory {
         }
         cells.next = index.saturating_add(1);
         Ok(index)
-    }
-
-    fn cells(&self) -> MutexGuard<'_, Cells> {
-        // A panic while the lock was held cannot leave the list half-changed: each change is one assignment.
-        self.cells.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn address(&self, index: u32) -> *mut [u8; CELL] {
@@ -192,7 +189,7 @@ impl Drop for SecretCell {
         // SAFETY: this value is the only one with its index and nobody borrows from it any more.
         let secret = unsafe { &mut *self.memory.address(self.index) };
         secret.zeroize();
-        self.memory.cells().free.push(self.index);
+        self.memory.cells.lock().free.push(self.index);
     }
 }
 

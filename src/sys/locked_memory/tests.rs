@@ -38,13 +38,13 @@ fn wipes_a_cell_that_is_dropped_and_uses_it_again() {
 #[test]
 fn grows_in_steps_and_reuses_before_it_grows() {
     for memory in both_kinds() {
-        assert_eq!(memory.cells().mapped, 0);
+        assert_eq!(memory.cells.lock().mapped, 0);
         for _ in 0..10_000 {
             drop(memory.store(&secret(1)).unwrap());
         }
-        assert_eq!(memory.cells().mapped, STEP);
+        assert_eq!(memory.cells.lock().mapped, STEP);
         let kept: Vec<SecretCell> = (0..=2048).map(|i| memory.store(&secret(i)).unwrap()).collect();
-        assert_eq!(memory.cells().mapped, 2 * STEP);
+        assert_eq!(memory.cells.lock().mapped, 2 * STEP);
         drop(kept);
     }
 }
