@@ -64,8 +64,12 @@ impl Notifier {
 
     /// The start or the reload is complete.
     pub(crate) fn ready(&self, status: &str) -> Result<(), Error> {
-        let state = [NotifyState::Ready, NotifyState::Status(&one_line(status))];
-        self.send(Subject::Phase, "say that we are ready", &state)
+        let status = one_line(status);
+        self.send(
+            Subject::Phase,
+            "say that we are ready",
+            &[NotifyState::Ready, NotifyState::Status(&status)],
+        )
     }
 
     /// One line for `systemctl status`.
@@ -82,8 +86,8 @@ impl Notifier {
 
     /// The end begins.
     pub(crate) fn stopping(&self, status: &str) -> Result<(), Error> {
-        let state = [NotifyState::Stopping, NotifyState::Status(&one_line(status))];
-        self.send(Subject::Phase, "say that we stop", &state)
+        let status = one_line(status);
+        self.send(Subject::Phase, "say that we stop", &[NotifyState::Stopping, NotifyState::Status(&status)])
     }
 
     /// Still alive. Only what signs and what records may say so, never a timer alone (design D9).
