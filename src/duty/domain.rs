@@ -1,32 +1,10 @@
 //! Domains: what keeps a signature of one kind, fork and chain from being one of another.
 //!
-//! Source: consensus-specs, `compute_domain`, `compute_signing_root`, `get_domain`; the domain types from there and
-//! from ethereum/builder-specs.
+//! Source: consensus-specs, `compute_domain`, `compute_signing_root`, `get_domain`.
 
+use super::kind::DomainType;
 use super::ssz::{Chunk, hash};
 use crate::primitives::{ForkVersion, Root, SigningRoot};
-
-/// The four bytes that tell kinds of messages apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct DomainType([u8; 4]);
-
-impl DomainType {
-    pub(super) const BEACON_PROPOSER: Self = Self([0, 0, 0, 0]);
-    pub(super) const BEACON_ATTESTER: Self = Self([1, 0, 0, 0]);
-    pub(super) const RANDAO: Self = Self([2, 0, 0, 0]);
-    pub(super) const DEPOSIT: Self = Self([3, 0, 0, 0]);
-    pub(super) const VOLUNTARY_EXIT: Self = Self([4, 0, 0, 0]);
-    pub(super) const SELECTION_PROOF: Self = Self([5, 0, 0, 0]);
-    pub(super) const AGGREGATE_AND_PROOF: Self = Self([6, 0, 0, 0]);
-    pub(super) const SYNC_COMMITTEE: Self = Self([7, 0, 0, 0]);
-    pub(super) const SYNC_COMMITTEE_SELECTION_PROOF: Self = Self([8, 0, 0, 0]);
-    pub(super) const CONTRIBUTION_AND_PROOF: Self = Self([9, 0, 0, 0]);
-    pub(super) const BEACON_BUILDER: Self = Self([0x0b, 0, 0, 0]);
-    pub(super) const PTC_ATTESTER: Self = Self([0x0c, 0, 0, 0]);
-    pub(super) const PROPOSER_PREFERENCES: Self = Self([0x0d, 0, 0, 0]);
-    pub(super) const APPLICATION_BUILDER: Self = Self([0, 0, 0, 1]);
-    pub(super) const BUILDER_REQUEST_AUTH: Self = Self([0x0b, 0, 0, 1]);
-}
 
 /// A domain: the type, bound to a fork and a chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +18,7 @@ impl Domain {
         version_chunk.iter_mut().zip([v0, v1, v2, v3]).for_each(|(byte, value)| *byte = value);
         let fork_data_root = hash(&version_chunk, &genesis_validators_root.0);
         let mut domain = [0; 32];
-        let bytes = kind.0.into_iter().chain(fork_data_root);
+        let bytes = kind.bytes().into_iter().chain(fork_data_root);
         domain.iter_mut().zip(bytes).for_each(|(byte, value)| *byte = value);
         Self(domain)
     }

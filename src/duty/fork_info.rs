@@ -6,8 +6,9 @@
 //! made.
 
 use super::Refusal;
-use super::domain::{Domain, DomainType};
+use super::domain::Domain;
 use super::json::At;
+use super::kind::DomainType;
 use crate::network::{Fork, Network, VersionStanding};
 use crate::primitives::{Epoch, ForkVersion, Root};
 

@@ -4,7 +4,6 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::Priority;
-use super::domain::DomainType;
 
 /// Defines [`Kind`] from rows of: variant, name, older names, priority, domain. What a row lacks does not compile, and
 /// [`Kind::ALL`] and parsing follow from the rows.
@@ -61,6 +60,32 @@ kinds! {
     BuilderRequestAuth, "BUILDER_REQUEST_AUTH", ["REQUEST_AUTH"], Other, Some(DomainType::BUILDER_REQUEST_AUTH);
     // A bare 32-byte root, which the API has no `type` for, under a domain that only its caller knows.
     RawRoot, "RAW_ROOT", [], Other, None;
+}
+
+/// The four bytes that tell signatures of kinds apart, as consensus-specs and ethereum/builder-specs number them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct DomainType([u8; 4]);
+
+impl DomainType {
+    pub(super) const BEACON_PROPOSER: Self = Self([0, 0, 0, 0]);
+    pub(super) const BEACON_ATTESTER: Self = Self([1, 0, 0, 0]);
+    pub(super) const RANDAO: Self = Self([2, 0, 0, 0]);
+    pub(super) const DEPOSIT: Self = Self([3, 0, 0, 0]);
+    pub(super) const VOLUNTARY_EXIT: Self = Self([4, 0, 0, 0]);
+    pub(super) const SELECTION_PROOF: Self = Self([5, 0, 0, 0]);
+    pub(super) const AGGREGATE_AND_PROOF: Self = Self([6, 0, 0, 0]);
+    pub(super) const SYNC_COMMITTEE: Self = Self([7, 0, 0, 0]);
+    pub(super) const SYNC_COMMITTEE_SELECTION_PROOF: Self = Self([8, 0, 0, 0]);
+    pub(super) const CONTRIBUTION_AND_PROOF: Self = Self([9, 0, 0, 0]);
+    pub(super) const BEACON_BUILDER: Self = Self([0x0b, 0, 0, 0]);
+    pub(super) const PTC_ATTESTER: Self = Self([0x0c, 0, 0, 0]);
+    pub(super) const PROPOSER_PREFERENCES: Self = Self([0x0d, 0, 0, 0]);
+    pub(super) const APPLICATION_BUILDER: Self = Self([0, 0, 0, 1]);
+    pub(super) const BUILDER_REQUEST_AUTH: Self = Self([0x0b, 0, 0, 1]);
+
+    pub(super) fn bytes(self) -> [u8; 4] {
+        self.0
+    }
 }
 
 /// What is known of a kind.

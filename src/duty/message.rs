@@ -3,9 +3,10 @@
 //! One function a kind. The payload is read once: the slot or epoch that picks the fork version and the numbers of
 //! the claim come from the very values that are hashed.
 
-use super::domain::{Domain, DomainType};
+use super::domain::Domain;
 use super::fork_info::{ChainDomain, ForkInfo};
 use super::json::At;
+use super::kind::DomainType;
 use super::ssz::{Chunk, Schema, containers, hash_tree_root};
 use super::{Claim, Kind, Refusal};
 use crate::network::{Fork, Network};
