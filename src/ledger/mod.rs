@@ -21,6 +21,7 @@ mod far_future;
 mod fault;
 mod interchange;
 mod judge;
+mod of_key;
 mod opened;
 mod order;
 mod policy;
@@ -44,10 +45,11 @@ pub(crate) use self::clearance::{Cleared, Judged, Verdict, Withheld};
 pub(crate) use self::commit_queue::SyncWhen;
 pub(crate) use self::fault::Fault;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
+pub(crate) use self::of_key::OfKey;
 pub(crate) use self::opened::Opened;
 pub(crate) use self::order::{
     Activated, Activation, ActivationOutcome, DeletionReport, DeletionStatus, Exported, ImportRefusal,
-    Imported, KeyStatus, OfKey, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
+    Imported, KeyStatus, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
 };
 pub(crate) use self::protection::{Protection, Unprotected};
 pub(crate) use self::refusal::Refusal;

@@ -1,9 +1,9 @@
 //! Data of the orders: what administration asks of the ledger, and what it answers.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 
 use super::attention::KeyNames;
+use super::of_key::OfKey;
 use super::rules::Watermark;
 use super::sqlite::SealedKeystore;
 use super::watermarks::HighWatermark;
@@ -24,23 +24,6 @@ impl Selection {
             Self::All => true,
             Self::Only(keys) => keys.contains(public_key),
         }
-    }
-}
-
-/// A value that is about one key and says which.
-pub(crate) trait OfKey {
-    fn public_key(&self) -> PublicKey;
-}
-
-impl OfKey for PublicKey {
-    fn public_key(&self) -> PublicKey {
-        *self
-    }
-}
-
-impl<K: OfKey> OfKey for Arc<K> {
-    fn public_key(&self) -> PublicKey {
-        K::public_key(self)
     }
 }
 

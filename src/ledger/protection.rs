@@ -1,7 +1,8 @@
 //! Slashing protection, on or off.
 
 use super::clearance::{Judged, Verdict};
-use super::order::{Activated, Activation, ActivationOutcome, OfKey, Past};
+use super::of_key::OfKey;
+use super::order::{Activated, Activation, ActivationOutcome, Past};
 use super::watermarks::Request;
 use super::{Attention, Fault, Ledger};
 use crate::signing_policy::Permitted;

@@ -8,7 +8,7 @@
 
 use std::sync::{Arc, OnceLock, mpsc};
 
-use super::order::OfKey;
+use super::of_key::OfKey;
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::row::{KeyState, PendingWrite, Row, Versioned};
