@@ -52,7 +52,7 @@ fn process(api: &Api) -> Value {
     })
 }
 
-/// That a certificate has ended is told and turns nothing red: Unix sockets go on, and so do clients that pin it.
+/// An ended certificate is shown and turns nothing red: Unix sockets go on, and so do clients that pin it.
 fn certificate(expiry: Expiry) -> Value {
     let state = match expiry.at(SystemTime::now()) {
         Validity::Long => "valid",
@@ -69,7 +69,7 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
         Protection::Off(_) => (Status::Up, vec![("slashing-protection", json!("off"))]),
         Protection::On(ledger) => match ledger.health() {
             ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
-            // Who asks needs no token, so no more than the kind of error.
+            // This route needs no token, so it shows the kind of error and no more.
             ledger::Health::Broken(cause) => {
                 (Status::Down, vec![("slashing-protection", json!("broken")), ("cause", json!(cause.kind()))])
             }
@@ -89,9 +89,9 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
         [(count.to_owned(), json!(keys.count())), (names.to_owned(), json!(keys.to_string()))]
     });
     protection.extend(members);
-    // A file that gives no key stops nobody else, so it is told and turns nothing red. A source that was configured and
-    // gives no key at all does: its directory is not mounted, or not readable, and validators that belong here do not
-    // sign.
+    // A file that gives no key stops nobody else, so it is shown and turns nothing red. A source that was configured
+    // and gives no key at all does: its directory is not mounted, or not readable, and validators that belong here do
+    // not sign.
     let KeyFiles { problems, passed_over, barren_sources } = &*api.signer.keystores.key_files();
     let keys_status = if barren_sources.is_empty() { Status::Up } else { Status::Down };
     let mut keys = json!({
@@ -113,7 +113,7 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
         Check { id: "slashing-protection".into(), status, data: Some(Value::Object(protection)) },
         Check { id: "keys-check".into(), status: keys_status, data: Some(keys) },
         Check { id: "access-check".into(), status: Status::Up, data: access(api) },
-        // A fork that the schedule does not have is signed for, so it is told and turns nothing red.
+        // A fork that the schedule does not have is signed for, so it is shown and turns nothing red.
         Check {
             id: "network-check".into(),
             status: Status::Up,

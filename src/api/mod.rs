@@ -29,6 +29,6 @@ pub(crate) struct Api {
     pub(crate) access: Arc<Access>,
     pub(crate) public_keys: WrittenList,
     pub(crate) started: Instant,
-    /// By what callers are told.
+    /// By the message that callers get.
     pub(crate) faults: Repetitions<String>,
 }

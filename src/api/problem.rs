@@ -132,7 +132,7 @@ impl Problem {
         Self { header: Some((name, value)), ..self }
     }
 
-    /// Tells the log, unless the signer has. Faults that callers are told alike are counted in `faults` for a minute.
+    /// Logs it, unless the signer has. Faults with the same message to callers are counted in `faults` for a minute.
     pub(crate) fn log(&self, caller: &Caller, method: &Method, path: &str, faults: &Repetitions<String>) {
         let status = self.status.as_u16();
         let message = &self.message;

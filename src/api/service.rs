@@ -126,7 +126,7 @@ impl ApiService {
             Ok(body) => body,
             Err(refusal) => return (Err(refusal.into()), Some(reservation)),
         };
-        // Who was let in may have been shut out while the body was on its way.
+        // A caller that was let in may have been shut out while the body was on its way.
         if let Err(refusal) = self.authorise(connection, head, route) {
             return (Err(refusal.into()), Some(reservation));
         }

@@ -115,7 +115,7 @@ impl Drop for Working<'_> {
     }
 }
 
-/// Who has a permit.
+/// The connections that have a permit.
 #[derive(Default)]
 struct Holders {
     next: u64,

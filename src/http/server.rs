@@ -241,7 +241,7 @@ impl<S> Shared<S> {
     /// Logs a TLS handshake that failed, if the peer has not just been named.
     fn note_failed_handshake(&self, caller: &Caller, error: &io::Error) {
         match tls::refusal(error) {
-            // Who looks whether the port is open leaves in the middle.
+            // A probe of the port leaves in the middle of the handshake.
             None => tracing::debug!(%caller, error = chain(&error), "a TLS handshake was broken off"),
             Some(reason) => {
                 if let Some(refused) = self.failed_handshakes.note(caller.peer) {

@@ -1,5 +1,5 @@
-//! Keys that must not sign after the next start, though the ledger could not record that: of a deletion on a failing
-//! disk, and of an import that failed but may have reached the disk all the same.
+//! Journal of keys that must not sign after the next start, though the ledger could not record that: of a deletion on a
+//! failing disk, and of an import that failed but may have reached the disk all the same.
 //!
 //! The ledger refuses to write after its first fault, and rightly so; this file is the second, independent try. Its
 //! room is taken when the daemon starts, so that a full disk cannot keep a deletion out of it, unless the file system
@@ -100,7 +100,7 @@ impl DeletionJournal {
 
     fn read(&self) -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
-        match OpenOptions::new().read(true).custom_flags(NO_DETOUR).open(&self.path) {
+        match OpenOptions::new().read(true).custom_flags(OPEN_FLAGS).open(&self.path) {
             Ok(mut file) => file.read_to_end(&mut text).map(|_| text),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(text),
             Err(error) => Err(error),
@@ -113,7 +113,7 @@ impl DeletionJournal {
             .truncate(false)
             .write(true)
             .mode(0o600)
-            .custom_flags(NO_DETOUR)
+            .custom_flags(OPEN_FLAGS)
             .open(&self.path)?;
         for (place, record) in records {
             let offset = place.saturating_mul(RECORD_BYTES).try_into().map_err(io::Error::other)?;
@@ -177,7 +177,7 @@ pub(crate) enum DeletionJournalError {
 }
 
 /// No link is followed, and no pipe waited for.
-const NO_DETOUR: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
+const OPEN_FLAGS: i32 = OFlag::O_NOFOLLOW.bits() | OFlag::O_NONBLOCK.bits();
 
 /// In bytes: a key's 98 characters and some.
 const RECORD_BYTES: usize = 128;

@@ -1,4 +1,4 @@
-//! Reading the operator's files again: new and changed keys enter, vanished ones leave, in one snapshot. A key that
+//! Reload of the operator's files: new and changed keys enter, vanished ones leave, in one snapshot. A key that
 //! merely fails to load this time goes on being served, and is reported.
 
 use std::sync::Arc;
@@ -176,8 +176,9 @@ fn tell_passed_over(PassedOver { paths, changed }: &PassedOver) {
     if paths.is_empty() || !changed {
         return;
     }
-    let names: Vec<_> = paths.iter().take(NAMED).map(|path| Bounded(path.display()).to_string()).collect();
-    let more = match paths.len().saturating_sub(NAMED) {
+    let names: Vec<_> =
+        paths.iter().take(MAX_NAMED_FILES).map(|path| Bounded(path.display()).to_string()).collect();
+    let more = match paths.len().saturating_sub(MAX_NAMED_FILES) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
@@ -199,4 +200,4 @@ async fn remember(
 }
 
 /// How many of the files that are passed over the log names.
-const NAMED: usize = 8;
+const MAX_NAMED_FILES: usize = 8;

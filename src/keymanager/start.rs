@@ -1,4 +1,4 @@
-//! Filling the ring before anything is served: what the predecessor handed over, the sealed keys, the operator's files.
+//! Start of the keys, before anything is served: those of the process before, the sealed keys, the operator's files.
 
 use std::collections::HashMap;
 use std::io;
@@ -29,7 +29,7 @@ use crate::text::chain;
 /// The names under which systemd keeps the region of keys and its index.
 const STORED_FDS: [&str; 2] = ["keys-region", "keys-index"];
 
-/// Loads every key that is to be served. Slow where passwords have to be derived; the service manager is told how far.
+/// Loads every key that is to be served. Slow where passwords have to be derived; progress goes to the service manager.
 pub(crate) async fn start(
     settings: &KeySources,
     state: &Path,
@@ -134,7 +134,7 @@ async fn unseal(
     let mut unopened = 0_usize;
     let mut start = Some(0);
     while let Some(from) = start {
-        let page = ledger.keystores(from, PAGE).await.map_err(StartError::Ledger)?;
+        let page = ledger.keystores(from, SEALED_KEYS_PER_PAGE).await.map_err(StartError::Ledger)?;
         start = page.next();
         let (imported, of_files) = page.into_active_and_copies();
         let Some(seal) = seal else {
@@ -175,14 +175,14 @@ async fn load_files(
         let told = sync::Mutex::new(Instant::now());
         let loaded = keystores.read_files(Urgency::Start, &sealed, &|progress| {
             let Ok(mut told) = told.try_lock() else { return };
-            if told.elapsed() < TELL_EVERY {
+            if told.elapsed() < PROGRESS_INTERVAL {
                 return;
             }
             *told = Instant::now();
             let status = format!("loading keys: {} of {} files", progress.done, progress.total);
             tracing::info!("{status}");
             // The start may take as long as it moves.
-            tell(notifier.starting(&status, EXTEND_BY));
+            tell(notifier.starting(&status, START_EXTENSION));
         });
         (keystores, loaded)
     });
@@ -218,7 +218,7 @@ pub(crate) enum StartError {
 }
 
 /// Sealed keys that are read from the ledger at a time.
-const PAGE: usize = 500;
-const TELL_EVERY: Duration = Duration::from_secs(1);
+const SEALED_KEYS_PER_PAGE: usize = 500;
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// How long the service manager waits for the next word.
-const EXTEND_BY: Duration = Duration::from_secs(60);
+const START_EXTENSION: Duration = Duration::from_secs(60);

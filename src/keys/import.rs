@@ -1,4 +1,4 @@
-//! Opening the keystores of one request, several at a time, within the host's means.
+//! Importer of keystores: opens those of one request, several at a time, within the host's means.
 
 use std::sync::Arc;
 

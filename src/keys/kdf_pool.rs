@@ -1,4 +1,4 @@
-//! What opening keystores may cost the host: memory and threads, shared by all who do it at one time.
+//! Pool of the memory and threads that key derivation may take, shared by all who open keystores at one time.
 //!
 //! One standard scrypt keystore takes 256 MiB and most of a second. A hundred in one request must neither take 25 GiB
 //! nor keep a signature waiting, so each derivation first waits for its share of the memory, in the order of arrival,
@@ -54,7 +54,7 @@ pub(crate) struct KdfPool {
 struct Free {
     memory: u64,
     threads: usize,
-    /// Who comes now gets this number.
+    /// The number of the next to wait.
     next: u64,
     /// Whose turn it is. A large derivation is not overtaken for ever by small ones.
     turn: u64,
@@ -130,7 +130,7 @@ impl KdfPool {
         free.turn = number.wrapping_add(1);
         free.threads = free.threads.saturating_sub(1);
         free.memory = free.memory.saturating_sub(bytes);
-        // Whoever is next may fit beside this one.
+        // The next in turn may fit beside this one.
         self.changed.notify_all();
         Share { pool: self, bytes }
     }

@@ -13,15 +13,15 @@ pub(super) fn mac(key: &SecretCell, parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// The key's block, which is never the key itself.
-fn padded(key: &SecretCell, byte: u8) -> Zeroizing<[u8; BLOCK]> {
-    let mut block = Zeroizing::new([byte; BLOCK]);
+fn padded(key: &SecretCell, byte: u8) -> Zeroizing<[u8; BLOCK_BYTES]> {
+    let mut block = Zeroizing::new([byte; BLOCK_BYTES]);
     for (padded, key) in block.iter_mut().zip(key.expose()) {
         *padded ^= key;
     }
     block
 }
 
-fn hash(block: &[u8; BLOCK], parts: &[&[u8]]) -> [u8; 32] {
+fn hash(block: &[u8; BLOCK_BYTES], parts: &[&[u8]]) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(block);
     for part in parts {
@@ -29,12 +29,12 @@ fn hash(block: &[u8; BLOCK], parts: &[&[u8]]) -> [u8; 32] {
     }
     let digest = hash.finalize_reset().into();
     // The parts may be secret: writes over what the hash keeps of its last block, where it lies.
-    hash.update([0; BLOCK - 1]);
+    hash.update([0; BLOCK_BYTES - 1]);
     digest
 }
 
 /// Bytes that SHA-256 takes at a time.
-const BLOCK: usize = 64;
+const BLOCK_BYTES: usize = 64;
 
 #[cfg(test)]
 mod tests {

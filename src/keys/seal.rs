@@ -32,7 +32,7 @@ impl Seal {
     /// Reads the secret from its file, which holds nothing else.
     pub(crate) fn from_file(path: &Path, memory: &Arc<LockedMemory>) -> Result<Self, SealFileError> {
         let text = RegularFile::open_secret(path)
-            .and_then(|file| file.read_text(LONGEST_FILE_BYTES))
+            .and_then(|file| file.read_text(MAX_FILE_BYTES))
             .map_err(|source| SealFileError::Unreadable { path: path.to_owned(), source })?;
         Self::parse(&text, memory).map_err(|source| SealFileError::Unusable { path: path.to_owned(), source })
     }
@@ -156,7 +156,7 @@ pub(crate) enum SealFileError {
 const PURPOSE: &[u8] = b"bls-signer sealed key 1";
 
 /// More than the 64 digits and a line end.
-const LONGEST_FILE_BYTES: u64 = 128;
+const MAX_FILE_BYTES: u64 = 128;
 
 #[cfg(test)]
 mod tests {

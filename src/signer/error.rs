@@ -16,7 +16,7 @@ pub(crate) enum SignError {
     Failed(SignFault),
 }
 
-/// Why a duty is not signed for whoever asked.
+/// Why a duty is not signed: the caller's matter.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SignRefusal {
     #[error(transparent)]

@@ -1,4 +1,4 @@
-//! Fork versions that requests name and the network's schedule does not have: signed all the same, and told once.
+//! Fork versions that requests name and the network's schedule does not have: signed all the same, with one warning.
 //!
 //! The schedule is as old as the program. A fork that got its date later must not cost duties, but an operator should
 //! know that the clients are ahead of the signer.
@@ -35,5 +35,5 @@ impl NewerForks {
     }
 }
 
-/// Any caller can make versions up; more of them are not told.
+/// Any caller can make versions up; more of them are neither kept nor logged.
 const MAX_VERSIONS: usize = 8;

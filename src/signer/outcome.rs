@@ -130,12 +130,12 @@ impl Outcomes {
         self.newer_forks.seen()
     }
 
-    /// Keys of which refusals were only counted for a minute, and how many. Each is told once.
+    /// Keys of which refusals were only counted for a minute, and how many. Each count is returned once.
     pub(crate) fn take_counted_refusals(&self) -> Vec<(PublicKey, u64)> {
         self.refusals.settle().into_iter().map(|((public_key, _), counted)| (public_key, counted)).collect()
     }
 
-    /// How many faults were only counted for a minute. Each is told once.
+    /// How many faults were only counted for a minute. Each count is returned once.
     pub(crate) fn take_counted_faults(&self) -> u64 {
         self.faults.settle().into_iter().map(|(_, counted)| counted).sum()
     }
@@ -183,7 +183,7 @@ impl Outcomes {
         }
     }
 
-    /// The caller is told less: what failed is for the log.
+    /// The log has the causes; the answer to the caller does not.
     fn note_fault(&self, outcome: &Outcome<'_>, fault: &SignFault) {
         let occurrence = self.faults.note(fault_kind(fault));
         let caller = outcome.caller;

@@ -133,7 +133,7 @@ impl Signer {
     }
 }
 
-/// Works on so many keys.
+/// Does work that takes the longer the more keys there are, without keeping other tasks from this thread.
 fn in_place_if_many<T>(public_keys: &[Option<PublicKey>], work: impl FnOnce() -> T) -> T {
     blocking::in_place_if_large(public_keys.len().saturating_mul(BYTES_PER_KEY), work)
 }

@@ -1,4 +1,4 @@
-//! `DELETE /eth/v1/keystores`: keys go, and their history is handed out.
+//! `DELETE /eth/v1/keystores`: deletion of keys, answered with their history.
 
 use serde::Deserialize;
 

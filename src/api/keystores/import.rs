@@ -1,4 +1,4 @@
-//! `POST /eth/v1/keystores`: keys come in with their history.
+//! `POST /eth/v1/keystores`: import of keys with their history.
 
 use hyper::body::Bytes;
 use serde::de::Error as _;

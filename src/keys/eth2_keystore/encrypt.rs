@@ -1,4 +1,4 @@
-//! Making keystores: for the sealed store, the demo and tests.
+//! Encryption of new keystores: for the sealed store, the demo and tests.
 
 use std::borrow::Cow;
 use std::iter;

@@ -48,11 +48,11 @@ impl Kdf {
             return refuse("scrypt n", n, "it is too large for its r");
         }
         let memory = scrypt_memory(n, r, p);
-        if memory > MOST_MEMORY {
+        if memory > MAX_MEMORY_BYTES {
             return refuse("scrypt memory (128 * r * (n + p))", memory, "more than 1 GiB is not tried");
         }
         let work = n.saturating_mul(r).saturating_mul(p);
-        if work > MOST_SCRYPT_WORK {
+        if work > MAX_SCRYPT_WORK {
             return refuse("scrypt work (n * r * p)", work, "more than 16777216 is not tried");
         }
         Ok(Self::Scrypt { n, r: narrow_r, p: narrow_p, salt })
@@ -63,7 +63,7 @@ impl Kdf {
         check_dklen(dklen)?;
         check_salt(&salt)?;
         match u32::try_from(c) {
-            Ok(c @ 1..=MOST_ITERATIONS) => Ok(Self::Pbkdf2 { c, salt }),
+            Ok(c @ 1..=MAX_ITERATIONS) => Ok(Self::Pbkdf2 { c, salt }),
             Ok(_) | Err(_) => {
                 refuse("pbkdf2 c", c, "it must be at least 1, and more than 16777216 is not tried")
             }
@@ -157,7 +157,7 @@ fn check_dklen(dklen: u64) -> Result<(), KeystoreError> {
 }
 
 fn check_salt(salt: &[u8]) -> Result<(), KeystoreError> {
-    if salt.len() <= LONGEST_SALT {
+    if salt.len() <= MAX_SALT_BYTES {
         return Ok(());
     }
     Err(KeystoreError::Length { member: "kdf salt", bytes: salt.len(), expected: "at most 1024" })
@@ -173,14 +173,14 @@ fn refuse<T>(parameter: &'static str, value: u64, reason: &'static str) -> Resul
 }
 
 /// 1 GiB, and room for the blocks beside the vector. The standard's parameters take a quarter.
-const MOST_MEMORY: u64 = (1 << 30) + (1 << 20);
+const MAX_MEMORY_BYTES: u64 = (1 << 30) + (1 << 20);
 
 /// n * r * p of EIP-2335's own scrypt parameters (262144, 8, 1), and the most that is tried.
 const STANDARD_SCRYPT_WORK: u64 = 1 << 21;
-const MOST_SCRYPT_WORK: u64 = STANDARD_SCRYPT_WORK << 3;
+const MAX_SCRYPT_WORK: u64 = STANDARD_SCRYPT_WORK << 3;
 
 /// EIP-2335's own number of PBKDF2 iterations, and the most that is tried.
 const STANDARD_ITERATIONS: u32 = 1 << 18;
-const MOST_ITERATIONS: u32 = STANDARD_ITERATIONS << 6;
+const MAX_ITERATIONS: u32 = STANDARD_ITERATIONS << 6;
 
-const LONGEST_SALT: usize = 1024;
+const MAX_SALT_BYTES: usize = 1024;

@@ -76,8 +76,8 @@ pub(super) struct CipherParams<'a> {
 /// Reads and checks all that can be checked without the password.
 pub(super) fn read(json: &str) -> Result<Keystore, KeystoreError> {
     let json = text::unmarked(json);
-    if json.len() > LONGEST {
-        return Err(KeystoreError::TooLarge { bytes: json.len(), limit: LONGEST });
+    if json.len() > MAX_KEYSTORE_BYTES {
+        return Err(KeystoreError::TooLarge { bytes: json.len(), limit: MAX_KEYSTORE_BYTES });
     }
     // First the version: other versions have other members, and their absence would hide the reason.
     #[derive(Deserialize)]
@@ -146,7 +146,7 @@ fn read_public_key(text: Option<&str>) -> Result<Option<PublicKey>, KeystoreErro
 fn is_derivation_path(path: &str) -> bool {
     let mut steps = path.split('/');
     let is_number = |step: &str| !step.is_empty() && step.bytes().all(|byte| byte.is_ascii_digit());
-    path.len() <= LONGEST_PATH && path != "m" && steps.next() == Some("m") && steps.all(is_number)
+    path.len() <= MAX_PATH_BYTES && path != "m" && steps.next() == Some("m") && steps.all(is_number)
 }
 
 fn bytes<const N: usize>(
@@ -178,6 +178,6 @@ fn unknown_function(module: &'static str, function: &str, known: &'static str) -
 }
 
 /// Bytes of a keystore; a usual one has less than one KiB.
-const LONGEST: usize = 64 << 10;
+const MAX_KEYSTORE_BYTES: usize = 64 << 10;
 
-const LONGEST_PATH: usize = 128;
+const MAX_PATH_BYTES: usize = 128;

@@ -1,4 +1,4 @@
-//! What a successor finds after its predecessor was killed.
+//! Keys as a successor finds them after its predecessor was killed.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Which keys the sources name, before any of them is opened.
+//! Listing of the keys that the sources name, before any of them is opened.
 
 use std::fs;
 use std::path::{Path, PathBuf};
