@@ -69,6 +69,11 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
         Protection::Off(_) => (Status::Up, vec![("slashing-protection", json!("off"))]),
         Protection::On(ledger) => match ledger.health() {
             ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
+            ledger::Health::SecondJudgeAway(silence) => {
+                let seconds = silence.since.elapsed().as_secs();
+                let state = json!("away: its second judge does not answer");
+                (Status::Down, vec![("slashing-protection", state), ("seconds", json!(seconds))])
+            }
             // This route needs no token, so it shows the kind of error and no more.
             ledger::Health::Broken(cause) => {
                 (Status::Down, vec![("slashing-protection", json!("broken")), ("cause", json!(cause.kind()))])

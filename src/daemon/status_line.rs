@@ -8,7 +8,7 @@ use tokio::time::{Instant, interval};
 use crate::api::Api;
 use crate::http::tls::Validity;
 use crate::keymanager::KeyFiles;
-use crate::ledger::{Attention, Health, KeyNames, Protection};
+use crate::ledger::{Attention, Health, KeyNames, Protection, Silence};
 use crate::logging;
 use crate::supervisor::notify::{Notifier, tell};
 use crate::text::chain;
@@ -29,6 +29,10 @@ fn state(api: &Api) -> String {
         Protection::Off(_) => "SLASHING PROTECTION OFF".to_owned(),
         Protection::On(ledger) => match ledger.health() {
             Health::Working => "slashing protection on".to_owned(),
+            Health::SecondJudgeAway(Silence { since: _, cause }) => {
+                let cause = cause.map(|cause| format!(" ({})", chain(cause.as_ref()))).unwrap_or_default();
+                format!("slashing protection AWAY: its second judge does not answer{cause}")
+            }
             Health::Broken(cause) => format!("slashing protection BROKEN ({})", chain(cause.as_ref())),
         },
     };

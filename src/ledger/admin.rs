@@ -4,6 +4,7 @@
 //! whatever was judged before it is on record with it, whatever comes after meets its outcome. An order that is
 //! answered is durable. What each does is in `transaction`.
 
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use tokio::sync::oneshot;
@@ -13,12 +14,16 @@ use super::commit_queue::Task;
 use super::far_future::Horizon;
 use super::fault::Fault;
 use super::interchange::Interchange;
+use super::judge::{Reply, ReplySender};
 use super::order::{
     Activated, Activation, ActivationOutcome, Deletion, DeletionReport, Exported, ImportRefusal, Imported,
     KeystorePage, OutOfUse, Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
 };
+use super::rules::Watermark;
+use super::second_judge::Absence;
+use super::shared_order::{SharedOrder, SharedRecords};
 use super::sqlite::{SealedChange, SealedKeystore, StoreError};
-use super::transaction::AdminTransaction;
+use super::transaction::{AdminTask, AdminTransaction};
 use super::watermarks::HighWatermark;
 use crate::bls::PublicKey;
 use crate::primitives::{Epoch, Slot};
@@ -30,7 +35,8 @@ impl Ledger {
         interchange: Interchange,
         keys: Selection,
     ) -> impl Future<Output = Result<Result<Imported, ImportRefusal>, Fault>> + Send + use<> {
-        self.order(move |transaction| Ok(transaction.import(interchange, &keys)))
+        let shared = self.shared(|| SharedOrder::import(&interchange, &keys));
+        self.order(shared, move |transaction| Ok(transaction.import(interchange, &keys)))
     }
 
     /// Lets keys sign here, each with its history and its kept keystore, all in one transaction.
@@ -48,7 +54,10 @@ impl Ledger {
             keys.push(key);
             records.push((public_key, keystore));
         }
-        let recorded = self.order(move |transaction| Ok(transaction.activate(records, history)));
+        let shared = self.shared(|| {
+            SharedOrder::activate(records.iter().map(|(public_key, _)| *public_key), history.as_ref())
+        });
+        let recorded = self.order(shared, move |transaction| Ok(transaction.activate(records, history)));
         async move {
             let recorded = match recorded.await? {
                 Ok(recorded) => recorded,
@@ -72,7 +81,8 @@ impl Ledger {
     ) -> impl Future<Output = Result<DeletionReport, Fault>> + Send + use<D> {
         let deletion = |key: &D| Deletion { public_key: key.public_key(), active: key.was_active() };
         let deletions: Vec<_> = keys.iter().map(deletion).collect();
-        self.order(move |transaction| transaction.delete(&deletions))
+        let shared = self.shared(|| SharedOrder::Delete { keys: deletions.clone() });
+        self.order(shared, move |transaction| transaction.delete(&deletions))
     }
 
     /// The selected keys' histories as EIP-3076 JSON.
@@ -80,7 +90,8 @@ impl Ledger {
         &self,
         keys: Selection,
     ) -> impl Future<Output = Result<Exported, Fault>> + Send + use<> {
-        self.order(move |transaction| Ok(transaction.export(|public_key| keys.contains(public_key))))
+        let shared = self.shared(|| SharedOrder::Read { keys: keys.clone() });
+        self.order(shared, move |transaction| Ok(transaction.export(|public_key| keys.contains(public_key))))
     }
 
     /// Lifts watermarks to a slot and an epoch (source and target): from then on only what lies above passes. Nothing
@@ -95,7 +106,9 @@ impl Ledger {
         keys: Selection,
     ) -> impl Future<Output = Result<Raised, Fault>> + Send + use<> {
         let clock = self.judge.clock();
-        self.order(move |transaction| {
+        let floor = Watermark::floor(slot, epoch);
+        let shared = self.shared(|| SharedOrder::Raise { floor, keys: keys.clone() });
+        self.order(shared, move |transaction| {
             // Not before the order has the watermarks: all raw roots so far were signed before that.
             let present = clock.map(|clock| clock.present(SystemTime::now()));
             Ok(transaction.raise(slot, epoch, present, &keys))
@@ -107,7 +120,8 @@ impl Ledger {
         &self,
         high_watermark: HighWatermark,
     ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        self.order(move |transaction| {
+        let shared = self.shared(|| SharedOrder::SetHighWatermark(high_watermark));
+        self.order(shared, move |transaction| {
             transaction.watermarks.set_high_watermark(high_watermark);
             Ok(())
         })
@@ -119,7 +133,8 @@ impl Ledger {
         keys: Selection,
     ) -> impl Future<Output = Result<Status, Fault>> + Send + use<> {
         let clock = self.judge.clock();
-        self.order(move |transaction| {
+        let shared = self.shared(|| SharedOrder::Read { keys: keys.clone() });
+        self.order(shared, move |transaction| {
             let horizon = clock.map(|clock| Horizon::at(clock, SystemTime::now()));
             Ok(transaction.status(horizon, &keys))
         })
@@ -131,7 +146,7 @@ impl Ledger {
         start: usize,
         limit: usize,
     ) -> impl Future<Output = Result<KeystorePage, Fault>> + Send + use<> {
-        self.order(move |transaction| transaction.keystores(start, limit))
+        self.order(None, move |transaction| transaction.keystores(start, limit))
     }
 
     /// Keeps copies of keystores from elsewhere, for a faster start. It activates nobody.
@@ -139,7 +154,7 @@ impl Ledger {
         &self,
         keystores: Vec<SealedKeystore>,
     ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        self.order(move |transaction| {
+        self.order(None, move |transaction| {
             keystores.into_iter().for_each(|keystore| transaction.keep(keystore));
             Ok(())
         })
@@ -150,7 +165,7 @@ impl Ledger {
         &self,
         public_keys: Vec<PublicKey>,
     ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        self.order(move |transaction| {
+        self.order(None, move |transaction| {
             let positions = public_keys.iter().filter_map(|key| transaction.watermarks.position(key));
             transaction.sealed.extend(positions.map(SealedChange::Remove));
             Ok(())
@@ -162,25 +177,70 @@ impl Ledger {
         &self,
         keystores: Vec<SealedKeystore>,
     ) -> impl Future<Output = Result<Result<(), ResealRefusal>, Fault>> + Send + use<> {
-        self.order(move |transaction| transaction.reseal(keystores))
+        self.order(None, move |transaction| transaction.reseal(keystores))
     }
 
-    /// Hands an order over when it is called, not when the answer is awaited.
-    pub(super) fn order<T, O>(&self, order: O) -> impl Future<Output = Result<T, Fault>> + Send + use<T, O>
+    /// What the second judge is to do about an order, where there is one.
+    fn shared(&self, order: impl FnOnce() -> SharedOrder) -> Option<SharedOrder> {
+        self.judge.second_judge().map(|_| order())
+    }
+
+    /// Hands an order over when it is called, not when the answer is awaited: to the second judge, if that has a part
+    /// in it, and then to the writer. What the second judge cannot do is not done here. What it has on record is taken
+    /// over before the order is carried out here, in the same transaction.
+    pub(super) fn order<T, O>(
+        &self,
+        shared: Option<SharedOrder>,
+        order: O,
+    ) -> impl Future<Output = Result<T, Fault>> + Send + use<T, O>
     where
         T: Send + 'static,
         O: FnOnce(&mut AdminTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let task = |answer: oneshot::Sender<_>| {
-            Task::AdminTask(Box::new(move |transaction| {
-                let outcome = order(transaction)?;
-                // Nobody waits for an answer that cannot be sent.
-                Ok(Box::new(move |saved: Result<(), Fault>| drop(answer.send(saved.map(|()| outcome)))))
-            }))
-        };
-        let reply = self.judge.send(task);
+        let reply = self.hand_over(shared, order);
         async move { reply?.wait().await }
     }
+
+    fn hand_over<T, O>(&self, shared: Option<SharedOrder>, order: O) -> Result<Reply<T>, Fault>
+    where
+        T: Send + 'static,
+        O: FnOnce(&mut AdminTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
+    {
+        let (answer, reply) = self.judge.reply()?;
+        let queue = Arc::clone(self.judge.queue());
+        let carry_out = move |records| queue.send(Task::AdminTask(admin_task(records, order, answer)));
+        let (Some(second_judge), Some(shared)) = (self.judge.second_judge(), shared) else {
+            carry_out(None);
+            return Ok(reply);
+        };
+        if let Some(silence) = self.judge.absence() {
+            return Err(Absence::Away(silence).into());
+        }
+        let (first, answered) = oneshot::channel();
+        let then = move |records: Result<_, Absence>| {
+            let passed = records.map(|records| carry_out(Some(records))).map_err(Fault::from);
+            // Whether or not somebody still waits for it.
+            drop(first.send(passed));
+        };
+        second_judge.carry_out(shared, Box::new(then));
+        Ok(reply.after(answered, self.judge.deadline()))
+    }
+}
+
+fn admin_task<T, O>(records: Option<SharedRecords>, order: O, answer: ReplySender<T>) -> AdminTask
+where
+    T: Send + 'static,
+    O: FnOnce(&mut AdminTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
+{
+    Box::new(move |transaction| {
+        let adopted = records.map_or(Ok(()), |records| transaction.adopt(records));
+        let outcome = match adopted {
+            Ok(()) => Ok(order(transaction)?),
+            Err(fault) => Err(fault),
+        };
+        // Nobody waits for an answer that cannot be sent.
+        Ok(Box::new(move |saved: Result<(), Fault>| drop(answer.send(saved.and(outcome)))))
+    })
 }
 
 fn active<K>(key: Option<K>, past: Past) -> ActivationOutcome<K> {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use super::commit_queue::{CommitQueue, Deadline, SyncWhen};
+use super::commit_queue::{CommitQueue, SyncWhen};
+use super::deadline::Deadline;
 use super::fault::Fault;
 use super::refusal::Refusal;
 use super::row::PendingWrite;
+use super::second_judge::{Answer, Grant};
 use super::watermarks::Request;
 use crate::bls::PublicKey;
 use crate::primitives::SigningRoot;
@@ -51,8 +53,9 @@ impl Judged {
         record: PendingWrite,
         queue: Arc<CommitQueue>,
         deadline: Deadline,
+        grant: Option<Grant>,
     ) -> Self {
-        Self { pending: Some(Pending { record, queue, deadline }), ..Self::unrecorded(request) }
+        Self { pending: Some(Pending { record, queue, deadline, grant }), ..Self::unrecorded(request) }
     }
 }
 
@@ -74,13 +77,22 @@ impl<K> Judged<K> {
         }
     }
 
-    /// Waits until the record is durable. Ready at once where no new record is needed.
+    /// Waits until the record is durable, and granted where there is a second judge. Ready at once where no new record
+    /// is needed.
     ///
     /// # Errors
-    /// The record could not be written, or not in time. The signature must be thrown away.
+    /// The record could not be written, or not in time; or a second judge refuses or does not answer. The signature
+    /// must be thrown away.
     pub(crate) async fn cleared(self) -> Result<Cleared, Withheld> {
-        if let Some(Pending { record, queue, deadline }) = &self.pending {
-            queue.durable(record, *deadline).await?;
+        if let Some(Pending { record, queue, deadline, grant }) = self.pending {
+            queue.durable(&record, deadline).await?;
+            if let Some(grant) = grant {
+                match grant.answer(deadline).await {
+                    Answer::Granted => {}
+                    Answer::Refused(refusal) => return Err(refusal.into()),
+                    Answer::Failed(absence) => return Err(Fault::from(absence).into()),
+                }
+            }
         }
         Ok(Cleared(()))
     }
@@ -92,6 +104,8 @@ struct Pending {
     record: PendingWrite,
     queue: Arc<CommitQueue>,
     deadline: Deadline,
+    /// The second judge's answer, which is needed as well.
+    grant: Option<Grant>,
 }
 
 /// Proof that the record of what was judged, where one is needed, is on disk. Only [`Judged::cleared`] makes one.

@@ -2,11 +2,11 @@
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
-use tokio::time::timeout_at;
 
+use super::deadline::{Deadline, is_stalled};
 use super::fault::Fault;
 use super::row::PendingWrite;
 use super::sqlite::StoreError;
@@ -178,35 +178,9 @@ impl SyncWhen {
 
 impl Commits {
     fn is_stalled(&self) -> bool {
-        self.running_since.is_some_and(|since| since.elapsed() > COMMIT_STALLED_AFTER)
-    }
-}
-
-/// Until when an answer is of use.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Deadline {
-    arrived: Instant,
-    limit: Duration,
-}
-
-impl Deadline {
-    pub(super) fn after(limit: Duration) -> Self {
-        Self { arrived: Instant::now(), limit }
-    }
-
-    /// Gives up on `future` when it comes too late.
-    pub(super) async fn limit<F: Future>(self, future: F) -> Result<F::Output, Fault> {
-        let Self { arrived, limit } = self;
-        let Some(end) = arrived.checked_add(limit) else { return Ok(future.await) };
-        timeout_at(end.into(), future)
-            .await
-            .map_err(|_| Fault::WaitedTooLong { waited: arrived.elapsed(), limit })
+        self.running_since.is_some_and(is_stalled)
     }
 }
 
 /// So many records are worth a sync. It takes as much of a core as a signature does, so more of them would save little.
 const RECORDS_WORTH_A_SYNC: usize = 16;
-
-/// A commit takes a few milliseconds on a slow disk, and so does moving the log. What takes longer may never end; what
-/// is judged meanwhile would be on record without a signature.
-const COMMIT_STALLED_AFTER: Duration = Duration::from_millis(100);

@@ -1,9 +1,12 @@
 //! Faults of the ledger, which are no refusals: it could not answer.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::sqlite::StoreError;
+use crate::network::NamedRoot;
+use crate::primitives::Root;
 
 /// Why the ledger could not answer: a matter of this program. Nothing may be signed.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -25,14 +28,47 @@ pub(crate) enum Fault {
     /// The ledger's thread has ended.
     #[error("the slashing protection ledger was closed")]
     Stopped,
+    /// The second judge has been silent for so long that nothing is judged. The message is not on record there.
+    #[error(
+        "the second judge of slashing protection has not answered for {silent:?}, so nothing is signed that it \
+         protects; it is asked again as soon as it answers"
+    )]
+    SecondJudgeAway {
+        silent: Duration,
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// The second judge was asked and did not answer. What was asked for may be on record there, and an order may still
+    /// be carried out.
+    #[error(
+        "the second judge of slashing protection did not answer in time, so it is not known what it has on record; \
+         the same message can be asked for again"
+    )]
+    SecondJudgeUnknown {
+        #[source]
+        cause: Option<Cause>,
+    },
+    /// The second judge and this ledger protect different chains. Nothing was changed here.
+    #[error(
+        "the second judge of slashing protection protects the chain with genesis validators root {}, and this ledger \
+         the one with {}: give each network its own",
+        NamedRoot(*.theirs), NamedRoot(*.pinned)
+    )]
+    SecondJudgeOfOtherChain { theirs: Root, pinned: Root },
 }
 
 impl Fault {
     /// Whether what was asked for may have reached the disk all the same, where the next start would find it.
     pub(crate) fn may_be_on_disk(&self) -> bool {
         match self {
-            Self::Broken(_) | Self::Stopped | Self::WaitedTooLong { .. } => true,
-            Self::QueueFull => false,
+            Self::Broken(_)
+            | Self::Stopped
+            | Self::WaitedTooLong { .. }
+            | Self::SecondJudgeUnknown { .. } => true,
+            Self::QueueFull | Self::SecondJudgeAway { .. } | Self::SecondJudgeOfOtherChain { .. } => false,
         }
     }
 }
+
+/// What went wrong between here and a second judge.
+pub(crate) type Cause = Arc<dyn Error + Send + Sync>;

@@ -11,12 +11,14 @@ use tokio::sync::{OwnedSemaphorePermit, RwLock, RwLockReadGuard, Semaphore, ones
 use super::Settings;
 use super::attention::Attention;
 use super::clearance::{Judged, Verdict};
-use super::commit_queue::{CommitQueue, Deadline, Task};
+use super::commit_queue::{CommitQueue, Task};
+use super::deadline::Deadline;
 use super::far_future::Horizon;
 use super::fault::Fault;
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::row_table::RowTable;
+use super::second_judge::{Absence, Consultation, SecondJudge, Silence};
 use super::watermarks::{HighWatermark, Passed, Request, Watermarks};
 use crate::network::GenesisClock;
 use crate::primitives::Root;
@@ -36,6 +38,8 @@ pub(super) struct LocalJudge {
     clock: Option<GenesisClock>,
     refuse_far_future: bool,
     longest_wait: Duration,
+    /// Who has to agree, where there is somebody.
+    second_judge: Option<Arc<dyn SecondJudge>>,
     /// Of the ledger's files.
     directory: PathBuf,
     /// Places for those who wait, orders included.
@@ -62,6 +66,7 @@ impl LocalJudge {
             clock: settings.clock,
             refuse_far_future: settings.refuse_far_future,
             longest_wait: settings.longest_wait,
+            second_judge: settings.second_judge.clone(),
             directory: settings.directory.clone(),
             places: Arc::new(Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS))),
             thread: Some(thread),
@@ -80,32 +85,42 @@ impl LocalJudge {
 
     /// Judges requests in their order.
     pub(super) async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
-        let deadline = Deadline::after(self.longest_wait);
+        let deadline = self.deadline();
         let watermarks = self.watermarks(deadline).await?;
-        Ok(requests.iter().map(|request| self.verdict(&watermarks, request, deadline)).collect())
+        let mut consultation = self.consultation();
+        let verdict = |request| self.verdict(&watermarks, request, deadline, &mut consultation);
+        let verdicts = requests.iter().map(verdict).collect();
+        consultation.begin();
+        Ok(verdicts)
     }
 
     /// Judges one request.
     pub(super) async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
-        let deadline = Deadline::after(self.longest_wait);
+        let deadline = self.deadline();
         let watermarks = self.watermarks(deadline).await?;
-        Ok(self.verdict(&watermarks, request, deadline))
+        let mut consultation = self.consultation();
+        let verdict = self.verdict(&watermarks, request, deadline, &mut consultation);
+        consultation.begin();
+        Ok(verdict)
     }
 
     /// Hands an order or a ping to the writer, at once.
-    pub(super) fn send<T>(
-        &self,
-        task: impl FnOnce(oneshot::Sender<Result<T, Fault>>) -> Task,
-    ) -> Result<Reply<T>, Fault> {
+    pub(super) fn send<T>(&self, task: impl FnOnce(ReplySender<T>) -> Task) -> Result<Reply<T>, Fault> {
+        let (answer, reply) = self.reply()?;
+        self.queue.send(task(answer));
+        Ok(reply)
+    }
+
+    /// A place to wait for the writer's answer, and whereby to give that.
+    pub(super) fn reply<T>(&self) -> Result<(ReplySender<T>, Reply<T>), Fault> {
         let place = Arc::clone(&self.places).try_acquire_owned().map_err(|_| Fault::QueueFull)?;
         let (answer, answered) = oneshot::channel();
-        self.queue.send(task(answer));
-        Ok(Reply { answered, queue: Arc::clone(&self.queue), _place: place })
+        Ok((answer, Reply { first: None, answered, queue: Arc::clone(&self.queue), _place: place }))
     }
 
     /// Where signing stops. Known also while the disk hangs, and when the ledger is broken.
     pub(super) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
-        let watermarks = Deadline::after(self.longest_wait).limit(self.watermarks.read());
+        let watermarks = self.deadline().limit(self.watermarks.read());
         Ok(watermarks.await?.head().high_watermark)
     }
 
@@ -122,6 +137,19 @@ impl LocalJudge {
         &self.directory
     }
 
+    pub(super) fn second_judge(&self) -> Option<&Arc<dyn SecondJudge>> {
+        self.second_judge.as_ref()
+    }
+
+    pub(super) fn deadline(&self) -> Deadline {
+        Deadline::after(self.longest_wait)
+    }
+
+    /// The second judge's silence, if it is long.
+    pub(super) fn absence(&self) -> Option<Silence> {
+        self.second_judge.as_ref().and_then(|second_judge| second_judge.absence())
+    }
+
     pub(super) fn queue(&self) -> &Arc<CommitQueue> {
         &self.queue
     }
@@ -129,7 +157,7 @@ impl LocalJudge {
     /// The watermarks, open for reading. Hardly ever there is something to wait for, and never for longer than the
     /// deadline.
     async fn watermarks(&self, deadline: Deadline) -> Result<RwLockReadGuard<'_, Watermarks>, Fault> {
-        if !self.queue.is_stalled() {
+        if !self.queue.is_stalled() && self.absence().is_none() {
             if let Ok(watermarks) = self.watermarks.try_read() {
                 return self.working(watermarks);
             }
@@ -137,9 +165,16 @@ impl LocalJudge {
         let _place = self.places.try_acquire().map_err(|_| Fault::QueueFull)?;
         let watermarks = deadline.limit(async {
             self.queue.until_not_stalled().await;
+            if let Some(second_judge) = &self.second_judge {
+                second_judge.until_present().await;
+            }
             self.watermarks.read().await
         });
-        self.working(watermarks.await?)
+        match (watermarks.await, self.absence()) {
+            (Ok(watermarks), _) => self.working(watermarks),
+            (Err(_), Some(silence)) => Err(Absence::Away(silence).into()),
+            (Err(late), None) => Err(late),
+        }
     }
 
     fn working<'a>(
@@ -168,7 +203,21 @@ impl LocalJudge {
         self.clock.map(|clock| Horizon::at(clock, SystemTime::now()))
     }
 
-    fn verdict(&self, watermarks: &Watermarks, request: &Request, deadline: Deadline) -> Verdict {
+    fn consultation(&self) -> Consultation<'_> {
+        Consultation::new(self.second_judge.as_deref(), self.raw_roots)
+    }
+
+    fn verdict(
+        &self,
+        watermarks: &Watermarks,
+        request: &Request,
+        deadline: Deadline,
+        consultation: &mut Consultation<'_>,
+    ) -> Verdict {
+        let ask = match consultation.ask_for(request) {
+            Ok(ask) => ask,
+            Err(refusal) => return Verdict::Refused(refusal),
+        };
         match self.outcome(watermarks, request) {
             Ok(None) => Verdict::Allowed(Judged::unrecorded(request)),
             Ok(Some(Passed { record, is_first_raw_root })) => {
@@ -183,7 +232,8 @@ impl LocalJudge {
                 if !record.is_underway() {
                     self.queue.note_waiting();
                 }
-                Verdict::Allowed(Judged::recorded(request, record, Arc::clone(&self.queue), deadline))
+                let grant = ask.map(|ask| consultation.add(ask));
+                Verdict::Allowed(Judged::recorded(request, record, Arc::clone(&self.queue), deadline, grant))
             }
             Err(refusal) => Verdict::Refused(refusal),
         }
@@ -207,8 +257,13 @@ impl Drop for LocalJudge {
     }
 }
 
+/// The way back for the writer's answer.
+pub(super) type ReplySender<T> = oneshot::Sender<Result<T, Fault>>;
+
 /// The writer's answer, on its way.
 pub(super) struct Reply<T> {
+    /// What has to be answered before, and until when.
+    first: Option<(oneshot::Receiver<Result<(), Fault>>, Deadline)>,
     answered: oneshot::Receiver<Result<T, Fault>>,
     /// Tells why an answer never came.
     queue: Arc<CommitQueue>,
@@ -216,7 +271,19 @@ pub(super) struct Reply<T> {
 }
 
 impl<T> Reply<T> {
+    /// The second judge's answer comes first.
+    pub(super) fn after(self, first: oneshot::Receiver<Result<(), Fault>>, deadline: Deadline) -> Self {
+        Self { first: Some((first, deadline)), ..self }
+    }
+
     pub(super) async fn wait(self) -> Result<T, Fault> {
+        if let Some((first, deadline)) = self.first {
+            match deadline.limit(first).await {
+                Ok(Ok(answer)) => answer?,
+                // It may come yet, and the order be carried out here as well.
+                Ok(Err(_)) | Err(_) => return Err(Absence::Unknown(None).into()),
+            }
+        }
         self.answered.await.unwrap_or_else(|_| Err(self.queue.fault()))
     }
 }

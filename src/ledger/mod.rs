@@ -17,6 +17,7 @@ mod admin;
 mod attention;
 mod clearance;
 mod commit_queue;
+mod deadline;
 mod far_future;
 mod fault;
 mod interchange;
@@ -30,6 +31,8 @@ mod refusal;
 mod row;
 mod row_table;
 mod rules;
+mod second_judge;
+mod shared_order;
 mod sqlite;
 mod transaction;
 mod watermarks;
@@ -53,6 +56,7 @@ pub(crate) use self::order::{
 };
 pub(crate) use self::protection::{Protection, Unprotected};
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::second_judge::{SecondJudge, Silence};
 pub(crate) use self::sqlite::{
     DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
 };
@@ -60,6 +64,7 @@ pub(crate) use self::watermarks::HighWatermark;
 
 use self::commit_queue::{CommitQueue, Task};
 use self::judge::LocalJudge;
+use self::shared_order::SharedRecords;
 use self::sqlite::{Contents, Store};
 use self::watermarks::{Request, Watermarks};
 use self::writer::Writer;
@@ -86,6 +91,8 @@ pub(crate) struct Settings {
     /// Whether messages for slots more than two years ahead are refused, because signing one by mistake would lock the
     /// key until then. Nothing is where there is no clock.
     pub(crate) refuse_far_future: bool,
+    /// Who has to agree to all that is signed and protected, beside this ledger.
+    pub(crate) second_judge: Option<Arc<dyn SecondJudge>>,
     /// So many requests and orders may wait; more are turned away.
     pub(crate) queue: usize,
     /// A request that has waited longer is a fault. While a commit takes unduly long nothing is judged, so that what
@@ -109,6 +116,7 @@ impl Settings {
             genesis_validators_root: None,
             clock: None,
             refuse_far_future: true,
+            second_judge: None,
             queue: 8_192,
             longest_wait: LEDGER_WAIT_TIMEOUT,
             wal_limit_bytes: 2 << 20,
@@ -182,7 +190,11 @@ impl Ledger {
 
     /// Whether slashing protection works.
     pub(crate) fn health(&self) -> Health {
-        self.judge.queue().cause().map_or(Health::Working, Health::Broken)
+        match (self.judge.queue().cause(), self.judge.absence()) {
+            (Some(cause), _) => Health::Broken(cause),
+            (None, Some(silence)) => Health::SecondJudgeAway(silence),
+            (None, None) => Health::Working,
+        }
     }
 
     /// Which keys need an operator. Known also while an order runs or the disk hangs, and when the ledger is broken.
@@ -224,6 +236,9 @@ impl Ledger {
                 let path = settings.directory.clone();
                 OpenError::OtherChain { path, pinned, configured }
             })?;
+        if let Some(second_judge) = &settings.second_judge {
+            second_judge.join(SharedRecords::of(&watermarks));
+        }
         let (rows, chain) = (Arc::clone(watermarks.rows()), Arc::clone(watermarks.pinned_chain()));
         let watermarks = Arc::new(RwLock::new(watermarks));
         let (queue, writer_end) = CommitQueue::new();
@@ -250,6 +265,8 @@ impl Ledger {
 pub(crate) enum Health {
     /// It does.
     Working,
+    /// The second judge does not answer: blocks and attestations are not signed until it does.
+    SecondJudgeAway(Silence),
     /// It broke; blocks and attestations are not signed until a restart.
     Broken(Arc<StoreError>),
 }

@@ -107,7 +107,7 @@ pub(crate) trait OutOfUse: OfKey {
 
 /// A key that is not to be signed with here any more.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Deletion {
+pub(crate) struct Deletion {
     pub(super) public_key: PublicKey,
     /// Whether it could sign here until now.
     pub(super) active: bool,

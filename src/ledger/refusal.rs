@@ -74,6 +74,17 @@ pub(crate) enum Refusal {
     )]
     RawRootOfProtectedKey { public_key: PublicKey },
     #[error(
+        "slashing protection: a raw root cannot be checked, and what other hosts signed with key {public_key} is not \
+         known here; send the message itself, or set raw_roots = \"allow\""
+    )]
+    RawRootOfSharedKey { public_key: PublicKey },
+    #[error(
+        "slashing protection: {record} is on record for this key by another signer, so this message is not signed; \
+         only what lies above can be. Check that only one validator client uses the key"
+    )]
+    #[cfg_attr(not(test), expect(dead_code, reason = "a second judge says so"))]
+    SignedElsewhere { record: Recorded },
+    #[error(
         "slashing protection: {record} is on record for this key, {years} years ahead of this host's clock, and only \
          what lies above can be signed. If the clock is right, that record is garbage and locks the key for good; \
          what to do then says docs/slashing-protection.md, \"A record far ahead\""
@@ -119,6 +130,7 @@ impl Refusal {
             Self::OtherVoteForTarget { target_epoch: record }
             | Self::SourceBelow { highest: record, .. }
             | Self::TargetNotAbove { highest: record, .. } => Some(Recorded::Epoch(record)),
+            Self::SignedElsewhere { record } => Some(record),
             Self::SourceAfterTarget { .. }
             | Self::StoppedAtSlot { .. }
             | Self::StoppedAtEpoch { .. }
@@ -128,6 +140,7 @@ impl Refusal {
             | Self::NoChain
             | Self::Deleted { .. }
             | Self::RawRootOfProtectedKey { .. }
+            | Self::RawRootOfSharedKey { .. }
             | Self::StoppedRawRoots
             | Self::RawRootSigned { .. } => None,
         }

@@ -20,6 +20,18 @@ impl Watermark {
         self.block.is_none() && self.attestation.is_none()
     }
 
+    /// What lets only messages pass that lie above a slot and an epoch.
+    pub(super) fn floor(slot: Option<Slot>, epoch: Option<Epoch>) -> Self {
+        Self {
+            block: slot.map(|slot| SignedBlock { slot, signing_root: None }),
+            attestation: epoch.map(|epoch| SignedAttestation {
+                source: epoch,
+                target: epoch,
+                signing_root: None,
+            }),
+        }
+    }
+
     /// The higher of both in every respect. Nothing that either forbids is allowed by the result, excepting the
     /// identical message: a root survives only where the result still is that very message of `self`.
     pub(crate) fn merged(self, other: Self) -> Self {

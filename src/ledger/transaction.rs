@@ -10,7 +10,8 @@ use super::order::{
     Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
 };
 use super::row::KeyState;
-use super::rules::{SignedAttestation, SignedBlock, Watermark};
+use super::rules::Watermark;
+use super::shared_order::{SharedRecord, SharedRecords};
 use super::sqlite::{SealedChange, SealedKeystore, Store, StoreError};
 use super::watermarks::{Metadata, Watermarks};
 use crate::bls::PublicKey;
@@ -30,6 +31,25 @@ pub(super) struct AdminTransaction<'a> {
 }
 
 impl AdminTransaction<'_> {
+    /// Takes over what the second judge has on record: watermarks go up, and what was deleted there is deleted here.
+    ///
+    /// # Errors
+    /// It is of another chain; then nothing is changed.
+    pub(super) fn adopt(&mut self, records: SharedRecords) -> Result<(), Fault> {
+        let SharedRecords { head: Metadata { chain, high_watermark }, keys } = records;
+        if let Some(theirs) = chain {
+            let pinned = |pinned| Fault::SecondJudgeOfOtherChain { theirs, pinned };
+            self.watermarks.pin_chain(theirs).map_err(pinned)?;
+        }
+        self.watermarks.set_high_watermark(high_watermark);
+        for SharedRecord { public_key, watermark, was_deleted } in keys {
+            let ours = self.entry(public_key);
+            let watermark = ours.watermark.merged(watermark);
+            self.watermarks.put(KeyState { watermark, deleted: ours.deleted || was_deleted, ..ours });
+        }
+        Ok(())
+    }
+
     pub(super) fn import(
         &mut self,
         interchange: Interchange,
@@ -139,14 +159,7 @@ impl AdminTransaction<'_> {
         present: Option<(Slot, Epoch)>,
         keys: &Selection,
     ) -> Raised {
-        let floor = Watermark {
-            block: slot.map(|slot| SignedBlock { slot, signing_root: None }),
-            attestation: epoch.map(|epoch| SignedAttestation {
-                source: epoch,
-                target: epoch,
-                signing_root: None,
-            }),
-        };
+        let floor = Watermark::floor(slot, epoch);
         let (present_slot, present_epoch) = present.unwrap_or_default();
         let reaches_present = slot.is_some_and(|slot| slot >= present_slot)
             && epoch.is_some_and(|epoch| epoch >= present_epoch);

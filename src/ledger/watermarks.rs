@@ -50,7 +50,7 @@ pub(crate) struct HighWatermark {
 
 /// What holds for the ledger as a whole.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Metadata {
+pub(crate) struct Metadata {
     /// The genesis validators root of the one chain that this ledger protects, once known.
     pub(super) chain: Option<Root>,
     pub(super) high_watermark: HighWatermark,

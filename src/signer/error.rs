@@ -85,17 +85,17 @@ impl From<ledger::Fault> for SignError {
     }
 }
 
-impl From<PoolClosed> for SignError {
-    fn from(closed: PoolClosed) -> Self {
-        Self::Failed(SignFault::Pool(closed))
-    }
-}
-
 impl From<ledger::Withheld> for SignError {
     fn from(withheld: ledger::Withheld) -> Self {
         match withheld {
             ledger::Withheld::Refused(refusal) => refusal.into(),
             ledger::Withheld::Fault(fault) => fault.into(),
         }
+    }
+}
+
+impl From<PoolClosed> for SignError {
+    fn from(closed: PoolClosed) -> Self {
+        Self::Failed(SignFault::Pool(closed))
     }
 }

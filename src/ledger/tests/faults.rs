@@ -54,7 +54,7 @@ fn fail_each_with(log: fn(&Path) -> Settings, kind: Kind, code: i32) -> usize {
         let vfs = FaultVfs::new(Some(Plan { kind, number, code }));
         let place = format!("{kind:?} {number}");
         let directory = scratch();
-        run(log(directory.path()), vfs, &place);
+        run(judged(log(directory.path())), vfs, &place);
         if !vfs.has_failed() {
             println!("{} times {kind:?} failed with {code}, each in its turn", number - 1);
             return number - 1;

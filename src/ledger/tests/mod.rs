@@ -9,20 +9,16 @@ use crate::bls::PublicKey;
 use crate::duty::Claim;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 
-mod admin;
-mod far_future;
+mod alone;
+#[allow(clippy::duplicate_mod)] // The suite is run in two ways.
+mod beside;
 mod fault_vfs;
-mod faults;
-mod judging;
-mod opening;
+mod memory_judge;
 mod power_loss;
 mod promises;
-mod public_suite;
 mod raw_roots;
 mod throughput;
-mod versions;
-mod waiting;
-mod watching;
+mod two_judges;
 
 /// Settings for a directory that may still be empty.
 fn settings(directory: &Path) -> Settings {

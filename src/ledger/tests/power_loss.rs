@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use rusqlite::ffi;
 
+use super::alone::versions::lay_out_version_2;
 use super::fault_vfs::{Event, FaultVfs, Kind, Plan};
 use super::promises::{Promises, clear, live};
-use super::versions::lay_out_version_2;
 use super::*;
 
 #[test]

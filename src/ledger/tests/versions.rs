@@ -71,7 +71,7 @@ fn a_flipped_bit_in_an_older_head_is_not_brought_up_to_date() {
 
 /// A ledger as a program of schema version 2 left it: dumped from one, with a block at slot 10 and an attestation for
 /// epoch 4 of key 1, and a high watermark.
-pub(super) fn lay_out_version_2(directory: &Path) {
+pub(in crate::ledger::tests) fn lay_out_version_2(directory: &Path) {
     let state = directory.join("state");
     fs::create_dir(&state).unwrap();
     fs::set_permissions(&state, fs::Permissions::from_mode(0o700)).unwrap();

@@ -167,7 +167,7 @@ struct Busy {
 impl Busy {
     fn begin(ledger: &Ledger) -> Self {
         let ((begun, is_begun), (end, ended)) = (mpsc::channel(), mpsc::channel());
-        let answer = ledger.order(move |_| {
+        let answer = ledger.order(None, move |_| {
             begun.send(()).unwrap();
             ended.recv().unwrap();
             Ok(())

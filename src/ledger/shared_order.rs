@@ -1,0 +1,92 @@
+//! Orders as a second judge carries them out, and what it then has on record.
+
+#![cfg_attr(
+    not(test),
+    expect(dead_code, reason = "what a backend reads; this attribute goes with the first one")
+)]
+
+use super::interchange::Interchange;
+use super::order::{Deletion, Selection};
+use super::row::KeyState;
+use super::rules::Watermark;
+use super::watermarks::{HighWatermark, Metadata, Watermarks};
+use crate::bls::PublicKey;
+use crate::primitives::Root;
+
+/// An order as a second judge carries it out.
+#[derive(Clone, Debug)]
+pub(crate) enum SharedOrder {
+    /// Merge histories of one chain, each watermark with what is there ([`Watermark::merged`]). Of another chain than
+    /// the one that is protected there, nothing is.
+    Import { chain: Root, histories: Vec<(PublicKey, Watermark)> },
+    /// Let keys be signed with, each with the history that it brings; likewise.
+    Activate { chain: Option<Root>, keys: Vec<(PublicKey, Watermark)> },
+    /// Forbid everybody to sign with those that were active here, and say what is on record of all.
+    Delete { keys: Vec<Deletion> },
+    /// Lift watermarks to a floor. The reply names no key: this ledger lifts its own.
+    Raise { floor: Watermark, keys: Selection },
+    /// Set or remove the point at and beyond which nobody signs anything.
+    SetHighWatermark(HighWatermark),
+    /// Say what is on record.
+    Read { keys: Selection },
+}
+
+impl SharedOrder {
+    /// The histories of the selected keys, as far as they can be read.
+    pub(super) fn import(interchange: &Interchange, keys: &Selection) -> Self {
+        let readable = |(public_key, history): (&PublicKey, &Result<Watermark, String>)| {
+            let watermark = history.as_ref().ok().filter(|_| keys.contains(public_key))?;
+            Some((*public_key, *watermark))
+        };
+        let histories = interchange.histories.iter().filter_map(readable).collect();
+        Self::Import { chain: interchange.genesis_validators_root, histories }
+    }
+
+    /// These keys, but for those whose history cannot be read.
+    pub(super) fn activate(keys: impl Iterator<Item = PublicKey>, history: Option<&Interchange>) -> Self {
+        let of = |key: &PublicKey| history.and_then(|interchange| interchange.histories.get(key));
+        let with_history = |key| match of(&key) {
+            Some(Ok(watermark)) => Some((key, *watermark)),
+            Some(Err(_)) => None,
+            None => Some((key, Watermark::default())),
+        };
+        Self::Activate {
+            chain: history.map(|interchange| interchange.genesis_validators_root),
+            keys: keys.filter_map(with_history).collect(),
+        }
+    }
+}
+
+/// What is on record: with a second judge after an order, of the keys that the order is about, or here when it joins.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedRecords {
+    pub(crate) head: Metadata,
+    pub(crate) keys: Vec<SharedRecord>,
+}
+
+impl SharedRecords {
+    /// All that this ledger has on record.
+    pub(super) fn of(watermarks: &Watermarks) -> Self {
+        let record = |KeyState { public_key, watermark, deleted, raw_root_signed: _ }| SharedRecord {
+            public_key,
+            watermark,
+            was_deleted: deleted,
+        };
+        // A chain that is configured binds nobody before something is on record.
+        let chain = watermarks.pinned_chain().get().copied();
+        Self {
+            head: Metadata { chain, ..watermarks.head() },
+            keys: watermarks.entries().into_iter().map(record).collect(),
+        }
+    }
+}
+
+/// One key's record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SharedRecord {
+    pub(crate) public_key: PublicKey,
+    /// As an order left it. Nothing was granted since that the order forbids.
+    pub(crate) watermark: Watermark,
+    /// Whether it was deleted, before an order.
+    pub(crate) was_deleted: bool,
+}
