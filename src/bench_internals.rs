@@ -7,7 +7,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::bls::{self, HashedRoot, PublicKey};
+use crate::bls::{self, HashedRoot, PublicKey, RootTables};
 use crate::duty::Duty;
 use crate::keys::{HeldSignature, Key, OpenedKey, SecretKey};
 use crate::ledger::{
@@ -21,10 +21,14 @@ use crate::sys::locked_memory::LockedMemory;
 pub struct HashCache(bls::HashCache);
 
 impl HashCache {
-    /// An empty one.
-    #[allow(clippy::new_without_default, reason = "only a measurement makes one")]
-    pub fn new() -> Self {
-        Self(bls::HashCache::new())
+    /// An empty one that makes tables for roots.
+    pub fn with_tables() -> Self {
+        Self(bls::HashCache::new(RootTables::On))
+    }
+
+    /// An empty one: all multiplications are the curve library's.
+    pub fn without_tables() -> Self {
+        Self(bls::HashCache::new(RootTables::Off))
     }
 
     /// The root's hash, computed if it is not there.

@@ -25,7 +25,7 @@ use self::status_line::{keep_telling, status_line};
 use crate::api::public_keys::WrittenList;
 use crate::api::service::ApiService;
 use crate::api::{Api, reload};
-use crate::bls::{self, HashCache};
+use crate::bls::{self, HashCache, RootTables};
 use crate::config::{Environment, Settings};
 use crate::duty::Priority;
 use crate::http::access::Access;
@@ -47,6 +47,7 @@ use crate::supervisor::listeners::{self, Listener, SocketFile};
 use crate::supervisor::notify::{self, Notifier, tell};
 use crate::supervisor::watchdog::{self, Probe};
 use crate::sys::hardening::{self, HardeningError};
+use crate::text::chain;
 
 /// Runs the daemon until SIGTERM or SIGINT.
 pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Environment) -> Result<(), Error> {
@@ -110,7 +111,7 @@ impl Daemon {
             policy,
             protection,
             keystores,
-            hashes: Arc::new(HashCache::new()),
+            hashes: Arc::new(HashCache::new(root_tables(settings))),
             pool,
             outcomes: Outcomes::default(),
         };
@@ -250,6 +251,23 @@ fn probes(signer: &Signer) -> [Probe<'_>; 2] {
             }
         }),
     ]
+}
+
+/// Tables, if they are wanted and work: without them duties are signed as well, only slower.
+fn root_tables(settings: &Settings) -> RootTables {
+    if !settings.shared_root_tables {
+        return RootTables::Off;
+    }
+    match bls::tables_self_test() {
+        Ok(()) => RootTables::On,
+        Err(error) => {
+            tracing::error!(
+                "{}: the curve library signs without tables; have the machine examined",
+                chain(&error)
+            );
+            RootTables::Off
+        }
+    }
 }
 
 /// Tokens and TLS; how the listeners are exposed is said loudly, as it cannot be refused.

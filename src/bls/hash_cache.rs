@@ -3,43 +3,65 @@
 //! Since EIP-7549 all validators that vote alike in a slot sign the same root, and so do sync committees and selection
 //! proofs; the hash is half of a signature's work. The cache holds public data only.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 
-use super::HashedRoot;
+use super::comb_cache::CombCache;
+use super::hashed_root::{HashedRoot, Way, hash, note_failed_check};
 use crate::primitives::SigningRoot;
+use crate::sys::curve::{Comb, CombError, HashedMessage, JointTable};
 
 /// A bounded cache without locks: a root has one place, found by its first byte, and takes it from whatever was there.
 /// Roots are hashes themselves, so they spread evenly.
 pub(crate) struct HashCache {
     places: [ArcSwapOption<Entry>; PLACES],
+    /// None: every multiplication is the curve library's.
+    combs: Option<CombCache>,
+}
+
+/// Whether roots get tables with which keys multiply them faster.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RootTables {
+    On,
+    Off,
 }
 
 struct Entry {
     root: SigningRoot,
-    hashed: OnceLock<HashedRoot>,
+    point: OnceLock<HashedMessage>,
+    /// How often it was asked for.
+    asked: AtomicU32,
 }
 
 impl HashCache {
-    pub(crate) fn new() -> Self {
-        Self { places: [const { ArcSwapOption::const_empty() }; PLACES] }
+    pub(crate) fn new(tables: RootTables) -> Self {
+        let combs = match tables {
+            RootTables::On => Some(CombCache::default()),
+            RootTables::Off => None,
+        };
+        Self { places: [const { ArcSwapOption::const_empty() }; PLACES], combs }
     }
 
     /// The root's hash. Of several threads that ask at once for a new root, one computes it and the others wait.
+    ///
+    /// Who asks second for a root computes its comb, which costs as much as a signature and saves two thirds of every
+    /// further multiplication. Nobody waits for it.
     pub(crate) fn hashed(&self, root: &SigningRoot) -> HashedRoot {
         let [first, ..] = root.0;
         let Some(place) = self.places.get(usize::from(first)) else { return HashedRoot::new(root) };
+        let combs = self.combs.as_ref();
         let held = place.load();
         if let Some(entry) = held.as_ref().filter(|entry| entry.root == *root) {
-            return entry.hashed();
+            return entry.hashed(combs);
         }
-        let entry = Arc::new(Entry { root: *root, hashed: OnceLock::new() });
+        let entry = Arc::new(Entry { root: *root, point: OnceLock::new(), asked: AtomicU32::new(0) });
         let before = place.compare_and_swap(&held, Some(Arc::clone(&entry)));
         match before.as_ref() {
             // Another thread was faster with the same root: its computation serves both.
-            Some(winner) if winner.root == *root => winner.hashed(),
-            Some(_) | None => entry.hashed(),
+            Some(winner) if winner.root == *root => winner.hashed(combs),
+            Some(_) | None => entry.hashed(combs),
         }
     }
 
@@ -65,8 +87,30 @@ impl RepeatedHash<'_> {
 }
 
 impl Entry {
-    fn hashed(&self) -> HashedRoot {
-        *self.hashed.get_or_init(|| HashedRoot::new(&self.root))
+    fn hashed(&self, combs: Option<&CombCache>) -> HashedRoot {
+        let point = *self.point.get_or_init(|| hash(&self.root));
+        let way = combs.map_or(Way::Plain, |combs| self.way(&point, combs));
+        HashedRoot::with(&self.root, point, way)
+    }
+
+    /// The comb, if it is there or this is the moment to compute it.
+    fn way(&self, point: &HashedMessage, combs: &CombCache) -> Way {
+        let comb = match self.asked.fetch_add(1, Ordering::Relaxed) {
+            0 => None,
+            1 => match Comb::new(point) {
+                Ok(comb) => Some(combs.insert(&self.root, comb)),
+                Err(CombError::Infinity) => None,
+                Err(CombError::Wrong) => {
+                    note_failed_check(&format_args!("the table of the root {}", self.root));
+                    return Way::Plain;
+                }
+            },
+            _ => combs.find(&self.root),
+        };
+        if let Some(comb) = comb {
+            return Way::Comb(comb);
+        }
+        JointTable::new(point).map_or(Way::Plain, |table| Way::Joint(Box::new(table)))
     }
 }
 
@@ -93,7 +137,7 @@ mod tests {
             let secret = min_pk::SecretKey::key_gen(&material, &[]).unwrap();
             let mut scalar = secret.to_bytes();
             scalar.reverse();
-            let cache = HashCache::new();
+            let cache = HashCache::new(RootTables::On);
             for _ in 0..2 {
                 for (first, rest) in &roots {
                     let mut root = [*first; 32];
@@ -106,11 +150,31 @@ mod tests {
     }
 
     #[test]
+    fn the_second_request_for_a_root_makes_its_comb_and_the_last_eight_are_kept() {
+        let cache = HashCache::new(RootTables::On);
+        let way = |root: u8| cache.hashed(&SigningRoot([root; 32])).way;
+        for root in 0..8 {
+            assert!(matches!(way(root), Way::Joint(_)));
+            assert!(matches!(way(root), Way::Comb(_)));
+        }
+        assert!((0..8).all(|root| matches!(way(root), Way::Comb(_))));
+        assert!(matches!((way(8), way(8)), (Way::Joint(_), Way::Comb(_))));
+        assert!(matches!(way(0), Way::Joint(_)), "the oldest made room");
+        assert!((1..9).all(|root| matches!(way(root), Way::Comb(_))));
+    }
+
+    #[test]
+    fn without_tables_the_curve_library_multiplies_alone() {
+        let cache = HashCache::new(RootTables::Off);
+        assert!((0..3).all(|_| matches!(cache.hashed(&SigningRoot([1; 32])).way, Way::Plain)));
+    }
+
+    #[test]
     fn many_threads_that_ask_for_one_root_get_the_same_hash() {
         let secret = min_pk::SecretKey::key_gen(&[7; 32], &[]).unwrap();
         let mut scalar = secret.to_bytes();
         scalar.reverse();
-        let (cache, root) = (HashCache::new(), SigningRoot([9; 32]));
+        let (cache, root) = (HashCache::new(RootTables::On), SigningRoot([9; 32]));
         let signatures: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> =
                 (0..8).map(|_| scope.spawn(|| cache.hashed(&root).multiply(&scalar))).collect();

@@ -89,6 +89,10 @@ pub(crate) struct RawSettings {
     /// known: a broken client could otherwise lock a key until then [default: on]
     #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
     pub(crate) refuse_far_future: Option<Switch>,
+    /// Multiply faster by roots that several keys sign, with tables that are checked. Off: every signature is the curve
+    /// library's own 'sign' [default: on]
+    #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
+    pub(crate) shared_root_tables: Option<Switch>,
     /// Secret that seals imported keys on disk [default: the systemd credential seal; else keys live in memory only]
     #[arg(long, value_name = "FILE", help_heading = KEYS)]
     pub(crate) seal_file: Option<PathBuf>,

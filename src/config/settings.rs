@@ -35,6 +35,8 @@ pub(crate) struct Settings {
     /// Refuse slots more than two years ahead of clock and records, where the network's genesis is known.
     pub(crate) refuse_far_future: bool,
     pub(crate) raw_roots: RawRoots,
+    /// Multiply with tables, rather than by the curve library alone.
+    pub(crate) shared_root_tables: bool,
     pub(crate) keys: KeySources,
     pub(crate) limits: Limits,
     pub(crate) log_level: LogLevel,
@@ -156,6 +158,7 @@ impl Settings {
             )?,
             refuse_far_future: raw.refuse_far_future.is_none_or(Switch::is_on),
             raw_roots: raw.raw_roots.unwrap_or_default(),
+            shared_root_tables: raw.shared_root_tables.is_none_or(Switch::is_on),
             keys,
             limits: Limits {
                 connections: raw.max_connections.unwrap_or(CONNECTIONS),

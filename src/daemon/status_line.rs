@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 use tokio::time::{Instant, interval};
 
 use crate::api::Api;
+use crate::bls;
 use crate::http::tls::Validity;
 use crate::keymanager::KeyFiles;
 use crate::ledger::{Attention, Health, KeyNames, Protection, Silence};
@@ -40,6 +41,10 @@ fn state(api: &Api) -> String {
         0 => String::new(),
         lines => format!(", {lines} log lines dropped"),
     };
+    let failed_checks = match bls::failed_checks() {
+        0 => String::new(),
+        count => format!(", {count} COMPUTATIONS WERE WRONG (see the log)"),
+    };
     let Attention { raw_roots, far_ahead } = api.signer.protection.attention();
     let concern = |keys: KeyNames, what| match keys.count() {
         0 => String::new(),
@@ -53,7 +58,9 @@ fn state(api: &Api) -> String {
         Some(Validity::Ending { days }) => format!(", TLS certificate ends in {days} days"),
         Some(Validity::Over) => ", TLS CERTIFICATE HAS ENDED".to_owned(),
     };
-    format!("{keys} keys on {network}{files}, {ledger}{raw_roots}{far_ahead}{certificate}{dropped}")
+    format!(
+        "{keys} keys on {network}{files}, {ledger}{raw_roots}{far_ahead}{certificate}{failed_checks}{dropped}"
+    )
 }
 
 /// What is wrong with the operator's key files; empty where nothing is.

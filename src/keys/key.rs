@@ -131,7 +131,7 @@ impl HeldSignature {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bls::{HashCache, verify};
+    use crate::bls::{HashCache, RootTables, verify};
     use crate::duty::Duty;
     use crate::ledger::{Protection, Unprotected, Verdict};
     use crate::network::Network;
@@ -142,7 +142,7 @@ mod tests {
     #[test]
     fn a_signature_is_of_the_key_and_the_root_that_were_judged() {
         let memory = LockedMemory::new().unwrap();
-        let cache = HashCache::new();
+        let cache = HashCache::new(RootTables::On);
         let mut hashes = cache.repeated();
         for (number, byte) in [(1, 7), (2, 7), (2, 8), (1, 8)] {
             let key = Arc::new(key(number, &memory));

@@ -20,6 +20,18 @@ fn every_key_signs_what_it_would_sign_alone_in_the_order_asked_for() {
 }
 
 #[test]
+fn signatures_are_the_same_with_tables_for_shared_roots_and_without() {
+    let keys: Vec<Key> = (1..=8).map(Key::number).collect();
+    let [with, without] = ["on", "off"].map(|tables| {
+        let daemon = Daemon::start(&["--network", "minimal", "--shared-root-tables", tables]);
+        daemon.import(&keys.iter().collect::<Vec<_>>());
+        keys.iter().map(|key| daemon.sign(key, &randao_reveal(1)).text().to_owned()).collect::<Vec<_>>()
+    });
+    assert_eq!(with, without);
+    assert!(with.iter().all(|signature| signature.starts_with("0x") && signature.len() == 194), "{with:?}");
+}
+
+#[test]
 fn what_is_wrong_with_one_key_does_not_concern_the_others() {
     let keys: Vec<Key> = (1..=3).map(Key::number).collect();
     let daemon = signer(&keys);

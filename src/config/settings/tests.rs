@@ -60,6 +60,7 @@ fn the_example_file_shows_the_real_defaults() {
         "network",
         "slashing_protection",
         "refuse_far_future",
+        "shared_root_tables",
         "kdf_memory",
         "max_connections",
         "max_requests",
@@ -75,6 +76,7 @@ fn the_example_file_shows_the_real_defaults() {
     assert_eq!(from_example.network, default.network);
     assert_eq!(from_example.ledger, default.ledger);
     assert!(from_example.refuse_far_future && default.refuse_far_future);
+    assert!(from_example.shared_root_tables && default.shared_root_tables);
     assert_eq!(from_example.keys, default.keys);
     assert_eq!(from_example.limits, default.limits);
     assert_eq!(from_example.log_level, default.log_level);

@@ -1,13 +1,27 @@
-//! The few calls into blst that its safe interface does not offer.
+//! Calls into blst that its safe interface does not offer, and multiplications built on them.
 //!
-//! blst's own `SecretKey` is a value that moves and copies the scalar over stack and heap; the calls here read it
-//! where it lies, in locked memory. They also split a signature into its two halves, so that the first (hash to the
-//! curve, public data) can be shared by all keys that sign one root.
+//! blst's own `SecretKey` is a value that moves and copies the scalar over stack and heap; the calls here read it where
+//! it lies, in locked memory. They also split a signature into its two halves, so that the first (hash to the curve,
+//! public data) can be shared by all keys that sign one root. The second half has three ways: blst's own, and two that
+//! are faster for a point of which a table was made, [`Comb`] and [`JointTable`]. Their field and point arithmetic is
+//! blst's; what they choose by the key is read and computed alike for every key.
+
+mod addition;
+mod comb;
+mod field;
+mod joint;
+mod lookup;
+mod mask;
+mod point;
+mod subscalars;
 
 use blst::{
-    blst_hash_to_g2, blst_p1, blst_p1_compress, blst_p2, blst_p2_compress, blst_scalar, blst_sign_pk_in_g1,
+    blst_hash_to_g2, blst_p1, blst_p1_compress, blst_p2, blst_p2_compress, blst_p2_is_inf, blst_scalar,
+    blst_sign_pk_in_g1, blst_sk_check, blst_sk_to_pk_in_g1,
 };
-use blst::{blst_sk_check, blst_sk_to_pk_in_g1};
+
+pub(crate) use self::comb::{Comb, CombError};
+pub(crate) use self::joint::JointTable;
 
 /// A message hashed to G2, the public half of a signature's work.
 #[derive(Clone, Copy)]
@@ -31,6 +45,11 @@ impl HashedMessage {
             );
         }
         Self(point)
+    }
+
+    fn is_infinity(&self) -> bool {
+        // SAFETY: the point is live; the call only reads it.
+        unsafe { blst_p2_is_inf(&self.0) }
     }
 
     /// Multiplies the point by a secret scalar (32 bytes, little endian) in constant time and gives the compressed
@@ -68,3 +87,7 @@ fn as_scalar(bytes: &[u8; 32]) -> *const blst_scalar {
     const { assert!(size_of::<blst_scalar>() == 32 && align_of::<blst_scalar>() == 1) };
     bytes.as_ptr().cast()
 }
+
+#[cfg(test)]
+#[allow(clippy::arithmetic_side_effects)]
+mod tests;

@@ -1,0 +1,105 @@
+//! A signing root hashed to the curve, and the way in which keys multiply it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::comb_cache::RootComb;
+use super::{CIPHERSUITE, Signature};
+use crate::primitives::SigningRoot;
+use crate::sys::curve::{HashedMessage, JointTable};
+
+/// A signing root hashed to the curve: half the work of a signature, the same for every key that signs the root.
+pub struct HashedRoot {
+    root: SigningRoot,
+    point: HashedMessage,
+    pub(super) way: Way,
+}
+
+/// How the other half is computed. All ways give the same signature.
+pub(super) enum Way {
+    /// The curve library's own, which needs nothing but the point.
+    Plain,
+    /// With a table that pays at once.
+    Joint(Box<JointTable>),
+    /// With a table that pays for a root that several keys sign.
+    Comb(Arc<RootComb>),
+}
+
+impl HashedRoot {
+    /// Hashes a signing root to G2.
+    pub fn new(root: &SigningRoot) -> Self {
+        Self::with(root, hash(root), Way::Plain)
+    }
+
+    pub(super) fn with(root: &SigningRoot, point: HashedMessage, way: Way) -> Self {
+        Self { root: *root, point, way }
+    }
+
+    /// The root that was hashed.
+    pub fn signing_root(&self) -> SigningRoot {
+        self.root
+    }
+
+    /// The other half: multiplies by a secret scalar (little endian), in constant time. What was computed wrong is not
+    /// given to anybody: then the curve library computes it.
+    pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> Signature {
+        let multiplied = match &self.way {
+            Way::Plain => return Signature(self.point.multiply(scalar)),
+            Way::Joint(table) => table.multiply(scalar),
+            Way::Comb(comb) => comb.multiply(scalar),
+        };
+        Signature(multiplied.unwrap_or_else(|| {
+            note_failed_check(&format_args!("a signature of the root {}", self.root));
+            self.point.multiply(scalar)
+        }))
+    }
+}
+
+/// The point that the keys multiply.
+pub(super) fn hash(root: &SigningRoot) -> HashedMessage {
+    HashedMessage::new(&root.0, CIPHERSUITE)
+}
+
+/// Says in the log that something was computed wrong, and counts it. A processor or memory that errs may do so each
+/// time: of many, ever fewer are told.
+pub(super) fn note_failed_check(what: &dyn fmt::Display) {
+    let count = FAILED_CHECKS.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+    if count.is_power_of_two() {
+        tracing::error!(
+            "{what} was computed wrong and has been computed again by the curve library (number {count} since the \
+             start): processor or memory err; have the machine examined. --shared-root-tables=off leaves the curve \
+             library alone"
+        );
+    }
+}
+
+/// How often something was computed wrong since the start.
+pub(crate) fn failed_checks() -> u64 {
+    FAILED_CHECKS.load(Ordering::Relaxed)
+}
+
+static FAILED_CHECKS: AtomicU64 = AtomicU64::new(0);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bls::comb_cache::CombCache;
+    use crate::sys::curve::Comb;
+
+    #[test]
+    fn what_was_computed_wrong_is_computed_again_by_the_curve_library_and_counted() {
+        let (root, scalar, combs) = (SigningRoot([0x77; 32]), [0x11; 32], CombCache::default());
+        let point = hash(&root);
+        let expected = Signature(point.multiply(&scalar));
+        let spoiled_comb = combs.insert(&root, Comb::spoiled(&point));
+        assert!(combs.find(&root).is_some());
+        let spoiled_table = JointTable::spoiled(&point).unwrap();
+        for way in [Way::Comb(spoiled_comb), Way::Joint(Box::new(spoiled_table))] {
+            let before = failed_checks();
+            assert_eq!(HashedRoot::with(&root, point, way).multiply(&scalar), expected);
+            assert!(failed_checks() > before);
+        }
+        assert!(combs.find(&root).is_none(), "a table that has failed is not used again");
+    }
+}

@@ -1,0 +1,134 @@
+//! Points of G2 in affine coordinates, and the endomorphism that multiplies them by Z.
+
+use blst::{
+    blst_fp, blst_fp2, blst_p2, blst_p2_affine, blst_p2_affine_compress, blst_p2_affine_is_inf,
+    blst_p2_affine_on_curve,
+};
+use zeroize::Zeroize;
+
+use super::field::Fp2;
+use super::mask::Mask;
+
+/// A point of G2 that is not infinity. Its default is no point, but room for one.
+#[derive(Clone, Copy, Default)]
+#[repr(C)]
+pub(super) struct Affine {
+    pub(super) x: Fp2,
+    pub(super) y: Fp2,
+}
+
+impl Affine {
+    /// The same point in affine coordinates. It is not infinity.
+    pub(super) fn of(point: &blst_p2) -> Self {
+        let inverse = Fp2(point.z).inverse();
+        let square = inverse.squared();
+        Self { x: Fp2(point.x).times(&square), y: Fp2(point.y).times(&square.times(&inverse)) }
+    }
+
+    pub(super) fn from_blst(point: &blst_p2_affine) -> Self {
+        Self { x: Fp2(point.x), y: Fp2(point.y) }
+    }
+
+    /// Its coordinates as machine words.
+    #[inline(always)]
+    pub(super) fn words(&self) -> &[u64; WORDS] {
+        // SAFETY: the type is a sequence of so many words without padding, and is valid whatever they hold.
+        unsafe { &*std::ptr::from_ref(self).cast() }
+    }
+
+    #[inline(always)]
+    pub(super) fn of_words(words: [u64; WORDS]) -> Self {
+        // SAFETY: as above.
+        unsafe { std::mem::transmute(words) }
+    }
+
+    pub(super) fn to_blst(self) -> blst_p2_affine {
+        blst_p2_affine { x: self.x.0, y: self.y.0 }
+    }
+
+    #[inline]
+    pub(super) fn negated_if(&self, mask: Mask) -> Self {
+        Self { x: self.x, y: self.y.negated_if(mask) }
+    }
+
+    pub(super) fn negated(&self) -> Self {
+        self.negated_if(Mask::of_lowest_bit(1))
+    }
+
+    /// Z times the point: -psi(point), as psi multiplies by the curve's parameter, which is -Z.
+    pub(super) fn times_z(&self) -> Self {
+        let conjugate = self.y.conjugate();
+        Self { x: self.x.swapped_and_scaled(&PSI_X), y: conjugate.times(&PSI_Y) }.negated()
+    }
+
+    /// Z^2 times the point.
+    pub(super) fn times_z_squared(&self) -> Self {
+        self.times_z().times_z()
+    }
+
+    /// The compressed form of a signature; none if the coordinates are those of no point of the curve or of infinity,
+    /// as they are after a fault.
+    #[inline(never)] // by its name the checks of constant time know where secrets end
+    pub(super) fn compressed_if_valid(self) -> Option<[u8; 96]> {
+        let point = self.to_blst();
+        // SAFETY: the point is live; the call only reads it.
+        let is_on_curve = unsafe { blst_p2_affine_on_curve(&point) };
+        // SAFETY: as above.
+        let is_infinity = unsafe { blst_p2_affine_is_inf(&point) };
+        if !is_on_curve || is_infinity {
+            return None;
+        }
+        let mut compressed = [0; 96];
+        // SAFETY: a compressed G2 point has 96 bytes, the length of `compressed`.
+        unsafe { blst_p2_affine_compress(compressed.as_mut_ptr(), &point) };
+        Some(compressed)
+    }
+}
+
+impl Zeroize for Affine {
+    fn zeroize(&mut self) {
+        self.x.zeroize();
+        self.y.zeroize();
+    }
+}
+
+/// Words of a point's coordinates.
+pub(super) const WORDS: usize = 24;
+
+/// The factor of i in 1 / (1 + i)^((p - 1) / 3), which has no other part (RFC 9380, appendix G.3, c1 of psi).
+const PSI_X: blst_fp = blst_fp {
+    l: [
+        0x890d_c9e4_8675_45c3,
+        0x2af3_2253_3285_a5d5,
+        0x5088_0866_309b_7e2c,
+        0xa20d_1b8c_7e88_1024,
+        0x14e4_f04f_e2db_9068,
+        0x14e5_6d3f_1564_853a,
+    ],
+};
+
+/// 1 / (1 + i)^((p - 1) / 2) (RFC 9380, appendix G.3, c2 of psi).
+const PSI_Y: Fp2 = Fp2(blst_fp2 {
+    fp: [
+        blst_fp {
+            l: [
+                0x3e2f_585d_a55c_9ad1,
+                0x4294_213d_86c1_8183,
+                0x3828_44c8_8b62_3732,
+                0x92ad_2afd_1910_3e18,
+                0x1d79_4e4f_ac7c_f0b9,
+                0x0bd5_92fc_7d82_5ec8,
+            ],
+        },
+        blst_fp {
+            l: [
+                0x7bcf_a7a2_5aa3_0fda,
+                0xdc17_dec1_2a92_7e7c,
+                0x2f08_8dd8_6b4e_bef1,
+                0xd1ca_2087_da74_d4a7,
+                0x2da2_5966_96ce_bc1d,
+                0x0e2b_7eed_bbfd_87d2,
+            ],
+        },
+    ],
+});
