@@ -185,6 +185,12 @@ impl Ledger {
         self.judge.second_judge().map(|_| order())
     }
 
+    /// Has ledger and second judge know the same, before anything is asked.
+    pub(super) fn join(&self, records: SharedRecords) {
+        // Nobody waits for it but what is asked next.
+        drop(self.order(Some(SharedOrder::Join(records)), |_| Ok(())));
+    }
+
     /// Hands an order over when it is called, not when the answer is awaited: to the second judge, if that has a part
     /// in it, and then to the writer. What the second judge cannot do is not done here. What it has on record is taken
     /// over before the order is carried out here, in the same transaction.
@@ -213,7 +219,9 @@ impl Ledger {
             carry_out(None);
             return Ok(reply);
         };
-        if let Some(silence) = self.judge.absence() {
+        // To join is the first thing that is asked, when it comes back too.
+        let is_join = matches!(shared, SharedOrder::Join(_));
+        if let Some(silence) = self.judge.absence().filter(|_| !is_join) {
             return Err(Absence::Away(silence).into());
         }
         let (first, answered) = oneshot::channel();

@@ -31,7 +31,7 @@ pub(crate) enum Fault {
     /// The second judge has been silent for so long that nothing is judged. The message is not on record there.
     #[error(
         "the second judge of slashing protection has not answered for {silent:?}, so nothing is signed that it \
-         protects; it is asked again as soon as it answers"
+         protects until it does; check that it runs and can be reached"
     )]
     SecondJudgeAway {
         silent: Duration,
@@ -41,8 +41,8 @@ pub(crate) enum Fault {
     /// The second judge was asked and did not answer. What was asked for may be on record there, and an order may still
     /// be carried out.
     #[error(
-        "the second judge of slashing protection did not answer in time, so it is not known what it has on record; \
-         the same message can be asked for again"
+        "the second judge of slashing protection did not answer in time, so it is not known what it has on record; the \
+         same message can be asked for again"
     )]
     SecondJudgeUnknown {
         #[source]

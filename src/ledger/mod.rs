@@ -5,6 +5,7 @@
 //! `judge` asks them for each request; one `writer` thread commits what the `commit_queue` brings; the bytes are in
 //! `sqlite`. What callers see is here and in `clearance`.
 
+use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -168,6 +169,14 @@ impl Ledger {
 
     /// Where this signer was told to stop.
     pub(crate) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
+        if self.judge.second_judge().is_some() {
+            // Another host may have set it.
+            let status = self.status(Selection::Only(HashSet::new()));
+            if let Ok(status) = self.judge.deadline().limit(status).await {
+                return Ok(status?.high_watermark);
+            }
+            // The disk here hangs, so what is known in memory has to do.
+        }
         self.judge.high_watermark().await
     }
 
@@ -230,15 +239,13 @@ impl Ledger {
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
         let (store, contents) = Store::open(&settings.directory, settings.missing, vfs)?;
         let Contents { head, entries, identity, is_new, directory, path } = contents;
+        let known = settings.second_judge.as_ref().map(|_| SharedRecords::all(head, &entries));
         let opened = Opened::new(path, directory, identity, is_new, entries.len(), SystemTime::now());
         let (watermarks, changes) = Watermarks::saved(head, entries, settings.genesis_validators_root)
             .map_err(|watermarks::OtherChain { pinned, configured }| {
                 let path = settings.directory.clone();
                 OpenError::OtherChain { path, pinned, configured }
             })?;
-        if let Some(second_judge) = &settings.second_judge {
-            second_judge.join(SharedRecords::of(&watermarks));
-        }
         let (rows, chain) = (Arc::clone(watermarks.rows()), Arc::clone(watermarks.pinned_chain()));
         let watermarks = Arc::new(RwLock::new(watermarks));
         let (queue, writer_end) = CommitQueue::new();
@@ -256,7 +263,12 @@ impl Ledger {
             .name("ledger".to_owned())
             .spawn(move || writer.run())
             .map_err(OpenError::Thread)?;
-        Ok(Self { judge: LocalJudge::new(&settings, watermarks, rows, chain, queue, thread), opened })
+        let ledger =
+            Self { judge: LocalJudge::new(&settings, watermarks, rows, chain, queue, thread), opened };
+        if let Some(known) = known {
+            ledger.join(known);
+        }
+        Ok(ledger)
     }
 }
 

@@ -28,11 +28,6 @@ use crate::raw_roots::RawRoots;
 
 /// An authority beside this ledger. It protects the same chain, and decides between all who ask it.
 pub(crate) trait SecondJudge: fmt::Debug + Send + Sync {
-    /// Takes what this ledger has on record when it is opened, and returns at once. It is merged into what is on record
-    /// there, each watermark by [`Watermark::merged`](super::rules::Watermark::merged), before anything is granted to
-    /// this ledger: so a host with a history comes to share it.
-    fn join(&self, records: SharedRecords);
-
     /// Takes questions that may share one round trip, and returns at once.
     ///
     /// A grant means that the message is durably on record there. The identical message is granted again, against a

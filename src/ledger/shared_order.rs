@@ -9,21 +9,24 @@ use super::interchange::Interchange;
 use super::order::{Deletion, Selection};
 use super::row::KeyState;
 use super::rules::Watermark;
-use super::watermarks::{HighWatermark, Metadata, Watermarks};
+use super::watermarks::{HighWatermark, Metadata};
 use crate::bls::PublicKey;
 use crate::primitives::Root;
 
 /// An order as a second judge carries it out.
 #[derive(Clone, Debug)]
 pub(crate) enum SharedOrder {
-    /// Merge histories of one chain, each watermark with what is there ([`Watermark::merged`]). Of another chain than
-    /// the one that is protected there, nothing is.
+    /// Take over what this ledger has on record, and the lower of two stops: the first order after an opening, so that
+    /// both know the same. Nothing else is answered before it.
+    Join(SharedRecords),
+    /// Merge histories of one chain, each watermark with what is there ([`Watermark::merged`]). Histories of another
+    /// chain than the one that is protected there are not merged.
     Import { chain: Root, histories: Vec<(PublicKey, Watermark)> },
-    /// Let keys be signed with, each with the history that it brings; likewise.
+    /// Let keys be signed with, each with the history that it brings; likewise, all or none.
     Activate { chain: Option<Root>, keys: Vec<(PublicKey, Watermark)> },
     /// Forbid everybody to sign with those that were active here, and say what is on record of all.
     Delete { keys: Vec<Deletion> },
-    /// Lift watermarks to a floor. The reply names no key: this ledger lifts its own.
+    /// Lift watermarks to a floor.
     Raise { floor: Watermark, keys: Selection },
     /// Set or remove the point at and beyond which nobody signs anything.
     SetHighWatermark(HighWatermark),
@@ -57,27 +60,21 @@ impl SharedOrder {
     }
 }
 
-/// What is on record: with a second judge after an order, of the keys that the order is about, or here when it joins.
+/// What is on record of the keys that an order is about.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedRecords {
+    /// As the order left it.
     pub(crate) head: Metadata,
     pub(crate) keys: Vec<SharedRecord>,
 }
 
 impl SharedRecords {
-    /// All that this ledger has on record.
-    pub(super) fn of(watermarks: &Watermarks) -> Self {
-        let record = |KeyState { public_key, watermark, deleted, raw_root_signed: _ }| SharedRecord {
-            public_key,
-            watermark,
-            was_deleted: deleted,
+    /// All that a ledger has on record.
+    pub(super) fn all(head: Metadata, entries: &[KeyState]) -> Self {
+        let shared = |KeyState { public_key, watermark, deleted, raw_root_signed: _ }: &KeyState| {
+            SharedRecord { public_key: *public_key, watermark: *watermark, deleted: *deleted }
         };
-        // A chain that is configured binds nobody before something is on record.
-        let chain = watermarks.pinned_chain().get().copied();
-        Self {
-            head: Metadata { chain, ..watermarks.head() },
-            keys: watermarks.entries().into_iter().map(record).collect(),
-        }
+        Self { head, keys: entries.iter().map(shared).collect() }
     }
 }
 
@@ -85,8 +82,8 @@ impl SharedRecords {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SharedRecord {
     pub(crate) public_key: PublicKey,
-    /// As an order left it. Nothing was granted since that the order forbids.
+    /// As the order found it. From then on nothing is granted that the order forbids.
     pub(crate) watermark: Watermark,
-    /// Whether it was deleted, before an order.
-    pub(crate) was_deleted: bool,
+    /// Likewise.
+    pub(crate) deleted: bool,
 }

@@ -42,10 +42,10 @@ impl AdminTransaction<'_> {
             self.watermarks.pin_chain(theirs).map_err(pinned)?;
         }
         self.watermarks.set_high_watermark(high_watermark);
-        for SharedRecord { public_key, watermark, was_deleted } in keys {
+        for SharedRecord { public_key, watermark, deleted } in keys {
             let ours = self.entry(public_key);
             let watermark = ours.watermark.merged(watermark);
-            self.watermarks.put(KeyState { watermark, deleted: ours.deleted || was_deleted, ..ours });
+            self.watermarks.put(KeyState { watermark, deleted: ours.deleted || deleted, ..ours });
         }
         Ok(())
     }

@@ -50,7 +50,6 @@ struct Inner {
     lost: Vec<Asked>,
     refused: Vec<PublicKey>,
     batches: Vec<usize>,
-    orders: Vec<SharedOrder>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -93,11 +92,6 @@ impl MemoryJudge {
     /// How many questions came together, each time.
     pub(super) fn batches(&self) -> Vec<usize> {
         self.inner().batches.clone()
-    }
-
-    /// The orders that came.
-    pub(super) fn orders(&self) -> Vec<SharedOrder> {
-        self.inner().orders.clone()
     }
 
     fn take(&self, asked: Asked) {
@@ -147,26 +141,12 @@ impl MemoryJudge {
 }
 
 impl SecondJudge for MemoryJudge {
-    fn join(&self, records: SharedRecords) {
-        let SharedRecords { head: Metadata { chain, high_watermark }, keys } = records;
-        let mut inner = self.inner();
-        inner.head.chain = inner.head.chain.or(chain);
-        let stop = &mut inner.head.high_watermark;
-        stop.slot = [stop.slot, high_watermark.slot].into_iter().flatten().min();
-        stop.epoch = [stop.epoch, high_watermark.epoch].into_iter().flatten().min();
-        for SharedRecord { public_key, watermark, was_deleted } in keys {
-            let is_new = !inner.keys.contains_key(&public_key);
-            inner.merge(public_key, watermark, |record| record.deleted |= is_new && was_deleted);
-        }
-    }
-
     fn ask(&self, questions: Vec<Question>) {
         self.inner().batches.push(questions.len());
         questions.into_iter().for_each(|question| self.take(Asked::Question(question)));
     }
 
     fn carry_out(&self, order: SharedOrder, reply: OrderReply) {
-        self.inner().orders.push(order.clone());
         self.take(Asked::Order(order, reply));
     }
 
@@ -231,15 +211,22 @@ impl Inner {
     fn carry_out(&mut self, order: &SharedOrder) -> SharedRecords {
         let mut keys = Vec::new();
         match order {
+            SharedOrder::Join(SharedRecords { head: Metadata { chain, high_watermark }, keys: theirs }) => {
+                self.head.chain = self.head.chain.or(*chain);
+                let HighWatermark { slot, epoch } = &mut self.head.high_watermark;
+                *slot = slot.iter().copied().chain(high_watermark.slot).min();
+                *epoch = epoch.iter().copied().chain(high_watermark.epoch).min();
+                keys.extend(theirs.iter().map(|SharedRecord { public_key, watermark, deleted }| {
+                    self.merge(*public_key, *watermark, |record| record.deleted |= *deleted)
+                }));
+            }
             SharedOrder::Import { chain, histories } => {
-                let brings_history = histories.iter().any(|(_, theirs)| !theirs.is_empty());
-                if self.is_of_chain(Some(*chain), brings_history) {
+                if self.is_of(*chain, histories) {
                     keys.extend(histories.iter().map(|(key, theirs)| self.merge(*key, *theirs, |_| {})));
                 }
             }
             SharedOrder::Activate { chain, keys: activated } => {
-                let brings_history = activated.iter().any(|(_, theirs)| !theirs.is_empty());
-                if self.is_of_chain(*chain, brings_history) {
+                if chain.is_none_or(|chain| self.is_of(chain, activated)) {
                     let activate = |record: &mut Record| record.deleted = false;
                     keys.extend(activated.iter().map(|(key, theirs)| self.merge(*key, *theirs, activate)));
                 }
@@ -254,19 +241,13 @@ impl Inner {
                     Selection::All => self.keys.keys().copied().collect(),
                     Selection::Only(keys) => keys.iter().copied().collect(),
                 };
-                for public_key in selected {
-                    self.merge(public_key, *floor, |_| {});
-                }
+                keys.extend(selected.into_iter().map(|key| self.merge(key, *floor, |_| {})));
             }
             SharedOrder::SetHighWatermark(high_watermark) => self.head.high_watermark = *high_watermark,
             SharedOrder::Read { keys: selected } => {
                 let known = |(key, record): (&PublicKey, &Record)| {
-                    let Record { watermark, deleted: was_deleted } = *record;
-                    selected.contains(key).then_some(SharedRecord {
-                        public_key: *key,
-                        watermark,
-                        was_deleted,
-                    })
+                    let Record { watermark, deleted } = *record;
+                    selected.contains(key).then_some(SharedRecord { public_key: *key, watermark, deleted })
                 };
                 keys.extend(self.keys.iter().filter_map(known));
             }
@@ -274,12 +255,13 @@ impl Inner {
         SharedRecords { head: self.head, keys }
     }
 
-    /// Whether that is the chain that is protected. History pins it.
-    fn is_of_chain(&mut self, chain: Option<Root>, brings_history: bool) -> bool {
-        if brings_history {
-            self.head.chain = self.head.chain.or(chain);
+    /// Whether histories are of the pinned chain, which the first one pins.
+    fn is_of(&mut self, chain: Root, histories: &[(PublicKey, Watermark)]) -> bool {
+        let pinned = self.head.chain.unwrap_or(chain);
+        if histories.iter().any(|(_, history)| !history.is_empty()) {
+            self.head.chain = Some(pinned);
         }
-        chain.is_none() || self.head.chain.is_none() || self.head.chain == chain
+        pinned == chain
     }
 
     fn merge(
@@ -289,10 +271,10 @@ impl Inner {
         change: impl Fn(&mut Record),
     ) -> SharedRecord {
         let record = self.keys.entry(public_key).or_default();
-        let was_deleted = record.deleted;
-        record.watermark = record.watermark.merged(theirs);
+        let Record { watermark, deleted } = *record;
+        record.watermark = watermark.merged(theirs);
         change(record);
-        SharedRecord { public_key, watermark: record.watermark, was_deleted }
+        SharedRecord { public_key, watermark, deleted }
     }
 }
 

@@ -1,304 +1,262 @@
-//! A second judge beside the ledger: what it refuses, does not say, or is not there to say.
+//! A second judge beside the ledger: what it refuses, what it does not say, and what happens while it is away.
 
-use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use proptest::prelude::{Just, Strategy, prop_assert, prop_oneof};
-use proptest::test_runner::{Config, TestRunner};
+use proptest::prelude::*;
 
 use super::memory_judge::{MemoryJudge, Way};
 use super::*;
-use crate::ledger::order::{Activation, ActivationOutcome, Selection};
-use crate::ledger::rules::{Watermark, judge_attestation, judge_block};
-use crate::ledger::shared_order::SharedOrder;
-use crate::ledger::{Health, HighWatermark};
+use crate::ledger::full_history::{History, Message};
+use crate::ledger::refusal::Recorded;
+use crate::ledger::{Activation, Health, HighWatermark, Selection};
 use crate::raw_roots::RawRoots;
 
 #[test]
-fn of_two_hosts_that_share_a_judge_one_signs_and_the_other_is_refused_with_the_number() {
-    let hosts = Hosts::new();
-    let [one, two] = &hosts.ledgers;
-    sign(one, block(1, 10, 1));
-    let refusal = refuse(two, block(1, 10, 2));
-    assert!(matches!(refusal, Refusal::SignedElsewhere { .. }), "{refusal:?}");
-    assert!(refusal.to_string().contains("slot 10"), "{refusal}");
-    sign(two, block(1, 11, 1));
-    sign(one, block(1, 11, 1));
-    sign(one, attestation(1, 2, 3, 1));
-    assert!(matches!(refuse(two, attestation(1, 1, 4, 2)), Refusal::SignedElsewhere { .. }));
+fn what_one_host_has_signed_another_is_refused_and_the_identical_message_passes_on_both() {
+    let (shared, directories) =
+        (MemoryJudge::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let [one, two] = directories.each_ref().map(|directory| host(directory.path(), &shared));
+    sign(&one, block(1, 10, 1));
+    sign(&one, block(2, 10, 1));
+    let refused = Refusal::SignedElsewhere { record: Recorded::Slot(Slot(10)) };
+    assert_eq!(refuse(&two, block(2, 10, 2)), refused);
+    sign(&two, block(1, 10, 1));
+    sign(&two, attestation(1, 2, 3, 1));
+    assert!(matches!(refuse(&one, attestation(1, 1, 4, 1)), Refusal::SignedElsewhere { .. }));
 }
 
 #[test]
-fn a_batch_is_asked_at_once_and_a_refusal_in_it_is_that_keys_alone() {
-    let hosts = Hosts::new();
-    let [one, _] = &hosts.ledgers;
-    hosts.judge.refuse(public_key(2));
-    let requests = [block(1, 10, 1), block(2, 10, 1), block(3, 10, 1)];
-    let verdicts = wait(one.judge_all(&requests)).unwrap();
-    assert_eq!(hosts.judge.batches(), [3]);
-    let outcomes: Vec<_> = verdicts
-        .into_iter()
-        .map(|verdict| match verdict {
-            Verdict::Allowed(judged) => cleared_or_refused(wait(judged.cleared())).unwrap().is_ok(),
-            Verdict::Refused(refusal) => panic!("{refusal}"),
-        })
-        .collect();
-    assert_eq!(outcomes, [true, false, true]);
+fn a_late_refusal_in_a_batch_is_that_keys_alone_and_the_batch_is_asked_at_once() {
+    let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+    let ledger = host(directory.path(), &shared);
+    shared.refuse(public_key(2));
+    let votes = [1, 2, 3].map(|key| attestation(key, 0, 1, 1));
+    let verdicts = wait(ledger.judge_all(&votes)).unwrap();
+    let cleared = verdicts.into_iter().map(|verdict| match verdict {
+        Verdict::Allowed(judged) => cleared_or_refused(wait(judged.cleared())).unwrap().is_ok(),
+        Verdict::Refused(refusal) => panic!("{refusal}"),
+    });
+    assert_eq!(cleared.collect::<Vec<_>>(), [true, false, true]);
+    assert_eq!(shared.batches(), [3]);
 }
 
 #[test]
-fn an_identical_repeat_is_asked_again() {
-    let hosts = Hosts::new();
-    let [one, _] = &hosts.ledgers;
-    sign(one, block(1, 10, 1));
-    sign(one, block(1, 10, 1));
-    assert_eq!(hosts.judge.batches(), [1, 1]);
+fn a_repeat_that_needs_no_write_here_is_asked_of_the_second_judge() {
+    let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+    let ledger = host(directory.path(), &shared);
+    sign(&ledger, block(1, 10, 1));
+    sign(&ledger, block(1, 10, 1));
+    assert_eq!(shared.batches(), [1, 1]);
+    shared.refuse(public_key(1));
+    refuse(&ledger, block(1, 10, 1));
 }
 
 #[test]
-fn duties_that_cannot_be_slashed_are_signed_without_a_second_judge() {
-    let hosts = Hosts::new();
-    hosts.judge.set(Way::Away);
-    sign(&hosts.ledgers[0], request(1, 1, Claim::Unslashable));
-    assert!(hosts.judge.batches().is_empty());
-}
-
-#[test]
-fn raw_roots_beside_a_second_judge_need_the_policy_that_allows_them() {
-    for policy in [RawRoots::UnprotectedKeys, RawRoots::Refuse] {
-        let directory = tempfile::tempdir().unwrap();
-        let settings = Settings { raw_roots: policy, ..beside(directory.path(), &MemoryJudge::new()) };
-        let ledger = Ledger::open(settings).unwrap();
-        assert!(matches!(refuse(&ledger, raw_root(1, 1)), Refusal::RawRootOfSharedKey { .. }), "{policy:?}");
+fn while_the_second_judge_is_away_nothing_is_recorded_and_no_order_carried_out() {
+    let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+    let ledger = host(directory.path(), &shared);
+    sign(&ledger, block(1, 10, 1));
+    shared.set(Way::Away);
+    until_away(&ledger);
+    for late in [block(1, 11, 1), attestation(1, 0, 1, 1), raw_root(2, 1)] {
+        assert!(matches!(fail(&ledger, late), Fault::SecondJudgeAway { .. }));
     }
-    sign(&Hosts::new().ledgers[0], raw_root(1, 1));
+    sign(&ledger, request(1, 1, Claim::Unslashable));
+    let stop = HighWatermark { slot: Some(Slot(11)), epoch: None };
+    assert!(matches!(wait(ledger.set_high_watermark(stop)), Err(Fault::SecondJudgeAway { .. })));
+    let deletion = Deletion { public_key: public_key(1), active: true };
+    assert!(matches!(wait(ledger.delete(&[deletion])), Err(Fault::SecondJudgeAway { .. })));
+    assert!(wait(ledger.status(Selection::All)).is_err() && wait(ledger.export(Selection::All)).is_err());
+    assert_eq!(wait(ledger.keystores(0, 1)).unwrap().next(), None);
+
+    shared.set(Way::Open);
+    assert!(matches!(ledger.health(), Health::Working));
+    // Other messages than those that were not recorded.
+    sign(&ledger, block(1, 11, 9));
+    sign(&ledger, attestation(1, 0, 1, 9));
+    let status = wait(ledger.status(Selection::All)).unwrap();
+    assert_eq!((status.high_watermark, status.keys.len()), (HighWatermark::default(), 1));
 }
 
 #[test]
-fn while_the_second_judge_is_away_nothing_is_recorded_and_nothing_is_broken() {
-    let hosts = Hosts::new();
-    let [one, two] = &hosts.ledgers;
-    sign(one, block(1, 10, 1));
-    hosts.judge.set(Way::Away);
-    until_away(one);
-    assert!(matches!(fail(one, block(1, 11, 1)), Fault::SecondJudgeAway { .. }));
-    let order = wait(one.raise(Some(Slot(20)), None, Selection::All));
-    assert!(matches!(order, Err(Fault::SecondJudgeAway { .. })), "{order:?}");
-
-    hosts.judge.set(Way::Open);
-    // Neither the message nor the order has left a trace, here or there.
-    sign(two, block(1, 11, 2));
-    assert!(matches!(refuse(one, block(1, 11, 1)), Refusal::SignedElsewhere { .. }));
-    sign(one, block(1, 12, 1));
-    assert!(matches!(one.health(), Health::Working));
+fn a_request_that_waits_for_the_second_judge_goes_on_when_that_answers() {
+    let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+    let patient = Settings { second_judge: Some(shared.clone()), ..settings(directory.path()) };
+    let ledger = Ledger::open(patient).unwrap();
+    shared.set(Way::Delayed);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| sign(&ledger, block(1, 11, 1)));
+        until_away(&ledger);
+        let second = scope.spawn(|| sign(&ledger, block(2, 11, 1)));
+        assert!(!first.is_finished() && !second.is_finished());
+        shared.set(Way::Open);
+        first.join().unwrap();
+        second.join().unwrap();
+    });
 }
 
 #[test]
-fn what_may_be_on_record_there_is_asked_for_again_and_nothing_else_is_signed() {
+fn of_an_unknown_outcome_the_same_message_passes_when_asked_again_and_another_does_not() {
     for way in [Way::Breaks, Way::LosesAnswers] {
-        let hosts = Hosts::new();
-        let [one, two] = &hosts.ledgers;
-        hosts.judge.set(way);
-        assert!(matches!(fail(one, block(1, 10, 1)), Fault::SecondJudgeUnknown { .. }), "{way:?}");
-        hosts.judge.set(Way::Open);
-        assert!(matches!(refuse(two, block(1, 10, 2)), Refusal::SignedElsewhere { .. }), "{way:?}");
-        assert!(ask(one, block(1, 10, 2)).unwrap().is_err(), "{way:?}");
-        sign(one, block(1, 10, 1));
+        let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+        let ledger = host(directory.path(), &shared);
+        shared.set(way);
+        assert!(matches!(fail(&ledger, block(1, 10, 1)), Fault::SecondJudgeUnknown { .. }), "{way:?}");
+        shared.set(Way::Open);
+        refuse(&ledger, block(1, 10, 2));
+        sign(&ledger, block(1, 10, 1));
     }
 }
 
 #[test]
-fn a_question_that_is_lost_leaves_the_message_to_be_asked_for_again() {
-    let hosts = Hosts::new();
-    let [one, two] = &hosts.ledgers;
-    hosts.judge.set(Way::LosesQuestions);
-    assert!(matches!(fail(one, block(1, 10, 1)), Fault::SecondJudgeUnknown { .. }));
-    hosts.judge.set(Way::Open);
-    sign(one, block(1, 10, 1));
-    assert!(matches!(refuse(two, block(1, 10, 2)), Refusal::SignedElsewhere { .. }));
+fn an_order_of_unknown_outcome_is_a_fault_and_can_be_given_again() {
+    let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+    let ledger = host(directory.path(), &shared);
+    sign(&ledger, block(1, 10, 1));
+    shared.set(Way::Breaks);
+    let deletion = Deletion { public_key: public_key(1), active: true };
+    assert!(matches!(wait(ledger.delete(&[deletion])), Err(Fault::SecondJudgeUnknown { .. })));
+    shared.set(Way::Open);
+    wait(ledger.delete(&[deletion])).unwrap();
+    assert_eq!(refuse(&ledger, block(1, 11, 1)), Refusal::Deleted { public_key: public_key(1) });
 }
 
 #[test]
-fn an_answer_that_is_late_but_in_time_lets_the_signature_out() {
-    let hosts = Hosts::new();
-    let [one, _] = &hosts.ledgers;
-    hosts.judge.set(Way::Delayed);
-    let Verdict::Allowed(judged) = wait(one.judge(&block(1, 10, 1))).unwrap() else { panic!() };
-    hosts.judge.set(Way::Open);
-    wait(judged.cleared()).unwrap();
-}
+fn an_order_on_one_host_is_in_force_on_the_other() {
+    let (shared, directories) =
+        (MemoryJudge::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let [one, two] = directories.each_ref().map(|directory| host(directory.path(), &shared));
+    sign(&one, block(1, 10, 1));
+    sign(&two, block(1, 20, 1));
+    let report = wait(one.delete(&[Deletion { public_key: public_key(1), active: true }])).unwrap();
+    assert!(report.interchange.contains("\"20\""), "what the other host signed: {}", report.interchange);
+    assert_eq!(refuse(&two, block(1, 21, 1)), Refusal::Deleted { public_key: public_key(1) });
+    wait(two.activate(vec![Activation::of(public_key(1), None)], None)).unwrap().unwrap();
+    sign(&two, block(1, 22, 1));
 
-#[test]
-fn orders_go_to_the_second_judge_first_and_hold_for_all_hosts() {
-    let hosts = Hosts::new();
-    let [one, two] = &hosts.ledgers;
-    sign(one, block(1, 10, 1));
-    wait(one.delete(&[Deletion { public_key: public_key(1), active: true }])).unwrap();
-    assert!(matches!(refuse(two, block(1, 11, 1)), Refusal::Deleted { .. }));
-    let outcome = wait(two.activate(vec![Activation::of(public_key(1), None)], None)).unwrap().unwrap();
-    assert!(matches!(&outcome[..], [ActivationOutcome::Active { past, .. }] if past.deleted), "{outcome:?}");
-    assert!(ask(two, block(1, 10, 2)).unwrap().is_err());
-    sign(two, block(1, 11, 1));
-
-    wait(one.raise(Some(Slot(50)), None, Selection::Only([public_key(1)].into()))).unwrap();
-    assert!(matches!(refuse(two, block(1, 50, 1)), Refusal::SignedElsewhere { .. }));
-    let stop = HighWatermark { slot: Some(Slot(100)), epoch: None };
+    let stop = HighWatermark { slot: Some(Slot(30)), epoch: None };
     wait(one.set_high_watermark(stop)).unwrap();
-    assert!(matches!(refuse(two, block(1, 100, 1)), Refusal::StoppedAtSlot { .. }));
-    let exported = wait(one.export(Selection::All)).unwrap().interchange;
-    assert!(exported.contains(r#""slot":"50""#), "{exported}");
-    let kinds: Vec<_> = hosts.judge.orders().iter().map(std::mem::discriminant).collect();
-    assert_eq!(kinds.len(), 5);
-    assert!(matches!(hosts.judge.orders().last(), Some(SharedOrder::Read { .. })));
+    assert_eq!(refuse(&two, block(1, 30, 1)), Refusal::StoppedAtSlot { slot: Slot(30), stop: Slot(30) });
+    assert_eq!(wait(two.status(Selection::All)).unwrap().high_watermark, stop);
 }
 
 #[test]
-fn an_order_of_which_nobody_knows_what_became_changes_nothing_here() {
-    let hosts = Hosts::new();
-    let [one, _] = &hosts.ledgers;
-    sign(one, block(1, 10, 1));
-    hosts.judge.set(Way::Breaks);
-    let raised = wait(one.raise(Some(Slot(50)), None, Selection::Only([public_key(1)].into())));
-    assert!(matches!(raised, Err(Fault::SecondJudgeUnknown { .. })), "{raised:?}");
-    hosts.judge.set(Way::Open);
-    // It had arrived there, so it holds; a status asked now takes it over.
-    assert!(matches!(refuse(one, block(1, 50, 1)), Refusal::SignedElsewhere { .. }));
-    let status = wait(one.status(Selection::All)).unwrap();
-    assert_eq!(status.keys[0].watermark.block.unwrap().slot, Slot(50));
+fn a_ledger_with_history_brings_it_in_and_a_new_one_takes_it_over() {
+    let (shared, directories) =
+        (MemoryJudge::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    sign(&open(directories[0].path()), block(1, 10, 1));
+    let [_one, two] = directories.each_ref().map(|directory| host(directory.path(), &shared));
+    assert_eq!(wait(two.status(Selection::All)).unwrap().keys.len(), 1);
+    refuse(&two, block(1, 10, 2));
 }
 
 #[test]
-fn a_host_that_joins_brings_its_history_and_its_deletions() {
-    let directory = tempfile::tempdir().unwrap();
-    let alone = open(directory.path());
-    sign(&alone, block(1, 10, 1));
-    wait(alone.delete(&[Deletion { public_key: public_key(2), active: true }])).unwrap();
-    drop(alone);
-    let hosts = Hosts::new();
-    let joined = Ledger::open(beside(directory.path(), &hosts.judge)).unwrap();
-    let [other, _] = &hosts.ledgers;
-    assert!(matches!(refuse(other, block(1, 10, 2)), Refusal::SignedElsewhere { .. }));
-    assert!(matches!(refuse(other, block(2, 10, 1)), Refusal::Deleted { .. }));
-    sign(&joined, block(1, 10, 1));
+fn raw_roots_are_refused_beside_a_second_judge_unless_they_are_always_allowed() {
+    for raw_roots in [RawRoots::UnprotectedKeys, RawRoots::Refuse] {
+        let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+        let ledger = Ledger::open(Settings { raw_roots, ..beside(directory.path(), &shared) }).unwrap();
+        let refused = Refusal::RawRootOfSharedKey { public_key: public_key(1) };
+        assert_eq!(refuse(&ledger, raw_root(1, 1)), refused);
+        sign(&ledger, block(1, 10, 1));
+    }
+    let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+    let allow = Settings { raw_roots: RawRoots::Allow, ..beside(directory.path(), &shared) };
+    sign(&Ledger::open(allow).unwrap(), raw_root(1, 1));
 }
 
 #[test]
-fn a_second_judge_of_another_chain_carries_nothing_over() {
-    let hosts = Hosts::new();
-    let directory = tempfile::tempdir().unwrap();
-    let settings = beside(directory.path(), &hosts.judge);
-    let other = Root([0xC5; 32]);
-    let stranger = Ledger::open(Settings { genesis_validators_root: Some(other), ..settings }).unwrap();
-    sign(&hosts.ledgers[0], block(1, 10, 1));
-    let status = wait(stranger.status(Selection::All));
-    assert!(matches!(status, Err(Fault::SecondJudgeOfOtherChain { .. })), "{status:?}");
-    let request = Request { chain: Some(other), ..block(1, 11, 1) };
-    assert!(matches!(refuse(&stranger, request), Refusal::OtherChain { .. }));
-}
-
-/// Whatever is asked of which host, and whatever is lost on the way: what was let out contradicts nothing that was.
-#[test]
-fn no_two_hosts_ever_contradict_each_other() {
-    let mut runner = TestRunner::new(Config { cases: 40, ..Config::default() });
-    let step = (0..2_usize, 0..2_u8, message(), way());
-    let steps = proptest::collection::vec(step, 1..40);
-    let outcome = runner.run(&steps, |steps| {
-        let hosts = Hosts::with_longest_wait(Duration::from_millis(20));
-        let mut signed: HashMap<PublicKey, Vec<Request>> = HashMap::new();
-        for (host, key, (claim, root), way) in steps {
-            hosts.judge.set(way);
-            let request = request(key, root, claim);
-            if let Ok(Ok(_)) = ask(&hosts.ledgers[host], request) {
-                signed.entry(request.public_key).or_default().push(request);
+fn of_two_hosts_that_ask_for_contradictions_at_once_one_gets_each() {
+    let (shared, directories) =
+        (MemoryJudge::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let settings = directories
+        .each_ref()
+        .map(|directory| Settings { second_judge: Some(shared.clone()), ..settings(directory.path()) });
+    let hosts = settings.map(|settings| Ledger::open(settings).unwrap());
+    for slot in 1..40 {
+        let passed = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for (host, root) in hosts.iter().zip([1, 2]) {
+                let passed = &passed;
+                scope.spawn(move || {
+                    if ask(host, block(1, slot, root)).unwrap().is_ok() {
+                        passed.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
             }
-            hosts.judge.set(Way::Open);
-        }
-        for requests in signed.values() {
-            for (at, later) in requests.iter().enumerate() {
-                for earlier in &requests[..at] {
-                    prop_assert!(!contradicts(earlier, later), "{earlier:?} {later:?}");
-                }
-            }
-        }
-        Ok(())
-    });
-    outcome.unwrap();
+        });
+        assert_eq!(passed.into_inner(), 1, "slot {slot}");
+    }
 }
 
-fn message() -> impl Strategy<Value = (Claim, u8)> {
-    let block = (0..4_u64).prop_map(|slot| Claim::Block { slot: Slot(slot) });
-    let attestation = (0..4_u64, 0..4_u64).prop_map(|(source, more)| Claim::Attestation {
-        source: Epoch(source),
-        target: Epoch(source + more),
-    });
-    (prop_oneof![block, attestation], 0..2_u8)
-}
-
-fn way() -> impl Strategy<Value = Way> {
-    prop_oneof![
+fn step() -> impl Strategy<Value = (usize, Way, Request)> {
+    let way = prop_oneof![
         6 => Just(Way::Open),
+        1 => Just(Way::Delayed),
         1 => Just(Way::LosesQuestions),
         1 => Just(Way::LosesAnswers),
-        2 => Just(Way::Breaks),
+        1 => Just(Way::Breaks),
         1 => Just(Way::Away),
-    ]
+    ];
+    let message = prop_oneof![
+        (1..3u8, 1..6u64, 1..4u8).prop_map(|(key, slot, root)| block(key, slot, root)),
+        (1..3u8, 0..4u64, 0..6u64, 1..4u8)
+            .prop_map(|(key, source, target, root)| { attestation(key, source, target, root) }),
+    ];
+    (0..2usize, way, message)
 }
 
-/// Whether the rules for one key forbid one of the two after the other, whichever came first.
-fn contradicts(one: &Request, two: &Request) -> bool {
-    match (one.claim, two.claim) {
-        (Claim::Block { slot: first }, Claim::Block { slot: second }) => {
-            first == second && one.signing_root != two.signing_root
-        }
-        (Claim::Attestation { source: s1, target: t1 }, Claim::Attestation { source: s2, target: t2 }) => {
-            (t1 == t2 && one.signing_root != two.signing_root) || (s1 < s2 && t2 < t1) || (s2 < s1 && t1 < t2)
-        }
-        _ => false,
-    }
-}
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
 
-#[test]
-fn the_contradictions_that_are_looked_for_are_those_of_the_rules() {
-    let (one, two) = (block(1, 3, 1), block(1, 3, 2));
-    assert!(contradicts(&one, &two) && !contradicts(&one, &block(1, 4, 2)));
-    assert!(judge_block(&Watermark::floor(Some(Slot(3)), None), Slot(3), two.signing_root).is_err());
-    let (outer, inner) = (attestation(1, 1, 4, 1), attestation(1, 2, 3, 1));
-    assert!(contradicts(&outer, &inner) && contradicts(&inner, &outer));
-    let floor = Watermark::floor(None, Some(Epoch(4)));
-    assert!(judge_attestation(&floor, Epoch(2), Epoch(3), inner.signing_root).is_err());
-}
-
-/// Two hosts' ledgers beside one judge.
-struct Hosts {
-    judge: Arc<MemoryJudge>,
-    ledgers: [Ledger; 2],
-    _directories: [tempfile::TempDir; 2],
-}
-
-impl Hosts {
-    fn new() -> Self {
-        Self::with_longest_wait(Duration::from_millis(400))
-    }
-
-    fn with_longest_wait(longest_wait: Duration) -> Self {
-        let judge = MemoryJudge::new();
-        let directories = [(); 2].map(|()| tempfile::tempdir().unwrap());
-        let ledgers = directories.each_ref().map(|directory| {
-            Ledger::open(Settings { longest_wait, ..beside(directory.path(), &judge) }).unwrap()
+    /// Whatever is lost or late on the way: what both hosts sign together is never slashable.
+    #[test]
+    fn two_hosts_never_sign_a_contradiction(steps in prop::collection::vec(step(), 1..40)) {
+        let shared = MemoryJudge::new();
+        let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+        let hosts = directories.each_ref().map(|directory| {
+            let hasty = Duration::from_millis(10);
+            Ledger::open(Settings { longest_wait: hasty, ..beside(directory.path(), &shared) }).unwrap()
         });
-        Self { judge, ledgers, _directories: directories }
+        let mut history = History::default();
+        for (host, way, request) in steps {
+            shared.set(way);
+            if let Ok(Ok(_)) = ask(&hosts[host], request) {
+                let (key, root) = (request.public_key.0, request.signing_root.0);
+                let message = match request.claim {
+                    Claim::Block { slot } => Message::Block { slot: slot.0, root },
+                    Claim::Attestation { source, target } => {
+                        Message::Attestation { source: source.0, target: target.0, root }
+                    }
+                    Claim::RawRoot | Claim::Unslashable => panic!("no step asks for it"),
+                };
+                prop_assert_eq!(history.contradiction(key, message), None);
+                history.sign(key, message);
+            }
+            // What was delayed arrives now, when nobody waits for it any more.
+            shared.set(Way::Open);
+        }
     }
 }
 
-fn beside(directory: &Path, judge: &Arc<MemoryJudge>) -> Settings {
-    let second_judge: Arc<dyn crate::ledger::SecondJudge> = Arc::<MemoryJudge>::clone(judge);
-    Settings { second_judge: Some(second_judge), raw_roots: RawRoots::Allow, ..settings(directory) }
+/// A host that does not wait for long.
+fn host(directory: &Path, shared: &Arc<MemoryJudge>) -> Ledger {
+    Ledger::open(beside(directory, shared)).unwrap()
 }
 
-/// Waits until the silence is long enough to count.
+fn beside(directory: &Path, shared: &Arc<MemoryJudge>) -> Settings {
+    Settings {
+        second_judge: Some(shared.clone()),
+        longest_wait: Duration::from_secs(2),
+        ..settings(directory)
+    }
+}
+
 fn until_away(ledger: &Ledger) {
+    let end = Instant::now() + Duration::from_secs(20);
     while !matches!(ledger.health(), Health::SecondJudgeAway(_)) {
-        std::thread::yield_now();
+        assert!(Instant::now() < end, "the silence is not noticed");
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
