@@ -15,14 +15,14 @@
 //! s(2) and s(3) Z, here without Z^2, which has an inverse modulo r. The last sum is k, which is not 0. (Its operands
 //! are equal for k = 2 and r - 2.)
 
-use blst::{blst_p2, blst_p2_affine, blst_p2_double, blst_p2_is_equal, blst_p2s_add, blst_p2s_to_affine};
+use blst::{blst_p2_affine, blst_p2_double, blst_p2s_to_affine};
 use zeroize::Zeroizing;
 
 use super::HashedMessage;
 use super::addition::{Sum, add_all, add_or_double_all};
 use super::lookup::find;
 use super::point::Affine;
-use super::subscalars::{ODD_DIGITS, Subscalars, WINDOW_BITS, WINDOWS, Z};
+use super::subscalars::{ODD_DIGITS, Subscalars, WINDOW_BITS, WINDOWS};
 
 /// The table of one point: 208 points in affine coordinates, 40 KB of public data.
 pub(crate) struct Comb {
@@ -31,7 +31,7 @@ pub(crate) struct Comb {
 }
 
 impl Comb {
-    /// Computes the table of a point and examines it. Takes as long as a signature.
+    /// Computes the table of a point and examines it. Takes nearly as long as a signature.
     ///
     /// # Errors
     /// The point is infinity, or something was computed wrong.
@@ -102,22 +102,24 @@ impl Comb {
         points.chunks_exact(POINTS).map(|points| points.first()?.compressed_if_valid()).collect()
     }
 
-    /// Whether the entries are what they should be, by two sums: a wrong entry would give digits of keys away.
-    ///
-    /// The powers of two that make Z add up to the point's image under the endomorphism. Each is the double of the one
-    /// before, so an error in one is an error in all that follow. And all entries of a row, the multiples by 1, 3, ..
-    /// 31, add up to its first one's multiple by 256.
+    /// Whether the entries are what they should be: a wrong one would give digits of keys away. The first power is the
+    /// point, each other one the double of that before it, and each entry the sum of a smaller one and a power.
     fn is_right(&self, message: &HashedMessage, powers: &[Affine]) -> bool {
-        let Some(point) = powers.first() else { return false };
-        let bits_of_z = (0..).zip(powers).filter(|(bit, _)| *bit < u64::BITS && (Z >> bit) & 1 == 1);
-        let mut expected = sum_of(powers.iter().step_by(WINDOW_BITS));
-        for _ in 0..ROW_SUM.ilog2() {
-            expected = doubled(&expected);
-        }
-        are_equal(&sum_of([point]), &message.0)
-            && are_equal(&sum_of(bits_of_z.map(|(_, power)| power)), &sum_of([&point.times_z()]))
-            && are_equal(&sum_of(&self.entries), &expected)
+        powers.first().is_some_and(|first| first.is_equal_to(&message.0))
+            && powers.iter().zip(powers.iter().skip(1)).all(|(power, next)| next.is_double_of(power))
+            && self.entries.chunks_exact(ODD_DIGITS).zip(powers.chunks_exact(WINDOW_BITS)).all(row_is_right)
     }
+}
+
+/// Whether a row's first entry is its first power, and each of the others the sum of which it was made.
+fn row_is_right((row, powers): (&[Affine], &[Affine])) -> bool {
+    row.first() == powers.first()
+        && (1..).zip([1, 2, 4, 8]).all(|(level, size)| {
+            let (known, rest) = row.split_at(size);
+            powers
+                .get(level)
+                .is_some_and(|power| rest.iter().zip(known).all(|(sum, known)| sum.is_sum_of(known, power)))
+        })
 }
 
 /// Why a point has no table.
@@ -136,8 +138,9 @@ fn powers_of_two(message: &HashedMessage) -> Vec<Affine> {
     let mut powers = vec![message.0; WINDOWS * WINDOW_BITS];
     let mut last = message.0;
     for power in powers.iter_mut().skip(1) {
-        last = doubled(&last);
-        *power = last;
+        // SAFETY: both are live; it writes to `power` alone.
+        unsafe { blst_p2_double(power, &last) };
+        last = *power;
     }
     let mut affine = vec![blst_p2_affine::default(); powers.len()];
     let points = [powers.as_ptr(), std::ptr::null()];
@@ -145,29 +148,6 @@ fn powers_of_two(message: &HashedMessage) -> Vec<Affine> {
     // many as there are.
     unsafe { blst_p2s_to_affine(affine.as_mut_ptr(), points.as_ptr(), powers.len()) };
     affine.iter().map(Affine::from_blst).collect()
-}
-
-fn doubled(point: &blst_p2) -> blst_p2 {
-    let mut double = blst_p2::default();
-    // SAFETY: both are live; it writes to `double` alone.
-    unsafe { blst_p2_double(&mut double, point) };
-    double
-}
-
-/// The sum of public points, by blst's own additions for operands of any kind.
-fn sum_of<'a>(points: impl IntoIterator<Item = &'a Affine>) -> blst_p2 {
-    const { assert!(size_of::<Affine>() == size_of::<blst_p2_affine>()) };
-    let points: Vec<_> = points.into_iter().map(|point| std::ptr::from_ref(point).cast()).collect();
-    let mut sum = blst_p2::default();
-    // SAFETY: each pointer is that of a live point, in blst's layout, and there are as many as is said; it writes to
-    // `sum` alone.
-    unsafe { blst_p2s_add(&mut sum, points.as_ptr(), points.len()) };
-    sum
-}
-
-fn are_equal(a: &blst_p2, b: &blst_p2) -> bool {
-    // SAFETY: both are live; the call only reads them.
-    unsafe { blst_p2_is_equal(a, b) }
 }
 
 /// In each `whole` points: of each two parts of `half` points one after the other, the first point of the second is to
@@ -187,9 +167,6 @@ fn apply(points: &mut [Affine], change: impl Fn(&Affine) -> Affine) {
         *sum = change(sum);
     }
 }
-
-/// 1 + 3 + .. + 31.
-const ROW_SUM: usize = ODD_DIGITS * ODD_DIGITS;
 
 /// Digits of a scalar, and points that are added.
 const POINTS: usize = 4 * WINDOWS;

@@ -9,7 +9,7 @@ use zeroize::Zeroize;
 use super::mask::Mask;
 
 /// An element a + b i, in blst's form. Its default is 0.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 #[repr(transparent)]
 pub(super) struct Fp2(pub(super) blst_fp2);
 

@@ -19,7 +19,6 @@ use zeroize::Zeroize;
 
 use super::HashedMessage;
 use super::addition::{Sum, add_all};
-use super::field::Fp2;
 use super::lookup::find;
 use super::point::Affine;
 use super::subscalars::Subscalars;
@@ -81,7 +80,7 @@ struct Accumulator(blst_p2);
 
 impl Accumulator {
     fn new(point: &Affine) -> Self {
-        Self(blst_p2 { x: point.x.0, y: point.y.0, z: Fp2::one().0 })
+        Self(point.to_projective())
     }
 
     fn double_and_add(&mut self, entry: &Affine, add: Add) {

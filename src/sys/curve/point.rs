@@ -2,7 +2,7 @@
 
 use blst::{
     blst_fp, blst_fp2, blst_p2, blst_p2_affine, blst_p2_affine_compress, blst_p2_affine_is_inf,
-    blst_p2_affine_on_curve,
+    blst_p2_affine_on_curve, blst_p2_is_equal,
 };
 use zeroize::Zeroize;
 
@@ -10,7 +10,7 @@ use super::field::Fp2;
 use super::mask::Mask;
 
 /// A point of G2 that is not infinity. Its default is no point, but room for one.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, PartialEq)]
 #[repr(C)]
 pub(super) struct Affine {
     pub(super) x: Fp2,
@@ -46,6 +46,10 @@ impl Affine {
         blst_p2_affine { x: self.x.0, y: self.y.0 }
     }
 
+    pub(super) fn to_projective(self) -> blst_p2 {
+        blst_p2 { x: self.x.0, y: self.y.0, z: Fp2::one().0 }
+    }
+
     #[inline]
     pub(super) fn negated_if(&self, mask: Mask) -> Self {
         Self { x: self.x, y: self.y.negated_if(mask) }
@@ -64,6 +68,29 @@ impl Affine {
     /// Z^2 times the point.
     pub(super) fn times_z_squared(&self) -> Self {
         self.times_z().times_z()
+    }
+
+    /// Whether this public point is the same as one of blst's.
+    pub(super) fn is_equal_to(&self, other: &blst_p2) -> bool {
+        // SAFETY: both are live; the call only reads them.
+        unsafe { blst_p2_is_equal(&self.to_projective(), other) }
+    }
+
+    /// Whether this public point is the double of another: its opposite lies on the tangent there, and is not that point.
+    /// Both are points of the curve.
+    pub(super) fn is_double_of(&self, p: &Self) -> bool {
+        let square = p.x.squared();
+        let rise = square.plus(&square).plus(&square).times(&self.x.minus(&p.x));
+        let run = p.y.plus(&p.y).times(&self.y.plus(&p.y));
+        rise.plus(&run) == Fp2::default() && self.x != p.x
+    }
+
+    /// Whether this public point is the sum of two others, which are neither equal nor opposite: its opposite lies on the
+    /// line through the two, and is not one of them. All three are points of the curve.
+    pub(super) fn is_sum_of(&self, p: &Self, q: &Self) -> bool {
+        let rise = q.y.minus(&p.y).times(&self.x.minus(&p.x));
+        let run = q.x.minus(&p.x).times(&self.y.plus(&p.y));
+        rise.plus(&run) == Fp2::default() && self.x != p.x && self.x != q.x
     }
 
     /// The compressed form of a signature; none if the coordinates are those of no point of the curve or of infinity,
