@@ -33,7 +33,7 @@ impl HashCache {
 
     /// The root's hash, computed if it is not there.
     pub fn hashed(&self, root: &SigningRoot) -> HashedRoot {
-        self.0.hashed(root)
+        self.0.hashed(root, 1)
     }
 }
 
@@ -51,7 +51,7 @@ pub struct Permission {
 /// What a multiplication gave. There is no way to the signature in it.
 #[must_use]
 pub struct Held {
-    _signature: HeldSignature,
+    _signatures: Vec<HeldSignature>,
 }
 
 impl Signatory {
@@ -76,7 +76,7 @@ impl Signatory {
 impl Permission {
     /// The half of a signature that each key has to do for itself, if the duty's root is in the cache.
     pub fn multiply(self, cache: &HashCache) -> Held {
-        Held { _signature: Key::presign(self.judged, &mut cache.0.repeated()) }
+        Held { _signatures: Key::presign(vec![self.judged], &cache.0) }
     }
 }
 

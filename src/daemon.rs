@@ -104,17 +104,10 @@ impl Daemon {
             )
             .await?,
         );
-        let pool = SigningPool::start(protection.hurry()).map_err(Error::Pool)?;
+        let hashes = HashCache::new(root_tables(settings));
+        let pool = SigningPool::start(hashes, protection.hurry()).map_err(Error::Pool)?;
         let policy = SigningPolicy { raw_roots: settings.raw_roots };
-        let signer = Signer {
-            network,
-            policy,
-            protection,
-            keystores,
-            hashes: Arc::new(HashCache::new(root_tables(settings))),
-            pool,
-            outcomes: Outcomes::default(),
-        };
+        let signer = Signer { network, policy, protection, keystores, pool, outcomes: Outcomes::default() };
         let api = Arc::new(Api {
             signer: Arc::new(signer),
             access: Arc::clone(&access),

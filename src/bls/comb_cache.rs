@@ -25,8 +25,9 @@ pub(super) struct RootComb {
 impl CombCache {
     /// The root's table, if it has one that can be trusted.
     pub(super) fn find(&self, root: &SigningRoot) -> Option<Arc<RootComb>> {
-        let mut combs = self.places.iter().filter_map(ArcSwapOption::load_full);
-        combs.find(|comb| comb.root == *root && !comb.has_failed.load(Ordering::Relaxed))
+        let held = self.places.iter().map(ArcSwapOption::load);
+        let combs = held.filter(|held| held.as_ref().is_some_and(|comb| comb.serves(root)));
+        combs.map(arc_swap::Guard::into_inner).next().flatten()
     }
 
     pub(super) fn insert(&self, root: &SigningRoot, comb: Comb) -> Arc<RootComb> {
@@ -40,13 +41,17 @@ impl CombCache {
 }
 
 impl RootComb {
+    fn serves(&self, root: &SigningRoot) -> bool {
+        self.root == *root && !self.has_failed.load(Ordering::Relaxed)
+    }
+
     /// See [`Comb::multiply`]. After a signature that was computed wrong the table is not found any more.
-    pub(super) fn multiply(&self, scalar: &[u8; 32]) -> Option<[u8; 96]> {
-        let signature = self.comb.multiply(&[scalar]).pop().flatten();
-        if signature.is_none() {
+    pub(super) fn multiply(&self, scalars: &[&[u8; 32]]) -> Vec<Option<[u8; 96]>> {
+        let signatures = self.comb.multiply(scalars);
+        if signatures.iter().any(Option::is_none) {
             self.has_failed.store(true, Ordering::Relaxed);
         }
-        signature
+        signatures
     }
 }
 

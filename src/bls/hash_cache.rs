@@ -3,7 +3,7 @@
 //! Since EIP-7549 all validators that vote alike in a slot sign the same root, and so do sync committees and selection
 //! proofs; the hash is half of a signature's work. The cache holds public data only.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -31,8 +31,9 @@ pub(crate) enum RootTables {
 struct Entry {
     root: SigningRoot,
     point: OnceLock<HashedMessage>,
-    /// How often it was asked for.
-    asked: AtomicU32,
+    was_asked_for: AtomicBool,
+    /// Whether its comb was computed, or is at this moment.
+    comb_begun: AtomicBool,
 }
 
 impl HashCache {
@@ -44,75 +45,71 @@ impl HashCache {
         Self { places: [const { ArcSwapOption::const_empty() }; PLACES], combs }
     }
 
-    /// The root's hash. Of several threads that ask at once for a new root, one computes it and the others wait.
+    /// The root's hash, for so many keys. Of several threads that ask at once for a new root, one computes it and the
+    /// others wait.
     ///
-    /// Who asks second for a root computes its comb, which costs as much as a signature and saves two thirds of every
-    /// further multiplication. Nobody waits for it.
-    pub(crate) fn hashed(&self, root: &SigningRoot) -> HashedRoot {
+    /// Who asks second for a root, or for [`COMB_KEYS`] keys, computes its comb, which costs nearly as much as a
+    /// signature and saves two thirds of every further multiplication. Nobody waits for it.
+    pub(crate) fn hashed(&self, root: &SigningRoot, keys: usize) -> HashedRoot {
         let [first, ..] = root.0;
         let Some(place) = self.places.get(usize::from(first)) else { return HashedRoot::new(root) };
-        let combs = self.combs.as_ref();
+        let hashed = |entry: &Entry| entry.hashed(keys, self.combs.as_ref());
         let held = place.load();
         if let Some(entry) = held.as_ref().filter(|entry| entry.root == *root) {
-            return entry.hashed(combs);
+            return hashed(entry);
         }
-        let entry = Arc::new(Entry { root: *root, point: OnceLock::new(), asked: AtomicU32::new(0) });
+        let entry = Arc::new(Entry::new(root));
         let before = place.compare_and_swap(&held, Some(Arc::clone(&entry)));
         match before.as_ref() {
             // Another thread was faster with the same root: its computation serves both.
-            Some(winner) if winner.root == *root => winner.hashed(combs),
-            Some(_) | None => entry.hashed(combs),
+            Some(winner) if winner.root == *root => hashed(winner),
+            Some(_) | None => hashed(&entry),
         }
     }
 
-    /// For signatures of one thread, most of which are over the same root as the one before.
-    pub(crate) fn repeated(&self) -> RepeatedHash<'_> {
-        RepeatedHash { cache: self, last: None }
-    }
-}
-
-/// The hash of the root that was asked for last: a thread that signs one root with many keys looks it up once, even if
-/// another root takes its place in the cache meanwhile.
-pub(crate) struct RepeatedHash<'a> {
-    cache: &'a HashCache,
-    last: Option<HashedRoot>,
-}
-
-impl RepeatedHash<'_> {
-    /// The root's hash.
-    pub(crate) fn hashed(&mut self, root: SigningRoot) -> &HashedRoot {
-        let last = self.last.take().filter(|hashed| hashed.signing_root() == root);
-        self.last.insert(last.unwrap_or_else(|| self.cache.hashed(&root)))
+    /// Whether keys multiply this root fastest several at a time.
+    pub(crate) fn has_comb(&self, root: &SigningRoot) -> bool {
+        self.combs.as_ref().is_some_and(|combs| combs.find(root).is_some())
     }
 }
 
 impl Entry {
-    fn hashed(&self, combs: Option<&CombCache>) -> HashedRoot {
+    fn new(root: &SigningRoot) -> Self {
+        Self {
+            root: *root,
+            point: OnceLock::new(),
+            was_asked_for: AtomicBool::new(false),
+            comb_begun: AtomicBool::new(false),
+        }
+    }
+
+    fn hashed(&self, keys: usize, combs: Option<&CombCache>) -> HashedRoot {
         let point = *self.point.get_or_init(|| hash(&self.root));
-        let way = combs.map_or(Way::Plain, |combs| self.way(&point, combs));
+        let way = combs.map_or(Way::Plain, |combs| self.way(&point, keys, combs));
         HashedRoot::with(&self.root, point, way)
     }
 
-    /// The comb, if it is there or this is the moment to compute it.
-    fn way(&self, point: &HashedMessage, combs: &CombCache) -> Way {
-        let comb = match self.asked.fetch_add(1, Ordering::Relaxed) {
-            0 => None,
-            1 => match Comb::new(point) {
-                Ok(comb) => Some(combs.insert(&self.root, comb)),
-                Err(CombError::Infinity) => None,
+    fn way(&self, point: &HashedMessage, keys: usize, combs: &CombCache) -> Way {
+        let comb_pays = self.was_asked_for.swap(true, Ordering::Relaxed) || keys >= COMB_KEYS;
+        if comb_pays && !self.comb_begun.swap(true, Ordering::Relaxed) {
+            match Comb::new(point) {
+                Ok(comb) => return Way::Comb(combs.insert(&self.root, comb)),
+                Err(CombError::Infinity) => return Way::Plain,
                 Err(CombError::Wrong) => {
                     note_failed_check(&format_args!("the table of the root {}", self.root));
                     return Way::Plain;
                 }
-            },
-            _ => combs.find(&self.root),
-        };
-        if let Some(comb) = comb {
+            }
+        }
+        if let Some(comb) = combs.find(&self.root) {
             return Way::Comb(comb);
         }
         JointTable::new(point).map_or(Way::Plain, |table| Way::Joint(Box::new(table)))
     }
 }
+
+/// For so many keys of a new root the comb costs no more than it saves.
+const COMB_KEYS: usize = 4;
 
 /// One place for each first byte. A slot has a few dozen distinct roots at most.
 const PLACES: usize = 256;
@@ -142,8 +139,8 @@ mod tests {
                 for (first, rest) in &roots {
                     let mut root = [*first; 32];
                     root[1..].copy_from_slice(rest);
-                    let signature = cache.hashed(&SigningRoot(root)).multiply(&scalar);
-                    prop_assert_eq!(signature.0, secret.sign(&root, CIPHERSUITE, &[]).to_bytes());
+                    let signature = cache.hashed(&SigningRoot(root), 1).multiply(&[&scalar]);
+                    prop_assert_eq!(signature[0].0, secret.sign(&root, CIPHERSUITE, &[]).to_bytes());
                 }
             }
         }
@@ -152,7 +149,7 @@ mod tests {
     #[test]
     fn the_second_request_for_a_root_makes_its_comb_and_the_last_eight_are_kept() {
         let cache = HashCache::new(RootTables::On);
-        let way = |root: u8| cache.hashed(&SigningRoot([root; 32])).way;
+        let way = |root: u8| cache.hashed(&SigningRoot([root; 32]), 1).way;
         for root in 0..8 {
             assert!(matches!(way(root), Way::Joint(_)));
             assert!(matches!(way(root), Way::Comb(_)));
@@ -164,9 +161,17 @@ mod tests {
     }
 
     #[test]
+    fn a_new_root_of_several_keys_has_its_comb_at_once() {
+        let (cache, root) = (HashCache::new(RootTables::On), SigningRoot([1; 32]));
+        assert!(!cache.has_comb(&root));
+        assert!(matches!(cache.hashed(&root, COMB_KEYS).way, Way::Comb(_)));
+        assert!(cache.has_comb(&root));
+    }
+
+    #[test]
     fn without_tables_the_curve_library_multiplies_alone() {
         let cache = HashCache::new(RootTables::Off);
-        assert!((0..3).all(|_| matches!(cache.hashed(&SigningRoot([1; 32])).way, Way::Plain)));
+        assert!((0..3).all(|_| matches!(cache.hashed(&SigningRoot([1; 32]), 4).way, Way::Plain)));
     }
 
     #[test]
@@ -177,7 +182,7 @@ mod tests {
         let (cache, root) = (HashCache::new(RootTables::On), SigningRoot([9; 32]));
         let signatures: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| cache.hashed(&root).multiply(&scalar))).collect();
+                (0..8).map(|_| scope.spawn(|| cache.hashed(&root, 1).multiply(&[&scalar])[0])).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let public_key = PublicKey(secret.sk_to_pk().to_bytes());

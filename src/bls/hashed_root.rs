@@ -41,18 +41,23 @@ impl HashedRoot {
         self.root
     }
 
-    /// The other half: multiplies by a secret scalar (little endian), in constant time. What was computed wrong is not
-    /// given to anybody: then the curve library computes it.
-    pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> Signature {
+    /// The other half, for each of some secret scalars (little endian): multiplies in constant time. What was computed
+    /// wrong is not given to anybody: then the curve library computes it.
+    pub(crate) fn multiply(&self, scalars: &[&[u8; 32]]) -> Vec<Signature> {
         let multiplied = match &self.way {
-            Way::Plain => return Signature(self.point.multiply(scalar)),
-            Way::Joint(table) => table.multiply(scalar),
-            Way::Comb(comb) => comb.multiply(scalar),
+            Way::Plain => {
+                return scalars.iter().map(|scalar| Signature(self.point.multiply(scalar))).collect();
+            }
+            Way::Joint(table) => scalars.iter().map(|scalar| table.multiply(scalar)).collect(),
+            Way::Comb(comb) => comb.multiply(scalars),
         };
-        Signature(multiplied.unwrap_or_else(|| {
-            note_failed_check(&format_args!("a signature of the root {}", self.root));
-            self.point.multiply(scalar)
-        }))
+        let checked = scalars.iter().zip(multiplied).map(|(scalar, multiplied)| {
+            Signature(multiplied.unwrap_or_else(|| {
+                note_failed_check(&format_args!("a signature of the root {}", self.root));
+                self.point.multiply(scalar)
+            }))
+        });
+        checked.collect()
     }
 }
 
@@ -97,7 +102,7 @@ mod tests {
         let spoiled_table = JointTable::spoiled(&point).unwrap();
         for way in [Way::Comb(spoiled_comb), Way::Joint(Box::new(spoiled_table))] {
             let before = failed_checks();
-            assert_eq!(HashedRoot::with(&root, point, way).multiply(&scalar), expected);
+            assert_eq!(HashedRoot::with(&root, point, way).multiply(&[&scalar, &scalar]), [expected; 2]);
             assert!(failed_checks() > before);
         }
         assert!(combs.find(&root).is_none(), "a table that has failed is not used again");

@@ -15,7 +15,7 @@ use blst::{BLST_ERROR, min_pk};
 
 use crate::primitives::SigningRoot;
 
-pub(crate) use self::hash_cache::{HashCache, RepeatedHash, RootTables};
+pub(crate) use self::hash_cache::{HashCache, RootTables};
 pub use self::hashed_root::HashedRoot;
 pub(crate) use self::hashed_root::failed_checks;
 pub(crate) use self::self_test::{SelfTestError, self_test, tables_self_test};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::secret::SecretKey;
-use crate::bls::{PublicKey, RepeatedHash, Signature};
+use crate::bls::{HashCache, PublicKey, Signature};
 use crate::ledger::{Activated, Cleared, Judged, OfKey, Withheld};
 
 /// A secret out of its keystore, which cannot sign. A [`Key`] can, and is made of it in one of the ways that are there.
@@ -96,11 +96,22 @@ impl Key {
         &self.opened
     }
 
-    /// Multiplies what was judged for this key, while the record is still on its way to the disk. Key and root come
-    /// out of the judgement, so that nothing else can be signed on the strength of it.
-    pub(crate) fn presign(judged: Judged<Arc<Self>>, hashes: &mut RepeatedHash<'_>) -> HeldSignature {
-        let hashed = hashes.hashed(judged.signing_root());
-        HeldSignature { signature: judged.key().opened.secret.multiply(hashed), judged }
+    /// Multiplies what was judged for keys, while the records are still on their way to the disk; one signature for
+    /// each, in their order. Neighbours with the same root are multiplied together. Key and root come out of the
+    /// judgement, so that nothing else can be signed on the strength of it.
+    pub(crate) fn presign(judged: Vec<Judged<Arc<Self>>>, hashes: &HashCache) -> Vec<HeldSignature> {
+        let mut signatures = Vec::with_capacity(judged.len());
+        for same_root in judged.chunk_by(|one, next| one.signing_root() == next.signing_root()) {
+            let Some(first) = same_root.first() else { continue };
+            let hashed = hashes.hashed(&first.signing_root(), same_root.len());
+            let secrets: Vec<_> = same_root.iter().map(|judged| &judged.key().opened.secret).collect();
+            signatures.append(&mut SecretKey::multiply(&secrets, &hashed));
+        }
+        judged
+            .into_iter()
+            .zip(signatures)
+            .map(|(judged, signature)| HeldSignature { signature, judged })
+            .collect()
     }
 }
 
@@ -131,7 +142,7 @@ impl HeldSignature {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bls::{HashCache, RootTables, verify};
+    use crate::bls::{RootTables, verify};
     use crate::duty::Duty;
     use crate::ledger::{Protection, Unprotected, Verdict};
     use crate::network::Network;
@@ -142,13 +153,20 @@ mod tests {
     #[test]
     fn a_signature_is_of_the_key_and_the_root_that_were_judged() {
         let memory = LockedMemory::new().unwrap();
-        let cache = HashCache::new(RootTables::On);
-        let mut hashes = cache.repeated();
-        for (number, byte) in [(1, 7), (2, 7), (2, 8), (1, 8)] {
-            let key = Arc::new(key(number, &memory));
-            let held = Key::presign(judged(&key, byte), &mut hashes);
-            let signature = wait(held.release()).unwrap();
-            assert!(verify(&key.public_key(), &SigningRoot([byte; 32]), &signature));
+        let hashes = HashCache::new(RootTables::On);
+        let duties = [(1, 7), (2, 7), (2, 8), (1, 8), (3, 8), (4, 8), (5, 8), (1, 7)];
+        // Alone, and together with others of the same root and of another.
+        for size in [1, duties.len()] {
+            for duties in duties.chunks(size) {
+                let keys: Vec<_> = duties.iter().map(|(number, _)| Arc::new(key(*number, &memory))).collect();
+                let judged = keys.iter().zip(duties).map(|(key, (_, byte))| judged(key, *byte)).collect();
+                let held = Key::presign(judged, &hashes);
+                assert_eq!(held.len(), duties.len());
+                for ((key, (_, byte)), held) in keys.iter().zip(duties).zip(held) {
+                    let signature = wait(held.release()).unwrap();
+                    assert!(verify(&key.public_key(), &SigningRoot([*byte; 32]), &signature));
+                }
+            }
         }
     }
 

@@ -62,9 +62,10 @@ impl SecretKey {
         self.public_key
     }
 
-    /// The secret half of a signature, in constant time.
-    pub(super) fn multiply(&self, hashed: &HashedRoot) -> Signature {
-        hashed.multiply(self.scalar.expose())
+    /// The secret half of a signature for each of these keys, in constant time.
+    pub(super) fn multiply(keys: &[&Self], hashed: &HashedRoot) -> Vec<Signature> {
+        let scalars: Vec<_> = keys.iter().map(|key| key.scalar.expose()).collect();
+        hashed.multiply(&scalars)
     }
 
     /// Writes 32 bytes big endian, as keystores have them, where the caller wipes them: returned by value, they could

@@ -13,7 +13,7 @@ mod sign_many;
 
 use std::sync::Arc;
 
-use crate::bls::{HashCache, PublicKey};
+use crate::bls::PublicKey;
 use crate::keymanager::Keystores;
 use crate::keys::Key;
 use crate::ledger::Protection;
@@ -32,7 +32,6 @@ pub(crate) struct Signer {
     pub(crate) policy: SigningPolicy,
     pub(crate) protection: Protection,
     pub(crate) keystores: Arc<Keystores>,
-    pub(crate) hashes: Arc<HashCache>,
     pub(crate) pool: SigningPool,
     pub(crate) outcomes: Outcomes,
 }

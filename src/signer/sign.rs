@@ -1,16 +1,13 @@
 //! Chain from a duty to its signature: key, policy, judgement, multiplication beside the record, release.
 
-use std::sync::Arc;
-
 use super::Signer;
 use super::error::SignError;
 use super::outcome::{Latencies, Outcome, Stopwatch};
-use super::pool::Backlog;
+use super::pool::PoolClosed;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
-use crate::duty::{self, Duty, Priority};
-use crate::keys::Key;
-use crate::ledger::{SyncWhen, Verdict};
+use crate::duty::{self, Duty};
+use crate::ledger::Verdict;
 
 impl Signer {
     /// Signs the duty that `read` gives with this key, for this caller, and notes what came of it.
@@ -50,25 +47,11 @@ impl Signer {
             Verdict::Refused(refusal) => return Err(refusal.into()),
         };
         latencies.judge = stopwatch.lap();
-        // The record goes to the disk while its signature is computed; only the release must wait for it. Until a core
-        // is free there is no hurry, and more records will share the sync.
-        let (hashes, priority) = (Arc::clone(&self.hashes), duty.kind().priority());
-        let presign = move |backlog| {
-            judged.begin_to_record(sync_when(priority, backlog));
-            Key::presign(judged, &mut hashes.repeated())
-        };
-        let held = self.pool.run(priority, presign).await?;
+        let (priority, signing_root) = (duty.kind().priority(), judged.signing_root());
+        let held = self.pool.presign(priority, signing_root, vec![judged]).await?.pop().ok_or(PoolClosed)?;
         latencies.multiply = stopwatch.lap();
         let signature = held.release().await?;
         latencies.wait = stopwatch.lap();
         Ok(signature)
-    }
-}
-
-/// How soon a record is needed whose signature is begun.
-pub(super) fn sync_when(priority: Priority, backlog: Backlog) -> SyncWhen {
-    match (priority, backlog) {
-        (Priority::Block, _) | (_, Backlog::Empty) => SyncWhen::Immediately,
-        (Priority::Vote | Priority::Other, Backlog::MoreWork) => SyncWhen::Batched,
     }
 }

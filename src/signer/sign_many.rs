@@ -7,14 +7,13 @@ use std::time::Instant;
 use super::Signer;
 use super::error::SignError;
 use super::outcome::{Latencies, Outcome, Stopwatch};
-use super::pool::PoolClosed;
-use super::sign::sync_when;
+use super::pool::KEYS_AT_A_TIME;
 use crate::blocking;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Caller;
-use crate::duty::{self, Duty, Priority};
-use crate::keys::{HeldSignature, Key};
-use crate::ledger::{Judged, Verdict, Withheld};
+use crate::duty::{self, Duty};
+use crate::keys::Key;
+use crate::ledger::{Verdict, Withheld};
 use crate::signing_policy::Permitted;
 
 impl Signer {
@@ -87,16 +86,18 @@ impl Signer {
         }
         // All of it is queued before the first result is waited for.
         let queued = Instant::now();
-        let mut jobs = Vec::with_capacity(allowed.len().div_ceil(KEYS_PER_JOB));
+        let priority = duty.kind().priority();
+        let mut slices = Vec::with_capacity(allowed.len().div_ceil(KEYS_AT_A_TIME));
         let mut allowed = allowed.into_iter().peekable();
         while allowed.peek().is_some() {
-            jobs.push(self.presign(duty.kind().priority(), allowed.by_ref().take(KEYS_PER_JOB).collect()));
+            let (positions, judged): (Vec<_>, Vec<_>) = allowed.by_ref().take(KEYS_AT_A_TIME).unzip();
+            slices.push((positions, self.pool.presign(priority, duty.signing_root(), judged)));
         }
-        for job in jobs {
-            let held = job.await?;
+        for (positions, held) in slices {
+            let held = held.await?;
             latencies.multiply = queued.elapsed();
             let mut stopwatch = Stopwatch::start();
-            for (at, held) in held {
+            for (at, held) in positions.into_iter().zip(held) {
                 let result = match held.release().await {
                     Ok(signature) => Ok(signature),
                     Err(Withheld::Refused(refusal)) => Err(refusal.into()),
@@ -117,29 +118,12 @@ impl Signer {
     ) -> Result<Permitted<'a, Arc<Key>>, SignError> {
         Ok(self.policy.permit(self.key(public_key)?, duty)?)
     }
-
-    /// Queues some keys' multiplications for one core, each with its place in the request.
-    fn presign(
-        &self,
-        priority: Priority,
-        job: Vec<(usize, Judged<Arc<Key>>)>,
-    ) -> impl Future<Output = Result<Vec<(usize, HeldSignature)>, PoolClosed>> + Send + use<> {
-        let hashes = Arc::clone(&self.hashes);
-        self.pool.run(priority, move |backlog| {
-            job.iter().for_each(|(_, judged)| judged.begin_to_record(sync_when(priority, backlog)));
-            let mut hashes = hashes.repeated();
-            job.into_iter().map(|(at, judged)| (at, Key::presign(judged, &mut hashes))).collect()
-        })
-    }
 }
 
 /// Does work that takes the longer the more keys there are, without keeping other tasks from this thread.
 fn in_place_if_many<T>(public_keys: &[Option<PublicKey>], work: impl FnOnce() -> T) -> T {
     blocking::in_place_if_large(public_keys.len().saturating_mul(BYTES_PER_KEY), work)
 }
-
-/// Keys whose signatures one core computes before it looks for more urgent work: about a millisecond.
-const KEYS_PER_JOB: usize = 6;
 
 /// About what a key takes in a request.
 const BYTES_PER_KEY: usize = 100;

@@ -76,8 +76,8 @@ impl Affine {
         unsafe { blst_p2_is_equal(&self.to_projective(), other) }
     }
 
-    /// Whether this public point is the double of another: its opposite lies on the tangent there, and is not that point.
-    /// Both are points of the curve.
+    /// Whether this public point is the double of another: its opposite lies on the tangent there, and is not that
+    /// point. Both are points of the curve.
     pub(super) fn is_double_of(&self, p: &Self) -> bool {
         let square = p.x.squared();
         let rise = square.plus(&square).plus(&square).times(&self.x.minus(&p.x));
@@ -85,8 +85,8 @@ impl Affine {
         rise.plus(&run) == Fp2::default() && self.x != p.x
     }
 
-    /// Whether this public point is the sum of two others, which are neither equal nor opposite: its opposite lies on the
-    /// line through the two, and is not one of them. All three are points of the curve.
+    /// Whether this public point is the sum of two others, which are neither equal nor opposite: its opposite lies on
+    /// the line through the two, and is not one of them. All three are points of the curve.
     pub(super) fn is_sum_of(&self, p: &Self, q: &Self) -> bool {
         let rise = q.y.minus(&p.y).times(&self.x.minus(&p.x));
         let run = q.x.minus(&p.x).times(&self.y.plus(&p.y));

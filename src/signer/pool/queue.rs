@@ -1,0 +1,235 @@
+//! Work that waits for a core, and what one core takes of it at a time.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use super::{Backlog, Deliver};
+use crate::duty::Priority;
+use crate::keys::{HeldSignature, Key};
+use crate::ledger::Judged;
+use crate::primitives::SigningRoot;
+
+/// What waits, by urgency, in the order in which it came.
+#[derive(Default)]
+pub(super) struct Queue {
+    blocks: VecDeque<Work>,
+    votes: VecDeque<Work>,
+    others: VecDeque<Work>,
+    /// Threads that wait for work: only they need to be woken.
+    pub(super) idle: usize,
+    /// Whether it was said that all are at rest, since work was taken last.
+    pub(super) has_rested: bool,
+    pub(super) closed: bool,
+}
+
+/// One piece of work. Nothing comes of it if nobody waits for it any more.
+pub(super) enum Work {
+    Signatures(Presigning),
+    Other(Box<dyn FnOnce(Backlog) -> Option<Deliver> + Send>),
+}
+
+/// Signatures of one root that one caller waits for.
+pub(super) struct Presigning {
+    pub(super) signing_root: SigningRoot,
+    pub(super) judged: Vec<Judged<Arc<Key>>>,
+    pub(super) answer: oneshot::Sender<Vec<HeldSignature>>,
+}
+
+/// What one thread does before it looks for more urgent work: one piece of it, or signatures of one root.
+pub(super) struct Turn {
+    pub(super) priority: Priority,
+    pub(super) work: Vec<Work>,
+    pub(super) backlog: Backlog,
+}
+
+impl Queue {
+    pub(super) fn add(&mut self, priority: Priority, work: Work) {
+        match priority {
+            Priority::Block => self.blocks.push_back(work),
+            Priority::Vote => self.votes.push_back(work),
+            Priority::Other => self.others.push_back(work),
+        }
+    }
+
+    /// The most urgent work. Signatures of votes and others are joined by those of the same root that wait behind them:
+    /// by as many keys as `at_a_time` says of the root, but no more than each thread's share.
+    pub(super) fn take(
+        &mut self,
+        threads: NonZeroUsize,
+        at_a_time: impl Fn(&SigningRoot) -> usize,
+    ) -> Option<Turn> {
+        let queues = [
+            (Priority::Block, &mut self.blocks),
+            (Priority::Vote, &mut self.votes),
+            (Priority::Other, &mut self.others),
+        ];
+        let (priority, work) = queues.into_iter().find_map(|(priority, queue)| {
+            let first = queue.pop_front()?;
+            let mut work = vec![first];
+            match priority {
+                Priority::Block => {}
+                Priority::Vote | Priority::Other => {
+                    let share = queue.len().saturating_add(1).div_ceil(threads.get());
+                    join(&mut work, queue, share, &at_a_time);
+                }
+            }
+            Some((priority, work))
+        })?;
+        self.has_rested = false;
+        let is_empty = self.blocks.is_empty() && self.votes.is_empty() && self.others.is_empty();
+        Some(Turn { priority, work, backlog: if is_empty { Backlog::Empty } else { Backlog::MoreWork } })
+    }
+
+    /// Everything that waits, to be dropped where the queue is not locked.
+    pub(super) fn clear(&mut self) -> impl Sized + use<> {
+        (std::mem::take(&mut self.blocks), std::mem::take(&mut self.votes), std::mem::take(&mut self.others))
+    }
+}
+
+impl Presigning {
+    pub(super) fn is_wanted(&self) -> bool {
+        !self.answer.is_closed()
+    }
+}
+
+/// Moves signatures of the same root from the queue to the work.
+fn join(
+    work: &mut Vec<Work>,
+    queue: &mut VecDeque<Work>,
+    share: usize,
+    at_a_time: impl Fn(&SigningRoot) -> usize,
+) {
+    let Some(Work::Signatures(first)) = work.first() else { return };
+    let (signing_root, mut keys) = (first.signing_root, first.judged.len());
+    if share <= 1 {
+        return;
+    }
+    let most = at_a_time(&signing_root).min(share);
+    let mut place = 0_usize;
+    while keys < most && place < LOOK_AHEAD {
+        let more = match queue.get(place) {
+            Some(Work::Signatures(next)) if next.signing_root == signing_root => next.judged.len(),
+            Some(Work::Signatures(_) | Work::Other(_)) => usize::MAX,
+            None => return,
+        };
+        if keys.saturating_add(more) > most {
+            place = place.saturating_add(1);
+            continue;
+        }
+        keys = keys.saturating_add(more);
+        work.extend(queue.remove(place));
+    }
+}
+
+/// So far behind the first piece of work others of its root are looked for. What stands between waits for a few keys
+/// more.
+const LOOK_AHEAD: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::duty::Duty;
+    use crate::keys::{OpenedKey, SecretKey};
+    use crate::ledger::{Activation, ActivationOutcome, Protection, Unprotected, Verdict};
+    use crate::network::Network;
+    use crate::signing_policy::SigningPolicy;
+    use crate::sys::locked_memory::LockedMemory;
+
+    #[test]
+    fn votes_of_one_root_are_taken_together_and_the_others_keep_their_order() {
+        let (mut queue, mut answers) = (Queue::default(), Vec::new());
+        for root in [1, 2, 1, 3, 1, 2, 1, 1] {
+            answers.push(add(&mut queue, Priority::Vote, root, 1));
+        }
+        assert_eq!(roots(&take(&mut queue, 1, 4)), [1; 4]);
+        assert_eq!(roots(&take(&mut queue, 1, 4)), [2; 2]);
+        assert_eq!(roots(&take(&mut queue, 1, 4)), [3]);
+        let last = take(&mut queue, 1, 4);
+        assert_eq!((roots(&last), last.backlog), (vec![1], Backlog::Empty));
+    }
+
+    #[test]
+    fn no_thread_takes_more_than_its_share_or_than_the_root_allows() {
+        let (mut queue, mut answers) = (Queue::default(), Vec::new());
+        for _ in 0..9 {
+            answers.push(add(&mut queue, Priority::Vote, 1, 1));
+        }
+        assert_eq!(roots(&take(&mut queue, 1, 1)).len(), 1);
+        assert_eq!(roots(&take(&mut queue, 4, 4)).len(), 2);
+        assert_eq!(roots(&take(&mut queue, 4, 4)).len(), 2);
+        assert_eq!(roots(&take(&mut queue, 4, 4)).len(), 1);
+        assert_eq!(roots(&take(&mut queue, 1, 4)).len(), 3);
+    }
+
+    #[test]
+    fn slices_are_not_exceeded_and_blocks_stay_alone() {
+        let (mut queue, mut answers) = (Queue::default(), Vec::new());
+        for keys in [3, 3, 1, 1, 1] {
+            answers.push(add(&mut queue, Priority::Vote, 1, keys));
+        }
+        for _ in 0..2 {
+            answers.push(add(&mut queue, Priority::Block, 1, 1));
+        }
+        let mut sizes = || {
+            let turn = take(&mut queue, 1, 4);
+            let sizes = turn.work.iter().map(|work| match work {
+                Work::Signatures(presigning) => presigning.judged.len(),
+                Work::Other(_) => 0,
+            });
+            (turn.priority, sizes.collect::<Vec<_>>())
+        };
+        assert_eq!(sizes(), (Priority::Block, vec![1]));
+        assert_eq!(sizes(), (Priority::Block, vec![1]));
+        assert_eq!(sizes(), (Priority::Vote, vec![3, 1]), "the slice between has no room");
+        assert_eq!(sizes(), (Priority::Vote, vec![3]));
+        assert_eq!(sizes(), (Priority::Vote, vec![1, 1]));
+    }
+
+    fn add(
+        queue: &mut Queue,
+        priority: Priority,
+        root: u8,
+        keys: usize,
+    ) -> oneshot::Receiver<Vec<HeldSignature>> {
+        let (answer, result) = oneshot::channel();
+        let judged: Vec<_> = (0..keys).map(|_| judged(root)).collect();
+        let signing_root = judged[0].signing_root();
+        queue.add(priority, Work::Signatures(Presigning { signing_root, judged, answer }));
+        result
+    }
+
+    fn take(queue: &mut Queue, threads: usize, at_a_time: usize) -> Turn {
+        queue.take(NonZeroUsize::new(threads).unwrap(), |_| at_a_time).unwrap()
+    }
+
+    fn roots(turn: &Turn) -> Vec<u8> {
+        let root = |work: &Work| match work {
+            Work::Signatures(presigning) => presigning.signing_root.0[0],
+            Work::Other(_) => panic!("only signatures were queued"),
+        };
+        turn.work.iter().map(root).collect()
+    }
+
+    fn judged(root: u8) -> Judged<Arc<Key>> {
+        let secret = SecretKey::new(&[1; 32], &LockedMemory::new().unwrap()).unwrap();
+        let activation = Activation::of(OpenedKey::new(secret, None), None);
+        let Some(ActivationOutcome::Active { key: Some(activated), .. }) =
+            Unprotected::accepted().activate(vec![activation]).pop()
+        else {
+            panic!("a ledger that is off activates every key")
+        };
+        let root = SigningRoot([root; 32]);
+        let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
+        let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
+        let permitted = SigningPolicy::default().permit(Arc::new(Key::imported(activated)), &duty).unwrap();
+        let protection = Protection::Off(Unprotected::accepted());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        match runtime.block_on(protection.submit(permitted)).unwrap() {
+            Verdict::Allowed(judged) => judged,
+            Verdict::Refused(refusal) => panic!("{refusal}"),
+        }
+    }
+}

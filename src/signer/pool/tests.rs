@@ -1,0 +1,116 @@
+//! Order, sharing, hand-over and end of the work.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use super::*;
+use crate::bls::RootTables;
+
+#[test]
+fn all_threads_share_the_work_and_every_result_comes_back() {
+    let pool = pool(4);
+    let results: Vec<_> = (0..500_u32).map(|i| pool.run(Priority::Vote, move |_| i * 2)).collect();
+    for (i, result) in (0..).zip(results) {
+        assert_eq!(wait(result), Ok(i * 2));
+    }
+}
+
+#[test]
+fn a_block_goes_before_votes_and_votes_before_the_rest() {
+    let (pool, gate) = occupied();
+    let (order, seen) = mpsc::channel();
+    let waiting = [
+        (Priority::Other, "other"),
+        (Priority::Vote, "vote 1"),
+        (Priority::Vote, "vote 2"),
+        (Priority::Block, "block"),
+    ]
+    .map(|(priority, name)| {
+        let order = order.clone();
+        pool.run(priority, move |_| order.send(name).unwrap())
+    });
+    gate.send(()).unwrap();
+    for result in waiting {
+        wait(result).unwrap();
+    }
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["block", "vote 1", "vote 2", "other"]);
+}
+
+#[test]
+fn a_block_is_handed_over_before_more_work_begins() {
+    let (pool, gate) = occupied();
+    let (go_on, stopped) = mpsc::channel::<()>();
+    let block = pool.run(Priority::Block, |backlog| backlog);
+    let vote = pool.run(Priority::Vote, move |backlog| {
+        stopped.recv().unwrap();
+        backlog
+    });
+    gate.send(()).unwrap();
+    // Would never come if it was kept for the vote's result.
+    assert_eq!(wait(block), Ok(Backlog::MoreWork));
+    go_on.send(()).unwrap();
+    assert_eq!(wait(vote), Ok(Backlog::Empty));
+}
+
+#[test]
+fn each_time_that_all_threads_come_to_rest_the_last_says_so() {
+    let (rest, rests) = mpsc::channel();
+    let at_rest = move || rest.send(()).unwrap_or_default();
+    let pool =
+        SigningPool::with_threads(NonZeroUsize::new(3).unwrap(), HashCache::new(RootTables::On), at_rest)
+            .unwrap();
+    for _ in 0..100 {
+        let results: Vec<_> = (0..10).map(|i| pool.run(Priority::Vote, move |_| i)).collect();
+        assert!(results.into_iter().all(|result| wait(result).is_ok()));
+        rests.recv().unwrap();
+    }
+}
+
+#[test]
+fn work_that_nobody_waits_for_any_more_is_not_begun() {
+    let (pool, gate) = occupied();
+    let begun = Arc::new(AtomicUsize::new(0));
+    let count = || {
+        let begun = Arc::clone(&begun);
+        pool.run(Priority::Vote, move |_| begun.fetch_add(1, Ordering::Relaxed))
+    };
+    let (wanted, unwanted) = (count(), count());
+    drop(unwanted);
+    let last = count();
+    gate.send(()).unwrap();
+    wait(wanted).unwrap();
+    wait(last).unwrap();
+    assert_eq!(begun.load(Ordering::Relaxed), 2);
+}
+
+#[test]
+fn who_waits_when_the_workers_go_is_told() {
+    let (pool, gate) = occupied();
+    let never = pool.run(Priority::Vote, |_| ());
+    let closing = thread::spawn(move || drop(pool));
+    assert_eq!(wait(never), Err(PoolClosed));
+    gate.send(()).unwrap();
+    closing.join().unwrap();
+}
+
+/// One thread, busy until the sender is used.
+fn occupied() -> (SigningPool, mpsc::Sender<()>) {
+    let (pool, (gate, opened), (begun, is_begun)) = (pool(1), mpsc::channel(), mpsc::channel());
+    drop(pool.run(Priority::Block, |_| ())); // wakes nobody up for nothing
+    let occupied = pool.run(Priority::Block, move |_| {
+        begun.send(()).unwrap();
+        opened.recv().unwrap();
+    });
+    is_begun.recv().unwrap();
+    drop(occupied);
+    (pool, gate)
+}
+
+fn pool(threads: usize) -> SigningPool {
+    SigningPool::with_threads(NonZeroUsize::new(threads).unwrap(), HashCache::new(RootTables::On), || ())
+        .unwrap()
+}
+
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
