@@ -10,7 +10,7 @@ use std::io;
 use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -24,13 +24,14 @@ use self::reminders::keep_reminding;
 use self::status_line::{keep_telling, status_line};
 use crate::api::public_keys::WrittenList;
 use crate::api::service::ApiService;
-use crate::api::{Api, reload};
+use crate::api::{Api, Started, reload};
 use crate::bls::{self, HashCache, RootTables};
 use crate::config::{Environment, Settings};
 use crate::duty::Priority;
 use crate::http::access::Access;
 use crate::http::capacity::Capacity;
 use crate::http::connection::Timeouts;
+use crate::http::connection_counts::ConnectionCounts;
 use crate::http::guard::{AllowedHosts, Guard};
 use crate::http::server::{self, Limits};
 use crate::http::tls::{Tls, TlsError};
@@ -107,12 +108,14 @@ impl Daemon {
         let hashes = HashCache::new(root_tables(settings));
         let pool = SigningPool::start(hashes, protection.hurry()).map_err(Error::Pool)?;
         let policy = SigningPolicy { raw_roots: settings.raw_roots };
-        let signer = Signer { network, policy, protection, keystores, pool, outcomes: Outcomes::default() };
+        let outcomes = Outcomes::new(&network, protection.is_on());
+        let signer = Signer { network, policy, protection, keystores, pool, outcomes };
         let api = Arc::new(Api {
             signer: Arc::new(signer),
             access: Arc::clone(&access),
             public_keys: WrittenList::default(),
-            started: Instant::now(),
+            connections: Arc::new(ConnectionCounts::default()),
+            started: Started { at: SystemTime::now(), clock: Instant::now() },
             faults: Repetitions::default(),
         });
 
@@ -173,8 +176,15 @@ impl Daemon {
         let broken = mended_by_a_restart(&self.api.signer.protection, self.notifier.is_supervised());
         let probes = probes(&self.api.signer);
         let (stopping, stopped) = watch::channel(false);
-        let serving =
-            server::serve(self.listeners, self.service, self.capacity, self.limits, stopped, DRAIN_TIMEOUT);
+        let serving = server::serve(
+            self.listeners,
+            self.service,
+            self.capacity,
+            Arc::clone(&self.api.connections),
+            self.limits,
+            stopped,
+            DRAIN_TIMEOUT,
+        );
         tokio::pin!(serving);
         let outcome = tokio::select! {
             () = &mut serving => return Ok(()),

@@ -34,6 +34,7 @@ mod keys;
 mod ledger;
 mod ledger_settings;
 mod logging;
+mod metrics;
 mod mutex;
 mod raw_roots;
 mod regular_file;

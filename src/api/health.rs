@@ -47,7 +47,7 @@ fn process(api: &Api) -> Value {
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "network": api.signer.network.name(),
-        "uptime-seconds": api.started.elapsed().as_secs(),
+        "uptime-seconds": api.started.clock.elapsed().as_secs(),
         "last-duty-seconds-ago": api.signer.outcomes.seconds_since_signature(),
     })
 }

@@ -6,6 +6,7 @@
 pub(crate) mod health;
 pub(crate) mod high_watermark;
 pub(crate) mod keystores;
+pub(crate) mod metrics;
 pub(crate) mod problem;
 pub(crate) mod public_keys;
 pub(crate) mod reload;
@@ -16,10 +17,11 @@ pub(crate) mod sign_batch;
 pub(crate) mod slashing_protection;
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use self::public_keys::WrittenList;
 use crate::http::access::Access;
+use crate::http::connection_counts::ConnectionCounts;
 use crate::repetitions::Repetitions;
 use crate::signer::Signer;
 
@@ -28,7 +30,15 @@ pub(crate) struct Api {
     pub(crate) signer: Arc<Signer>,
     pub(crate) access: Arc<Access>,
     pub(crate) public_keys: WrittenList,
-    pub(crate) started: Instant,
+    pub(crate) connections: Arc<ConnectionCounts>,
+    pub(crate) started: Started,
     /// By the message that callers get.
     pub(crate) faults: Repetitions<String>,
+}
+
+/// When the daemon started, by the calendar and by a clock that nobody sets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Started {
+    pub(crate) at: SystemTime,
+    pub(crate) clock: Instant,
 }

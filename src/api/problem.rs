@@ -65,6 +65,7 @@ impl Problem {
     pub(crate) fn not_acceptable(produces: Produces) -> Self {
         let media_type = match produces {
             Produces::TextOrJson => "text/plain or application/json",
+            Produces::Exposition => "text/plain or application/openmetrics-text",
             Produces::Json | Produces::JsonAlways | Produces::JsonOrText => "application/json",
         };
         Self::refusal(

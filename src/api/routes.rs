@@ -9,14 +9,15 @@ use hyper::http::request::Parts;
 
 use super::problem::Problem;
 use super::{
-    Api, health, high_watermark, keystores, public_keys, reload, sign, sign_batch, slashing_protection,
+    Api, health, high_watermark, keystores, metrics, public_keys, reload, sign, sign_batch,
+    slashing_protection,
 };
 use crate::bls::PublicKey;
 use crate::config::Role;
 use crate::http::capacity::Workload::{self, Batch, Import};
 use crate::http::connection::Connection;
 use crate::http::guard::Guarded;
-use crate::http::negotiation::Produces::{self, Json, JsonAlways, JsonOrText, TextOrJson};
+use crate::http::negotiation::Produces::{self, Exposition, Json, JsonAlways, JsonOrText, TextOrJson};
 use crate::http::response::ApiResponse;
 use crate::wire;
 
@@ -27,6 +28,7 @@ pub(crate) const ROUTES: &[Route] = &[
     get("/upcheck", Handler::Upcheck).produces(TextOrJson),
     get("/healthcheck", Handler::Healthcheck),
     get("/health", Handler::Health),
+    get("/metrics", Handler::Metrics).for_metrics(),
     get("/api/v1/eth2/publicKeys", Handler::PublicKeys).for_signing().produces(Json),
     post("/api/v1/eth2/sign", Handler::SignBatch).for_signing().body(32 * MIB).of(Batch).produces(Json),
     post("/api/v1/eth2/sign/{pubkey}", Handler::Sign).for_signing().body(32 * MIB).produces(JsonOrText),
@@ -61,6 +63,7 @@ pub(crate) enum Handler {
     Upcheck,
     Healthcheck,
     Health,
+    Metrics,
     PublicKeys,
     Sign,
     SignBatch,
@@ -88,6 +91,7 @@ impl Handler {
             Self::Upcheck => Ok(health::upcheck(&head.headers)),
             Self::Healthcheck => Ok(health::healthcheck(api, caller)),
             Self::Health => Ok(health::health(api)),
+            Self::Metrics => metrics::metrics(api, &head.headers),
             Self::PublicKeys => Ok(public_keys::list(api)),
             Self::Sign => sign::sign(signer, caller, public_key, &head.headers, &body).await,
             Self::SignBatch => sign_batch::sign_batch(signer, caller, &body).await,
@@ -221,6 +225,12 @@ impl Route {
         self.guarded = Guarded::KeymanagerToken;
         self.workload = Workload::Administration;
         self
+    }
+
+    /// Without a token: a Prometheus sends none, and no key and no duty can be told from metrics.
+    const fn for_metrics(mut self) -> Self {
+        self.role = Some(Role::Metrics);
+        self.produces(Exposition)
     }
 
     const fn body(mut self, limit: u64) -> Self {

@@ -10,6 +10,7 @@ use arc_swap::ArcSwapOption;
 
 use super::comb_cache::CombCache;
 use super::hashed_root::{HashedRoot, Way, hash, note_failed_check};
+use crate::metrics::Counter;
 use crate::primitives::SigningRoot;
 use crate::sys::curve::{Comb, CombError, HashedMessage, JointTable};
 
@@ -19,6 +20,8 @@ pub(crate) struct HashCache {
     places: [ArcSwapOption<Entry>; PLACES],
     /// None: every multiplication is the curve library's.
     combs: Option<CombCache>,
+    hits: Counter,
+    misses: Counter,
 }
 
 /// Whether roots get tables with which keys multiply them faster.
@@ -42,7 +45,8 @@ impl HashCache {
             RootTables::On => Some(CombCache::default()),
             RootTables::Off => None,
         };
-        Self { places: [const { ArcSwapOption::const_empty() }; PLACES], combs }
+        let places = [const { ArcSwapOption::const_empty() }; PLACES];
+        Self { places, combs, hits: Counter::default(), misses: Counter::default() }
     }
 
     /// The root's hash, for so many keys. Of several threads that ask at once for a new root, one computes it and the
@@ -56,15 +60,32 @@ impl HashCache {
         let hashed = |entry: &Entry| entry.hashed(keys, self.combs.as_ref());
         let held = place.load();
         if let Some(entry) = held.as_ref().filter(|entry| entry.root == *root) {
+            self.hits.increment();
             return hashed(entry);
         }
         let entry = Arc::new(Entry::new(root));
         let before = place.compare_and_swap(&held, Some(Arc::clone(&entry)));
         match before.as_ref() {
             // Another thread was faster with the same root: its computation serves both.
-            Some(winner) if winner.root == *root => hashed(winner),
-            Some(_) | None => hashed(&entry),
+            Some(winner) if winner.root == *root => {
+                self.hits.increment();
+                hashed(winner)
+            }
+            Some(_) | None => {
+                self.misses.increment();
+                hashed(&entry)
+            }
         }
+    }
+
+    /// How often a root that was asked for was here, since the start.
+    pub(crate) fn hits(&self) -> u64 {
+        self.hits.value()
+    }
+
+    /// How often it was not.
+    pub(crate) fn misses(&self) -> u64 {
+        self.misses.value()
     }
 
     /// Whether keys multiply this root fastest several at a time.

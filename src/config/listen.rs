@@ -7,6 +7,8 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
+use crate::metrics::Variants;
+
 /// The part of the API that a listener serves. Health is on every one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Role {
@@ -14,16 +16,13 @@ pub(crate) enum Role {
     Signing,
     /// Listing, importing and deleting keys.
     Keymanager,
-    /// Health alone.
+    /// Metrics.
     Metrics,
     /// Everything on one listener.
     All,
 }
 
 impl Role {
-    /// Every role, in the order in which help and errors list them.
-    pub(crate) const EVERY: [Self; 4] = [Self::Signing, Self::Keymanager, Self::Metrics, Self::All];
-
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Signing => "signing",
@@ -42,13 +41,18 @@ impl Role {
     }
 }
 
+impl Variants for Role {
+    const ALL: &'static [Self] = &[Self::Signing, Self::Keymanager, Self::Metrics, Self::All];
+}
+
 impl FromStr for Role {
     type Err = ListenError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::EVERY
-            .into_iter()
+        Self::ALL
+            .iter()
             .find(|role| role.as_str() == text)
+            .copied()
             .ok_or_else(|| ListenError::Role { role: text.to_owned() })
     }
 }
@@ -226,8 +230,8 @@ mod tests {
 
     #[test]
     fn every_role_reads_back_as_itself() {
-        for role in Role::EVERY {
-            assert_eq!(role.to_string().parse(), Ok(role));
+        for role in Role::ALL {
+            assert_eq!(role.to_string().parse(), Ok(*role));
         }
     }
 }

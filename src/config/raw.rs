@@ -19,8 +19,8 @@ use crate::raw_roots::RawRoots;
 pub(crate) struct RawSettings {
     /// Listen for a role: ROLE=unix:/path or ROLE=host:port [default: --host and --port]
     ///
-    /// Roles are signing, keymanager, metrics (health alone, which every role has) and all. Give it once for each
-    /// listener. Sockets that systemd hands over take its place.
+    /// Roles are signing, keymanager, metrics and all; health is on each. Give it once for each listener. Sockets that
+    /// systemd hands over take its place.
     #[arg(long, value_name = "ROLE=ADDR", value_delimiter = ',', help_heading = LISTENING)]
     pub(crate) listen: Option<Vec<ListenSpec>>,
     /// Address to serve everything on: an IP address or localhost [default: 127.0.0.1]
@@ -45,7 +45,7 @@ pub(crate) struct RawSettings {
     /// Demand client certificates with these fingerprints: lines of a name and a SHA-256, as for Web3Signer
     #[arg(long, value_name = "FILE", help_heading = ACCESS)]
     pub(crate) tls_known_clients_file: Option<PathBuf>,
-    /// Bearer token that every request but health must carry; other users can see it here, so better use a file
+    /// Bearer token that requests must carry, all but health and metrics; other users can see it here: use a file
     #[arg(long, value_name = "TOKEN", value_parser = token, help_heading = ACCESS)]
     pub(crate) auth_token: Option<AuthToken>,
     /// File with the bearer token; signing=FILE or keymanager=FILE for the routes of one role [default: the systemd

@@ -18,6 +18,7 @@ pub(crate) mod access;
 pub(crate) mod body;
 pub(crate) mod capacity;
 pub(crate) mod connection;
+pub(crate) mod connection_counts;
 pub(crate) mod connection_permits;
 pub(crate) mod framing;
 pub(crate) mod guard;

@@ -15,6 +15,8 @@ pub(crate) enum Produces {
     JsonAlways,
     /// Either: see [`prefers_json`].
     JsonOrText,
+    /// Prometheus' text, or that of OpenMetrics: see [`accepts_openmetrics`].
+    Exposition,
 }
 
 impl Produces {
@@ -23,7 +25,7 @@ impl Produces {
         match self {
             Self::TextOrJson => accepts_text(headers) || Self::Json.satisfies(headers),
             Self::Json => accepts(headers, "application/json", "application/*"),
-            Self::JsonAlways | Self::JsonOrText => true,
+            Self::JsonAlways | Self::JsonOrText | Self::Exposition => true,
         }
     }
 }
@@ -32,6 +34,11 @@ impl Produces {
 /// values ignored. No `Accept` at all means text: Teku and Prysm send none and parse the bare signature.
 pub(crate) fn prefers_json(headers: &HeaderMap) -> bool {
     entries(headers).any(|entry| entry == "*/*" || entry.eq_ignore_ascii_case("application/json"))
+}
+
+/// Whether metrics are wanted as OpenMetrics, which Prometheus names first and others do not know.
+pub(crate) fn accepts_openmetrics(headers: &HeaderMap) -> bool {
+    entries(headers).any(|entry| entry.eq_ignore_ascii_case("application/openmetrics-text"))
 }
 
 /// Whether plain text will do.
@@ -80,6 +87,17 @@ mod tests {
             assert!(!prefers_json(&headers(accept)), "{accept}");
         }
         assert!(!prefers_json(&HeaderMap::new()));
+    }
+
+    #[test]
+    fn openmetrics_is_for_those_who_name_it() {
+        let prometheus = "application/openmetrics-text;version=1.0.0,application/openmetrics-text;version=0.0.1;\
+                          q=0.75,text/plain;version=0.0.4;q=0.5,*/*;q=0.1";
+        assert!(accepts_openmetrics(&headers(prometheus)));
+        for accept in ["*/*", "text/plain;version=0.0.4", "application/*", ""] {
+            assert!(!accepts_openmetrics(&headers(accept)), "{accept}");
+        }
+        assert!(!accepts_openmetrics(&HeaderMap::new()));
     }
 
     #[test]

@@ -32,6 +32,16 @@ impl ApiResponse {
         }
     }
 
+    /// Metrics in Prometheus' text format 0.0.4.
+    pub(crate) fn prometheus(body: String) -> Self {
+        Self { media_type: MediaType::Prometheus, ..Self::text(body) }
+    }
+
+    /// Metrics in the text format of OpenMetrics 1.0.
+    pub(crate) fn openmetrics(body: String) -> Self {
+        Self { media_type: MediaType::OpenMetrics, ..Self::text(body) }
+    }
+
     /// JSON already written.
     pub(crate) fn raw_json(body: impl Into<Bytes>) -> Self {
         Self { media_type: MediaType::Json, ..Self::text(body) }
@@ -81,6 +91,8 @@ impl ApiResponse {
 enum MediaType {
     Text,
     Json,
+    Prometheus,
+    OpenMetrics,
 }
 
 impl MediaType {
@@ -88,6 +100,10 @@ impl MediaType {
         match self {
             Self::Text => HeaderValue::from_static("text/plain; charset=utf-8"),
             Self::Json => HeaderValue::from_static("application/json; charset=utf-8"),
+            Self::Prometheus => HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"),
+            Self::OpenMetrics => {
+                HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8")
+            }
         }
     }
 }

@@ -18,6 +18,7 @@ use tokio::time::{interval, sleep, timeout};
 
 use super::capacity::Capacity;
 use super::connection::{Connection, Service, Timeouts, stopped};
+use super::connection_counts::ConnectionCounts;
 use super::connection_permits::ConnectionPermits;
 use super::presence::{ClientSocket, probe_when_idle};
 use super::tls::{self, Admission, Tls};
@@ -63,6 +64,7 @@ pub(crate) async fn serve<S: Service>(
     listeners: Vec<Listener>,
     service: Arc<S>,
     capacity: Arc<Capacity>,
+    counts: Arc<ConnectionCounts>,
     limits: Limits,
     stop: watch::Receiver<bool>,
     grace: Duration,
@@ -70,7 +72,7 @@ pub(crate) async fn serve<S: Service>(
     allow_open_files();
     let (open, mut all_closed) = mpsc::channel::<Infallible>(1);
     let failed_handshakes = PeerLogLimit::default();
-    let shared = Arc::new(Shared { service, limits, failed_handshakes, http: http_builder(limits) });
+    let shared = Arc::new(Shared { service, counts, limits, failed_handshakes, http: http_builder(limits) });
     let mut acceptors = JoinSet::new();
     for listener in listeners {
         acceptors.spawn(accept(listener, Arc::clone(&shared), open.clone(), stop.clone()));
@@ -118,6 +120,7 @@ fn allow_open_files() {
 /// What all connections share.
 struct Shared<S> {
     service: Arc<S>,
+    counts: Arc<ConnectionCounts>,
     limits: Limits,
     failed_handshakes: PeerLogLimit,
     http: auto::Builder<TokioExecutor>,
@@ -153,6 +156,7 @@ async fn accept<S: Service>(
             () = stopped(&mut stop) => return,
         };
         let (shared, open, stop) = (Arc::clone(&shared), open.clone(), stop.clone());
+        let counted = shared.counts.open(caller.role);
         tokio::spawn(async move {
             let Shared { service, limits, http, .. } = &*shared;
             let client = stream.client_of(caller.role);
@@ -181,7 +185,7 @@ async fn accept<S: Service>(
                     }
                 }
             }
-            drop(open);
+            drop((open, counted));
         });
     }
 }

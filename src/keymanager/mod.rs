@@ -27,7 +27,7 @@ pub(crate) use self::start::{StartError, start};
 
 use self::deletion_journal::DeletionJournal;
 use crate::keys::loader::{ContentHash, Loader};
-use crate::keys::{FdStore, Importer, OpenedKey, Ring, Seal, SealError};
+use crate::keys::{FdStore, Importer, KdfPool, OpenedKey, Ring, Seal, SealError};
 use crate::ledger::SealedKeystore;
 use crate::mutex::Mutex;
 
@@ -50,6 +50,11 @@ impl Keystores {
     /// The keys that can sign.
     pub(crate) fn ring(&self) -> &Ring {
         &self.ring
+    }
+
+    /// The bounds within which keystores are opened.
+    pub(crate) fn kdf_pool(&self) -> &KdfPool {
+        self.importer.pool()
     }
 
     /// Waits for the turn to change the set of keys; it lasts until the guard is dropped.

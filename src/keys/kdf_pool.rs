@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use crate::metrics::Counter;
 use crate::sys::hardening::lower_priority;
 
 /// The bounds of a [`KdfPool`].
@@ -48,6 +49,7 @@ pub(crate) struct KdfPool {
     limits: KdfLimits,
     free: Mutex<Free>,
     changed: Condvar,
+    derivations: Counter,
 }
 
 #[derive(Debug)]
@@ -63,7 +65,7 @@ struct Free {
 impl KdfPool {
     pub(crate) fn new(limits: KdfLimits) -> Self {
         let free = Free { memory: limits.memory, threads: limits.threads.get(), next: 0, turn: 0 };
-        Self { limits, free: Mutex::new(free), changed: Condvar::new() }
+        Self { limits, free: Mutex::new(free), changed: Condvar::new(), derivations: Counter::default() }
     }
 
     /// Applies `work` to all items on threads of this call's own. Results come in the order of the items.
@@ -116,7 +118,18 @@ impl KdfPool {
             return Err(OverBudget { needed: bytes, budget: self.limits.memory });
         }
         let _share = self.take(bytes);
+        self.derivations.increment();
         Ok(work())
+    }
+
+    /// How many derivations were begun since the start.
+    pub(crate) fn derivations(&self) -> u64 {
+        self.derivations.value()
+    }
+
+    /// Bytes that the derivations of this moment have taken.
+    pub(crate) fn memory_in_use(&self) -> u64 {
+        self.limits.memory.saturating_sub(self.free().memory)
     }
 
     fn take(&self, bytes: u64) -> Share<'_> {

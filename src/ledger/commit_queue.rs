@@ -11,6 +11,7 @@ use super::fault::Fault;
 use super::row::PendingWrite;
 use super::sqlite::StoreError;
 use super::transaction::AdminTask;
+use crate::metrics::Histogram;
 
 /// What the writer is asked to do.
 pub(super) enum Task {
@@ -44,6 +45,22 @@ pub(super) struct CommitQueue {
     waiting: AtomicUsize,
     commits: watch::Receiver<Commits>,
     broken: watch::Receiver<Option<Arc<StoreError>>>,
+    pub(super) counts: CommitCounts,
+}
+
+/// What is counted of commits.
+#[derive(Debug)]
+pub(crate) struct CommitCounts {
+    /// The time that the transaction and its sync took.
+    pub(crate) durations: Histogram,
+    /// How many records shared it.
+    pub(crate) records: Histogram,
+}
+
+impl Default for CommitCounts {
+    fn default() -> Self {
+        Self { durations: Histogram::new(COMMIT_NANOSECONDS), records: Histogram::new(COMMIT_RECORDS) }
+    }
 }
 
 /// The writer thread's end of the queue.
@@ -66,8 +83,14 @@ impl CommitQueue {
         let (tasks, tasks_end) = mpsc::channel();
         let (commits_end, commits) = watch::channel(Commits::default());
         let (broken_end, broken) = watch::channel(None);
-        let queue =
-            Arc::new(Self { tasks, asked: AtomicU8::new(0), waiting: AtomicUsize::new(0), commits, broken });
+        let queue = Arc::new(Self {
+            tasks,
+            asked: AtomicU8::new(0),
+            waiting: AtomicUsize::new(0),
+            commits,
+            broken,
+            counts: CommitCounts::default(),
+        });
         (queue, WriterEnd { tasks: tasks_end, commits: commits_end, broken: broken_end })
     }
 
@@ -93,6 +116,11 @@ impl CommitQueue {
     /// One more record waits for the next commit.
     pub(super) fn note_waiting(&self) {
         self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many records wait for the next commit.
+    pub(super) fn waiting_records(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
     }
 
     /// What was wanted soon is wanted now: there is nothing else to do.
@@ -184,3 +212,20 @@ impl Commits {
 
 /// So many records are worth a sync. It takes as much of a core as a signature does, so more of them would save little.
 const RECORDS_WORTH_A_SYNC: usize = 16;
+
+/// From a disk with a battery behind its cache to one that hangs.
+const COMMIT_NANOSECONDS: &[u64] = &[
+    250_000,
+    500_000,
+    1_000_000,
+    2_500_000,
+    5_000_000,
+    10_000_000,
+    25_000_000,
+    50_000_000,
+    100_000_000,
+    250_000_000,
+    1_000_000_000,
+    4_000_000_000,
+];
+const COMMIT_RECORDS: &[u64] = &[1, 2, 4, 8, 16, 32, 64, 128, 256, 1024, 4096, 16_384];

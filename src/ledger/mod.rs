@@ -31,6 +31,7 @@ mod protection;
 mod refusal;
 mod row;
 mod row_table;
+mod rule;
 mod rules;
 mod second_judge;
 mod shared_order;
@@ -46,7 +47,7 @@ mod full_history;
 
 pub(crate) use self::attention::{Attention, KeyNames};
 pub(crate) use self::clearance::{Cleared, Judged, Verdict, Withheld};
-pub(crate) use self::commit_queue::SyncWhen;
+pub(crate) use self::commit_queue::{CommitCounts, SyncWhen};
 pub(crate) use self::fault::Fault;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::of_key::OfKey;
@@ -57,6 +58,7 @@ pub(crate) use self::order::{
 };
 pub(crate) use self::protection::{Protection, Unprotected};
 pub(crate) use self::refusal::Refusal;
+pub(crate) use self::rule::Rule;
 pub(crate) use self::second_judge::{SecondJudge, Silence};
 pub(crate) use self::sqlite::{
     DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
@@ -184,6 +186,16 @@ impl Ledger {
     pub(crate) fn hurry(&self) -> impl Fn() + Send + Sync + 'static + use<> {
         let queue = Arc::clone(self.judge.queue());
         move || queue.hurry()
+    }
+
+    /// What is counted of commits since the start.
+    pub(crate) fn commits(&self) -> &CommitCounts {
+        &self.judge.queue().counts
+    }
+
+    /// How many records wait for the next commit.
+    pub(crate) fn waiting_records(&self) -> usize {
+        self.judge.queue().waiting_records()
     }
 
     /// Whether a new process could open the ledger, as far as its disk goes.

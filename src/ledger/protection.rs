@@ -40,6 +40,14 @@ impl Protection {
         }
     }
 
+    /// Whether what could be slashed is judged.
+    pub(crate) fn is_on(&self) -> bool {
+        match self {
+            Self::On(_) => true,
+            Self::Off(_) => false,
+        }
+    }
+
     /// Which keys need an operator, by the ledger's records.
     pub(crate) fn attention(&self) -> Attention {
         match self {

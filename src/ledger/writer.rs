@@ -124,9 +124,12 @@ impl Writer {
         if batch.is_empty() && sealed.is_empty() {
             return Ok(());
         }
+        let begun = Instant::now();
         let written = self.on_disk(|writer| writer.write(&batch, sealed));
         let saved = self.note(written);
         if saved.is_ok() {
+            self.queue.counts.durations.record_duration(begun.elapsed());
+            self.queue.counts.records.record(u64::try_from(batch.rows.len()).unwrap_or(u64::MAX));
             batch.rows.iter().for_each(DirtyRow::mark_saved);
         }
         self.writer_end.wake();

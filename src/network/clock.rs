@@ -36,6 +36,14 @@ impl GenesisClock {
         (slot, Epoch(slot.0.checked_div(self.slots_per_epoch).unwrap_or_default()))
     }
 
+    /// The time since the slot that a time falls into began; `None` before genesis.
+    pub(crate) fn into_slot(self, time: SystemTime) -> Option<Duration> {
+        let since_1970 = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+        let since_genesis = since_1970.checked_sub(Duration::from_secs(self.genesis_time))?;
+        let nanoseconds = since_genesis.as_nanos().checked_rem(self.slot_duration.as_nanos())?;
+        u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
+    }
+
     /// So many whole slots last so long.
     pub(crate) fn slots_in(self, time: Duration) -> u64 {
         let slots = time.as_millis().checked_div(self.slot_duration.as_millis()).unwrap_or_default();
@@ -56,5 +64,19 @@ mod tests {
         assert_eq!(clock("mainnet").unwrap().slot_at(merge), Slot(4_700_013));
         assert_eq!(clock("mainnet").unwrap().slot_at(SystemTime::UNIX_EPOCH), Slot(0));
         assert_eq!(clock("minimal"), None);
+    }
+
+    #[test]
+    fn a_time_lies_so_far_in_its_slot() {
+        let clock = GenesisClock::of(&Network::by_name("mainnet").unwrap()).unwrap();
+        let genesis = SystemTime::UNIX_EPOCH + Duration::from_secs(1_606_824_023);
+        let into_slot = |since_genesis| clock.into_slot(genesis + since_genesis);
+        assert_eq!(into_slot(Duration::ZERO), Some(Duration::ZERO));
+        assert_eq!(
+            into_slot(Duration::from_millis(12 * 7 * 1000 + 3_250)),
+            Some(Duration::from_millis(3_250))
+        );
+        assert_eq!(into_slot(Duration::from_millis(11_999)), Some(Duration::from_millis(11_999)));
+        assert_eq!(clock.into_slot(genesis - Duration::from_secs(1)), None);
     }
 }

@@ -3,10 +3,13 @@
 //! `sign` is the chain from a duty to its signature; `pool` has the threads that compute signatures; each request ends
 //! in an [`Outcome`], which is noted in one place.
 
+mod counts;
+mod duty_group;
 mod error;
 mod ledger_admin;
 mod newer_forks;
 mod outcome;
+mod outcomes;
 pub(crate) mod pool;
 mod sign;
 mod sign_many;
@@ -20,9 +23,11 @@ use crate::ledger::Protection;
 use crate::network::Network;
 use crate::signing_policy::SigningPolicy;
 
+pub(crate) use self::counts::{Protected, SigningCounts};
 pub(crate) use self::error::{SignError, SignFault, SignRefusal};
 pub(crate) use self::ledger_admin::{AdminError, LedgerAdmin};
-pub(crate) use self::outcome::Outcomes;
+pub(crate) use self::outcome::OutcomeKind;
+pub(crate) use self::outcomes::Outcomes;
 
 use self::pool::SigningPool;
 

@@ -84,6 +84,11 @@ impl SigningPool {
         async { result.await.map_err(|_| PoolClosed) }
     }
 
+    /// The hashes of the roots that are signed.
+    pub(crate) fn hashes(&self) -> &HashCache {
+        &self.shared.hashes
+    }
+
     fn with_threads(
         threads: NonZeroUsize,
         hashes: HashCache,

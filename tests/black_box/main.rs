@@ -33,6 +33,7 @@ mod key_files;
 mod keymanager;
 mod kill;
 mod lifecycle;
+mod metrics;
 mod negotiation;
 mod networks;
 mod one_ledger;

@@ -89,6 +89,8 @@ enum Serves {
     Keymanager,
     /// Only where it is asked for.
     SigningOnTcp,
+    /// As well.
+    Metrics,
 }
 
 fn properties_of(unit: &str, systemd: &Systemd) -> BTreeMap<String, String> {
@@ -113,7 +115,7 @@ fn listens(socket: &Socket, properties: &BTreeMap<String, String>, systemd: &Sys
                 WHAT,
                 format!("{unit} does not listen and is {file}: no keys can be managed"),
             ),
-            Serves::SigningOnTcp => Finding::fine(WHAT, format!("{unit} is {file}")),
+            Serves::SigningOnTcp | Serves::Metrics => Finding::fine(WHAT, format!("{unit} is {file}")),
         },
         "" => Finding::notable(WHAT, format!("systemd does not say how {unit} is")),
         state => Finding::notable(WHAT, format!("{unit} is {state}")),
@@ -205,10 +207,11 @@ pub(crate) enum Error {
     Become(#[from] owner::Error),
 }
 
-const SOCKETS: [Socket; 3] = [
+const SOCKETS: [Socket; 4] = [
     Socket { unit: "bls-signer.socket", serves: Serves::Signing },
     Socket { unit: "bls-signer-keymanager.socket", serves: Serves::Keymanager },
     Socket { unit: "bls-signer-tcp.socket", serves: Serves::SigningOnTcp },
+    Socket { unit: "bls-signer-metrics.socket", serves: Serves::Metrics },
 ];
 const EYES: &str = "eyes";
 const USER: &str = "bls-signer";
@@ -236,8 +239,8 @@ mod tests {
 
     #[test]
     fn a_socket_that_does_not_listen_is_never_fine_unless_nobody_asked_for_it() {
-        let [signing, keymanager, tcp] = SOCKETS;
-        for socket in [&signing, &keymanager, &tcp] {
+        let [signing, keymanager, tcp, metrics] = SOCKETS;
+        for socket in [&signing, &keymanager, &tcp, &metrics] {
             assert!(said(socket, "active", "enabled").starts_with("ok"));
             assert!(said(socket, "failed", "enabled").starts_with("WRONG"));
             assert!(said(socket, "failed", "enabled").contains("resources"));
@@ -247,7 +250,9 @@ mod tests {
         assert!(said(&signing, "inactive", "masked").starts_with("WRONG"));
         assert!(said(&signing, "inactive", "disabled").contains("systemctl enable --now"));
         assert!(said(&keymanager, "inactive", "masked").starts_with("note"));
-        assert!(said(&tcp, "inactive", "disabled").starts_with("ok"));
+        for socket in [&tcp, &metrics] {
+            assert!(said(socket, "inactive", "disabled").starts_with("ok"));
+        }
     }
 
     #[test]

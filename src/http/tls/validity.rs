@@ -20,6 +20,11 @@ impl Expiry {
         not_after(certificate).map(Self)
     }
 
+    /// When that is.
+    pub(crate) fn not_after(self) -> SystemTime {
+        self.0
+    }
+
     /// What has to be said about it at that time.
     pub(crate) fn at(self, now: SystemTime) -> Validity {
         match self.0.duration_since(now) {

@@ -10,6 +10,7 @@ for unit in bls-signer.service bls-signer.socket bls-signer-keymanager.socket; d
 done
 expect "the TCP socket" disabled "$(systemctl is-enabled bls-signer-tcp.socket || true)"
 expect "the TCP socket" inactive "$(systemctl is-active bls-signer-tcp.socket || true)"
+expect "the metrics socket" disabled "$(systemctl is-enabled bls-signer-metrics.socket || true)"
 expect "the signing socket" "660 root:bls-signer-clients" "$(stat -c '%a %U:%G' $signing)"
 expect "the keymanager socket" "600 root:root" "$(stat -c '%a %U:%G' $keymanager)"
 expect "the sockets' directory" "755 root:root" "$(stat -c '%a %U:%G' /run/bls-signer)"

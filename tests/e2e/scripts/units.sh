@@ -4,7 +4,7 @@ install_package
 
 step "verify"
 units=$(dpkg -L bls-signer | grep -E '/systemd/system/.*\.(service|socket)$')
-expect "the number of units" 5 "$(echo "$units" | wc -l)"
+expect "the number of units" 7 "$(echo "$units" | wc -l)"
 # shellcheck disable=SC2086
 systemd-analyze verify --man=yes $units >/tmp/verify.log 2>&1 || true
 grep -i bls-signer /tmp/verify.log | grep -v 'MemoryZSwapMax\|identity' >/tmp/unknown.log || true
