@@ -24,6 +24,13 @@ pub(crate) enum Peer {
     Tcp(SocketAddr),
 }
 
+impl Caller {
+    /// In whose share of the signing threads its work is done.
+    pub(crate) fn share(&self) -> Share {
+        Share::Client(Source::of(self.peer))
+    }
+}
+
 impl Peer {
     /// Whether it is root or the daemon's own user, as the kernel says: one who can read the daemon's files and its
     /// log.
@@ -69,6 +76,14 @@ impl Source {
             }
         }
     }
+}
+
+/// Who shares with others what there is of the daemon: each with work to do has as much of it as each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Share {
+    /// The daemon's own work: its watchdog's probe.
+    Daemon,
+    Client(Source),
 }
 
 #[cfg(test)]

@@ -26,6 +26,7 @@ use crate::api::public_keys::WrittenList;
 use crate::api::service::ApiService;
 use crate::api::{Api, Started, reload};
 use crate::bls::{self, HashCache, RootTables};
+use crate::caller::Share;
 use crate::config::{Environment, Settings};
 use crate::duty::Priority;
 use crate::http::access::Access;
@@ -240,7 +241,7 @@ impl Drop for AbortOnDrop {
 fn probes(signer: &Signer) -> [Probe<'_>; 2] {
     [
         Probe::new("signing", || async {
-            match signer.pool.run(Priority::Block, |_| bls::self_test()).await {
+            match signer.pool.run(Share::Daemon, Priority::Block, |_| bls::self_test()).await {
                 Ok(tested) => tested.map_err(io::Error::other),
                 Err(gone) => Err(io::Error::other(gone)),
             }

@@ -1,4 +1,4 @@
-//! Signing threads: one a core, the most urgent work first.
+//! Signing threads: one a core, the most urgent work first, and what is equally urgent round robin between clients.
 //!
 //! Signatures are computed here and not where connections are served, so that however many wait, connections are
 //! accepted and requests read meanwhile, and a block has at most one signature a core before it.
@@ -7,6 +7,7 @@
 //! work waits, a few results are handed over together. And keys that sign the same root are multiplied a few at a time.
 
 mod queue;
+mod round_robin;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -17,6 +18,7 @@ use tokio::sync::oneshot;
 
 use self::queue::{Presigning, Queue, Turn, Work};
 use crate::bls::HashCache;
+use crate::caller::Share;
 use crate::duty::Priority;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, SyncWhen};
@@ -35,8 +37,8 @@ impl SigningPool {
         Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), hashes, at_rest)
     }
 
-    /// Queues the signatures of one root at once; the future is those signatures, in the same order. Dropped before
-    /// they have begun, they are not computed.
+    /// Queues the signatures of one root at once, in this share; the future is those signatures, in the same order.
+    /// Dropped before they have begun, they are not computed.
     ///
     /// Keep them few ([`KEYS_AT_A_TIME`]): no other work is looked at in between. The records of what was judged are
     /// begun with the signatures.
@@ -45,16 +47,18 @@ impl SigningPool {
     /// A thread panicked, or the pool was dropped.
     pub(crate) fn presign(
         &self,
+        share: Share,
         priority: Priority,
         signing_root: SigningRoot,
         judged: Vec<Judged<Arc<Key>>>,
     ) -> impl Future<Output = Result<Vec<HeldSignature>, PoolClosed>> + Send + use<> {
         let (answer, result) = oneshot::channel();
-        self.shared.add(priority, Work::Signatures(Presigning { signing_root, judged, answer }));
+        self.shared.add(share, priority, Work::Signatures(Presigning { signing_root, judged, answer }));
         async { result.await.map_err(|_| PoolClosed) }
     }
 
-    /// Queues `work` at once; the future is its result. Dropped before the work has begun, the work is not done.
+    /// Queues `work` at once, in this share; the future is its result. Dropped before the work has begun, the work is
+    /// not done.
     ///
     /// The work is told what waits behind it.
     ///
@@ -62,6 +66,7 @@ impl SigningPool {
     /// The work panicked, or the pool was dropped.
     pub(crate) fn run<T, W>(
         &self,
+        share: Share,
         priority: Priority,
         work: W,
     ) -> impl Future<Output = Result<T, PoolClosed>> + Send + use<T, W>
@@ -71,6 +76,7 @@ impl SigningPool {
     {
         let (answer, result) = oneshot::channel();
         self.shared.add(
+            share,
             priority,
             Work::Other(Box::new(move |backlog| {
                 if answer.is_closed() {
@@ -140,9 +146,9 @@ struct Shared {
 type Deliver = Box<dyn FnOnce()>;
 
 impl Shared {
-    fn add(&self, priority: Priority, work: Work) {
+    fn add(&self, share: Share, priority: Priority, work: Work) {
         let mut queue = self.queue();
-        queue.add(priority, work);
+        queue.add(share, priority, work);
         let someone_waits = queue.idle > 0;
         drop(queue);
         if someone_waits {

@@ -23,7 +23,7 @@ impl Signer {
         latencies.parse = stopwatch.lap();
         let (duty, result) = match read {
             Ok(duty) => {
-                let result = self.sign_duty(&duty, public_key, &mut stopwatch, &mut latencies).await;
+                let result = self.sign_duty(caller, &duty, public_key, &mut stopwatch, &mut latencies).await;
                 (Some(duty), result)
             }
             Err(refusal) => (None, Err(refusal.into())),
@@ -35,6 +35,7 @@ impl Signer {
 
     async fn sign_duty(
         &self,
+        caller: &Caller,
         duty: &Duty,
         public_key: Option<PublicKey>,
         stopwatch: &mut Stopwatch,
@@ -48,7 +49,8 @@ impl Signer {
         };
         latencies.judge = stopwatch.lap();
         let (priority, signing_root) = (duty.kind().priority(), judged.signing_root());
-        let held = self.pool.presign(priority, signing_root, vec![judged]).await?.pop().ok_or(PoolClosed)?;
+        let held = self.pool.presign(caller.share(), priority, signing_root, vec![judged]);
+        let held = held.await?.pop().ok_or(PoolClosed)?;
         latencies.multiply = stopwatch.lap();
         let signature = held.release().await?;
         latencies.wait = stopwatch.lap();

@@ -34,7 +34,8 @@ impl Signer {
         latencies.parse = stopwatch.lap();
         let (duty, results) = match read {
             Ok(duty) => {
-                let results = self.sign_with_all(&duty, public_keys, &mut stopwatch, &mut latencies).await;
+                let results =
+                    self.sign_with_all(caller, &duty, public_keys, &mut stopwatch, &mut latencies).await;
                 (Some(duty), results)
             }
             Err(refusal) => (None, Err(refusal.into())),
@@ -56,6 +57,7 @@ impl Signer {
 
     async fn sign_with_all(
         &self,
+        caller: &Caller,
         duty: &Duty,
         public_keys: &[Option<PublicKey>],
         stopwatch: &mut Stopwatch,
@@ -91,7 +93,8 @@ impl Signer {
         let mut allowed = allowed.into_iter().peekable();
         while allowed.peek().is_some() {
             let (positions, judged): (Vec<_>, Vec<_>) = allowed.by_ref().take(KEYS_AT_A_TIME).unzip();
-            slices.push((positions, self.pool.presign(priority, duty.signing_root(), judged)));
+            slices
+                .push((positions, self.pool.presign(caller.share(), priority, duty.signing_root(), judged)));
         }
         for (positions, held) in slices {
             let held = held.await?;

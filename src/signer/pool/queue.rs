@@ -1,23 +1,30 @@
 //! Work that waits for a core, and what one core takes of it at a time.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::round_robin::RoundRobin;
 use super::{Backlog, Deliver};
+use crate::caller::Share;
 use crate::duty::Priority;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::Judged;
 use crate::primitives::SigningRoot;
 
-/// What waits, by urgency, in the order in which it came.
+/// What waits, by urgency, and round robin between the shares of what is equally urgent.
+///
+/// A share's blocks go before the votes of others [`BLOCKS_AHEAD`] times, until nothing waits any more; further ones go
+/// among its own votes. So nobody is kept from voting by a client that asks for nothing but RANDAO reveals.
 #[derive(Default)]
 pub(super) struct Queue {
-    blocks: VecDeque<Work>,
-    votes: VecDeque<Work>,
-    others: VecDeque<Work>,
+    blocks: RoundRobin<Work>,
+    votes: RoundRobin<Work>,
+    others: RoundRobin<Work>,
+    /// How many pieces of work of each share have gone before votes since nothing waited.
+    blocks_ahead: HashMap<Share, usize>,
     /// Threads that wait for work: only they need to be woken.
     pub(super) idle: usize,
     /// Whether it was said that all are at rest, since work was taken last.
@@ -46,16 +53,24 @@ pub(super) struct Turn {
 }
 
 impl Queue {
-    pub(super) fn add(&mut self, priority: Priority, work: Work) {
+    pub(super) fn add(&mut self, share: Share, priority: Priority, work: Work) {
         match priority {
-            Priority::Block => self.blocks.push_back(work),
-            Priority::Vote => self.votes.push_back(work),
-            Priority::Other => self.others.push_back(work),
+            Priority::Block => {
+                let ahead = self.blocks_ahead.entry(share).or_default();
+                if *ahead < BLOCKS_AHEAD {
+                    *ahead = ahead.saturating_add(1);
+                    self.blocks.add(share, work);
+                } else {
+                    self.votes.add(share, work);
+                }
+            }
+            Priority::Vote => self.votes.add(share, work),
+            Priority::Other => self.others.add(share, work),
         }
     }
 
-    /// The most urgent work. Signatures of votes and others are joined by those of the same root that wait behind them:
-    /// by as many keys as `at_a_time` says of the root, but no more than each thread's share.
+    /// The most urgent work. Signatures of votes and others are joined by those of the same root and the same client
+    /// that wait behind them: by as many keys as `at_a_time` says of the root, but no more than each thread's part.
     pub(super) fn take(
         &mut self,
         threads: NonZeroUsize,
@@ -66,18 +81,24 @@ impl Queue {
             (Priority::Vote, &mut self.votes),
             (Priority::Other, &mut self.others),
         ];
-        let (priority, work) = queues.into_iter().find_map(|(priority, queue)| {
-            let first = queue.pop_front()?;
-            let mut work = vec![first];
-            match priority {
-                Priority::Block => {}
-                Priority::Vote | Priority::Other => {
-                    let share = queue.len().saturating_add(1).div_ceil(threads.get());
-                    join(&mut work, queue, share, &at_a_time);
+        let turn = queues.into_iter().find_map(|(priority, queue)| {
+            let work = queue.turn(|first, behind| {
+                let mut work = vec![first];
+                match priority {
+                    Priority::Block => {}
+                    Priority::Vote | Priority::Other => {
+                        let part = behind.len().saturating_add(1).div_ceil(threads.get());
+                        join(&mut work, behind, part, &at_a_time);
+                    }
                 }
-            }
+                work
+            })?;
             Some((priority, work))
-        })?;
+        });
+        let Some((priority, work)) = turn else {
+            self.blocks_ahead.clear();
+            return None;
+        };
         self.has_rested = false;
         let is_empty = self.blocks.is_empty() && self.votes.is_empty() && self.others.is_empty();
         Some(Turn { priority, work, backlog: if is_empty { Backlog::Empty } else { Backlog::MoreWork } })
@@ -99,15 +120,15 @@ impl Presigning {
 fn join(
     work: &mut Vec<Work>,
     queue: &mut VecDeque<Work>,
-    share: usize,
+    part: usize,
     at_a_time: impl Fn(&SigningRoot) -> usize,
 ) {
     let Some(Work::Signatures(first)) = work.first() else { return };
     let (signing_root, mut keys) = (first.signing_root, first.judged.len());
-    if share <= 1 {
+    if part <= 1 {
         return;
     }
-    let most = at_a_time(&signing_root).min(share);
+    let most = at_a_time(&signing_root).min(part);
     let mut place = 0_usize;
     while keys < most && place < LOOK_AHEAD {
         let more = match queue.get(place) {
@@ -128,9 +149,14 @@ fn join(
 /// more.
 const LOOK_AHEAD: usize = 16;
 
+/// A validator client asks for one block in a slot, and for its parts one after the other; several may share one user
+/// or address.
+const BLOCKS_AHEAD: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::caller::Source;
     use crate::duty::Duty;
     use crate::keys::{OpenedKey, SecretKey};
     use crate::ledger::{Activation, ActivationOutcome, Protection, Unprotected, Verdict};
@@ -138,11 +164,54 @@ mod tests {
     use crate::signing_policy::SigningPolicy;
     use crate::sys::locked_memory::LockedMemory;
 
+    const A: Share = Share::Client(Source::User(1));
+    const B: Share = Share::Client(Source::User(2));
+
+    #[test]
+    fn whatever_one_client_asks_for_a_vote_or_block_of_another_waits_for_one_slice_of_it() {
+        for (flood, urgent) in [
+            (Priority::Block, Priority::Block),
+            (Priority::Block, Priority::Vote),
+            (Priority::Vote, Priority::Vote),
+            (Priority::Other, Priority::Other),
+        ] {
+            let (mut queue, mut answers) = (Queue::default(), Vec::new());
+            for _ in 0..100 {
+                answers.push(add(&mut queue, A, flood, 1, 4));
+            }
+            for _ in 0..BLOCKS_AHEAD {
+                assert_eq!(roots(&take(&mut queue, 1, 4)), [1]);
+            }
+            for _ in 0..3 {
+                answers.push(add(&mut queue, B, urgent, 2, 1));
+                let turns = [take(&mut queue, 1, 4), take(&mut queue, 1, 4)];
+                let is_before_another = turns.iter().any(|turn| roots(turn) == [2]);
+                assert!(is_before_another, "{urgent:?} of one behind {flood:?} of another");
+            }
+        }
+    }
+
+    #[test]
+    fn blocks_go_before_votes_again_once_nothing_waits() {
+        let (mut queue, mut answers) = (Queue::default(), Vec::new());
+        for _ in 0..3 {
+            answers.push(add(&mut queue, A, Priority::Vote, 2, 1));
+            for _ in 0..=BLOCKS_AHEAD {
+                answers.push(add(&mut queue, A, Priority::Block, 1, 1));
+            }
+            for _ in 0..BLOCKS_AHEAD {
+                assert_eq!(roots(&take(&mut queue, 1, 1)), [1]);
+            }
+            assert_eq!([roots(&take(&mut queue, 1, 1)), roots(&take(&mut queue, 1, 1))], [[2], [1]]);
+            assert!(queue.take(NonZeroUsize::MIN, |_| 1).is_none());
+        }
+    }
+
     #[test]
     fn votes_of_one_root_are_taken_together_and_the_others_keep_their_order() {
         let (mut queue, mut answers) = (Queue::default(), Vec::new());
         for root in [1, 2, 1, 3, 1, 2, 1, 1] {
-            answers.push(add(&mut queue, Priority::Vote, root, 1));
+            answers.push(add(&mut queue, A, Priority::Vote, root, 1));
         }
         assert_eq!(roots(&take(&mut queue, 1, 4)), [1; 4]);
         assert_eq!(roots(&take(&mut queue, 1, 4)), [2; 2]);
@@ -155,7 +224,7 @@ mod tests {
     fn no_thread_takes_more_than_its_share_or_than_the_root_allows() {
         let (mut queue, mut answers) = (Queue::default(), Vec::new());
         for _ in 0..9 {
-            answers.push(add(&mut queue, Priority::Vote, 1, 1));
+            answers.push(add(&mut queue, A, Priority::Vote, 1, 1));
         }
         assert_eq!(roots(&take(&mut queue, 1, 1)).len(), 1);
         assert_eq!(roots(&take(&mut queue, 4, 4)).len(), 2);
@@ -168,10 +237,10 @@ mod tests {
     fn slices_are_not_exceeded_and_blocks_stay_alone() {
         let (mut queue, mut answers) = (Queue::default(), Vec::new());
         for keys in [3, 3, 1, 1, 1] {
-            answers.push(add(&mut queue, Priority::Vote, 1, keys));
+            answers.push(add(&mut queue, A, Priority::Vote, 1, keys));
         }
         for _ in 0..2 {
-            answers.push(add(&mut queue, Priority::Block, 1, 1));
+            answers.push(add(&mut queue, A, Priority::Block, 1, 1));
         }
         let mut sizes = || {
             let turn = take(&mut queue, 1, 4);
@@ -190,6 +259,7 @@ mod tests {
 
     fn add(
         queue: &mut Queue,
+        share: Share,
         priority: Priority,
         root: u8,
         keys: usize,
@@ -197,7 +267,7 @@ mod tests {
         let (answer, result) = oneshot::channel();
         let judged: Vec<_> = (0..keys).map(|_| judged(root)).collect();
         let signing_root = judged[0].signing_root();
-        queue.add(priority, Work::Signatures(Presigning { signing_root, judged, answer }));
+        queue.add(share, priority, Work::Signatures(Presigning { signing_root, judged, answer }));
         result
     }
 

@@ -5,11 +5,15 @@ use std::sync::mpsc;
 
 use super::*;
 use crate::bls::RootTables;
+use crate::caller::Source;
+
+const A: Share = Share::Client(Source::User(1));
+const B: Share = Share::Client(Source::User(2));
 
 #[test]
 fn all_threads_share_the_work_and_every_result_comes_back() {
     let pool = pool(4);
-    let results: Vec<_> = (0..500_u32).map(|i| pool.run(Priority::Vote, move |_| i * 2)).collect();
+    let results: Vec<_> = (0..500_u32).map(|i| pool.run(A, Priority::Vote, move |_| i * 2)).collect();
     for (i, result) in (0..).zip(results) {
         assert_eq!(wait(result), Ok(i * 2));
     }
@@ -27,7 +31,7 @@ fn a_block_goes_before_votes_and_votes_before_the_rest() {
     ]
     .map(|(priority, name)| {
         let order = order.clone();
-        pool.run(priority, move |_| order.send(name).unwrap())
+        pool.run(A, priority, move |_| order.send(name).unwrap())
     });
     gate.send(()).unwrap();
     for result in waiting {
@@ -37,11 +41,27 @@ fn a_block_goes_before_votes_and_votes_before_the_rest() {
 }
 
 #[test]
+fn anothers_vote_waits_for_one_piece_of_a_batch() {
+    let (pool, gate) = occupied();
+    let (order, seen) = mpsc::channel();
+    let run = |share, name| {
+        let order = order.clone();
+        pool.run(share, Priority::Vote, move |_| order.send(name).unwrap())
+    };
+    let waiting = [run(A, "a"), run(A, "a"), run(A, "a"), run(B, "b"), run(B, "b")];
+    gate.send(()).unwrap();
+    for result in waiting {
+        wait(result).unwrap();
+    }
+    assert_eq!(seen.try_iter().collect::<Vec<_>>(), ["a", "b", "a", "b", "a"]);
+}
+
+#[test]
 fn a_block_is_handed_over_before_more_work_begins() {
     let (pool, gate) = occupied();
     let (go_on, stopped) = mpsc::channel::<()>();
-    let block = pool.run(Priority::Block, |backlog| backlog);
-    let vote = pool.run(Priority::Vote, move |backlog| {
+    let block = pool.run(A, Priority::Block, |backlog| backlog);
+    let vote = pool.run(A, Priority::Vote, move |backlog| {
         stopped.recv().unwrap();
         backlog
     });
@@ -60,7 +80,7 @@ fn each_time_that_all_threads_come_to_rest_the_last_says_so() {
         SigningPool::with_threads(NonZeroUsize::new(3).unwrap(), HashCache::new(RootTables::On), at_rest)
             .unwrap();
     for _ in 0..100 {
-        let results: Vec<_> = (0..10).map(|i| pool.run(Priority::Vote, move |_| i)).collect();
+        let results: Vec<_> = (0..10).map(|i| pool.run(A, Priority::Vote, move |_| i)).collect();
         assert!(results.into_iter().all(|result| wait(result).is_ok()));
         rests.recv().unwrap();
     }
@@ -72,7 +92,7 @@ fn work_that_nobody_waits_for_any_more_is_not_begun() {
     let begun = Arc::new(AtomicUsize::new(0));
     let count = || {
         let begun = Arc::clone(&begun);
-        pool.run(Priority::Vote, move |_| begun.fetch_add(1, Ordering::Relaxed))
+        pool.run(A, Priority::Vote, move |_| begun.fetch_add(1, Ordering::Relaxed))
     };
     let (wanted, unwanted) = (count(), count());
     drop(unwanted);
@@ -86,7 +106,7 @@ fn work_that_nobody_waits_for_any_more_is_not_begun() {
 #[test]
 fn who_waits_when_the_workers_go_is_told() {
     let (pool, gate) = occupied();
-    let never = pool.run(Priority::Vote, |_| ());
+    let never = pool.run(A, Priority::Vote, |_| ());
     let closing = thread::spawn(move || drop(pool));
     assert_eq!(wait(never), Err(PoolClosed));
     gate.send(()).unwrap();
@@ -96,8 +116,8 @@ fn who_waits_when_the_workers_go_is_told() {
 /// One thread, busy until the sender is used.
 fn occupied() -> (SigningPool, mpsc::Sender<()>) {
     let (pool, (gate, opened), (begun, is_begun)) = (pool(1), mpsc::channel(), mpsc::channel());
-    drop(pool.run(Priority::Block, |_| ())); // wakes nobody up for nothing
-    let occupied = pool.run(Priority::Block, move |_| {
+    drop(pool.run(A, Priority::Block, |_| ())); // wakes nobody up for nothing
+    let occupied = pool.run(A, Priority::Block, move |_| {
         begun.send(()).unwrap();
         opened.recv().unwrap();
     });
