@@ -2,17 +2,32 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 
 use nix::unistd::geteuid;
 
 use crate::config::Role;
+use crate::credentials::Fingerprint;
 
 /// The other end of a connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Caller {
     /// What the listener that accepted the connection serves.
     pub(crate) role: Role,
     pub(crate) peer: Peer,
+    /// The supplementary groups of a process on this host, as the kernel has them of the time it connected.
+    pub(crate) groups: Arc<[u32]>,
+    /// The client certificate that TLS has taken.
+    pub(crate) certificate: Option<Arc<ClientCertificate>>,
+}
+
+/// A client certificate whose key its holder has proved to have.
+#[derive(Debug)]
+pub(crate) struct ClientCertificate {
+    pub(crate) fingerprint: Fingerprint,
+    /// Its alternative names, such as `DNS:vc1.example`, if an authority vouches for them: whoever makes a certificate
+    /// that is known by fingerprint writes into it what he likes.
+    pub(crate) names: Vec<String>,
 }
 
 /// What the kernel says about the other end.

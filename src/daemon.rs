@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use arc_swap::ArcSwap;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -22,11 +23,12 @@ pub(crate) use self::runtime::{runtime, terminated};
 use self::protection::{mended_by_a_restart, protection};
 use self::reminders::keep_reminding;
 use self::status_line::{keep_telling, status_line};
-use crate::api::public_keys::WrittenList;
+use crate::api::public_keys::WrittenLists;
 use crate::api::service::ApiService;
 use crate::api::{Api, Started, reload};
 use crate::bls::{self, HashCache, RootTables};
 use crate::caller::Share;
+use crate::clients::{self, Clients};
 use crate::config::{Environment, Settings};
 use crate::duty::Priority;
 use crate::http::access::Access;
@@ -93,7 +95,11 @@ impl Daemon {
         bls::self_test()?;
         let notifier = Arc::new(Notifier::new(environment)?);
         let opened = listeners::open(settings, inherited)?;
-        let access = Arc::new(access(settings, &opened.listeners)?);
+        let clients = Clients::load(&settings.client_sources)?;
+        for warning in clients.warnings() {
+            tracing::warn!("{warning}");
+        }
+        let access = Arc::new(access(settings, &clients, &opened.listeners)?);
         let network = Network::load(&settings.network)?;
         let protection = protection(settings, &network, !opened.stored.is_empty())?;
         let keystores = Arc::new(
@@ -108,13 +114,15 @@ impl Daemon {
         );
         let hashes = HashCache::new(root_tables(settings));
         let pool = SigningPool::start(hashes, protection.hurry()).map_err(Error::Pool)?;
-        let policy = SigningPolicy { raw_roots: settings.raw_roots };
+        let policy = ArcSwap::from_pointee(SigningPolicy { raw_roots: settings.raw_roots, clients });
         let outcomes = Outcomes::new(&network, protection.is_on());
         let signer = Signer { network, policy, protection, keystores, pool, outcomes };
         let api = Arc::new(Api {
             signer: Arc::new(signer),
             access: Arc::clone(&access),
-            public_keys: WrittenList::default(),
+            client_sources: settings.client_sources.clone(),
+            reading_access: tokio::sync::Mutex::default(),
+            public_keys: WrittenLists::default(),
             connections: Arc::new(ConnectionCounts::default()),
             started: Started { at: SystemTime::now(), clock: Instant::now() },
             faults: Repetitions::default(),
@@ -275,7 +283,7 @@ fn root_tables(settings: &Settings) -> RootTables {
 }
 
 /// Tokens and TLS; how the listeners are exposed is said loudly, as it cannot be refused.
-fn access(settings: &Settings, listeners: &[Listener]) -> Result<Access, Error> {
+fn access(settings: &Settings, clients: &Clients, listeners: &[Listener]) -> Result<Access, Error> {
     let mut exposures = Vec::new();
     for listener in listeners {
         let activation::Socket::Tcp(socket) = &listener.socket else { continue };
@@ -287,7 +295,7 @@ fn access(settings: &Settings, listeners: &[Listener]) -> Result<Access, Error> 
     for exposure in &exposures {
         tracing::warn!("{exposure}");
     }
-    Ok(Access::load(settings, exposures)?)
+    Ok(Access::load(settings, clients.token_digests(), exposures)?)
 }
 
 fn listening_socket(socket: activation::Socket, tls: Option<&Tls>) -> io::Result<server::Socket> {
@@ -312,6 +320,8 @@ pub(crate) enum Error {
     Socket { description: String, source: io::Error },
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
+    #[error("the clients cannot be read")]
+    Clients(#[from] clients::LoadError),
     #[error(transparent)]
     Network(#[from] NetworkError),
     #[error(transparent)]

@@ -5,7 +5,7 @@
 //! ```text
 //! bytes --http: read, bounded--> Request --api::routes--> signer::sign    refuse: 400 401 403 404 405 413 415
 //! body --duty: hash_tree_root, domain--> Duty (its SigningRoot)           refuse: 400
-//! (Key, Duty) --signing_policy--> Permitted                               refuse: 403
+//! (Client, PublicKey, Duty) --signing_policy--> Permitted                 refuse: 403 404
 //! Permitted --ledger: judged in memory--> Judged                          refuse: 412
 //! Judged --bls, while one fsync records all that was judged--> HeldSignature
 //! HeldSignature --its record is durable: Cleared--> Signature --> 200     fault: 500
@@ -26,8 +26,11 @@ pub mod primitives;
 mod api;
 mod blocking;
 mod caller;
+mod clients;
 mod config;
+mod credentials;
 mod daemon;
+mod duty_group;
 mod http;
 mod keymanager;
 mod keys;

@@ -145,10 +145,9 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
 /// What an operator should know of who may call; `None` where there is nothing to say. Names no file.
 fn access(api: &Api) -> Option<Value> {
     let exposures = api.access.exposures().iter().map(ToString::to_string);
-    let outdated = api
-        .access
-        .is_outdated()
-        .then(|| "tokens and certificates could not be read again: those from before hold".to_owned());
+    let outdated = api.access.is_outdated().then(|| {
+        "clients, tokens and certificates could not be read again: those from before hold".to_owned()
+    });
     let notes: Vec<String> = exposures.chain(outdated).collect();
     (!notes.is_empty()).then(|| json!({ "notes": notes }))
 }

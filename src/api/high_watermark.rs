@@ -3,12 +3,14 @@
 use serde::Serialize;
 
 use super::problem::Problem;
+use crate::clients::Requester;
 use crate::http::response::ApiResponse;
 use crate::ledger::{HighWatermark, Protection};
 use crate::signer::Signer;
 
-/// Answers `{"epoch": "…", "slot": "…"}`, each only if it is set. 404 when slashing protection is off.
-pub(crate) async fn read(signer: &Signer) -> Result<ApiResponse, Problem> {
+/// Answers any client `{"epoch": "…", "slot": "…"}`, each only if it is set. 404 when slashing protection is off.
+pub(crate) async fn read(signer: &Signer, requester: Requester<'_>) -> Result<ApiResponse, Problem> {
+    signer.grant(requester)?;
     let Protection::On(ledger) = &signer.protection else { return Err(Problem::protection_off()) };
     let HighWatermark { slot, epoch } = ledger.high_watermark().await?;
     Ok(ApiResponse::json(&Wire {

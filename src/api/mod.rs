@@ -19,7 +19,8 @@ pub(crate) mod slashing_protection;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use self::public_keys::WrittenList;
+use self::public_keys::WrittenLists;
+use crate::config::ClientSources;
 use crate::http::access::Access;
 use crate::http::connection_counts::ConnectionCounts;
 use crate::repetitions::Repetitions;
@@ -29,7 +30,10 @@ use crate::signer::Signer;
 pub(crate) struct Api {
     pub(crate) signer: Arc<Signer>,
     pub(crate) access: Arc<Access>,
-    pub(crate) public_keys: WrittenList,
+    pub(crate) client_sources: ClientSources,
+    /// Held while the files of `access` and the clients are read again.
+    pub(crate) reading_access: tokio::sync::Mutex<()>,
+    pub(crate) public_keys: WrittenLists,
     pub(crate) connections: Arc<ConnectionCounts>,
     pub(crate) started: Started,
     /// By the message that callers get.

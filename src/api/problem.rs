@@ -259,9 +259,7 @@ impl From<SignRefusal> for Problem {
     fn from(refusal: SignRefusal) -> Self {
         match refusal {
             SignRefusal::Duty(refusal) => refusal.into(),
-            SignRefusal::UnknownKey { .. } | SignRefusal::NoPublicKey => {
-                Self::refusal(StatusCode::NOT_FOUND, refusal.to_string())
-            }
+            SignRefusal::NoPublicKey => Self::not_found(refusal.to_string()),
             SignRefusal::Policy(refusal) => refusal.into(),
             SignRefusal::SlashingProtection(refusal) => refusal.into(),
         }
@@ -285,7 +283,15 @@ impl From<PoolClosed> for Problem {
 
 impl From<signing_policy::Refusal> for Problem {
     fn from(refusal: signing_policy::Refusal) -> Self {
-        Self::refusal(StatusCode::FORBIDDEN, refusal.to_string())
+        let status = match refusal {
+            signing_policy::Refusal::ForeignKey { .. } | signing_policy::Refusal::UnknownKey { .. } => {
+                StatusCode::NOT_FOUND
+            }
+            signing_policy::Refusal::Stranger
+            | signing_policy::Refusal::Duty { .. }
+            | signing_policy::Refusal::RawRoot => StatusCode::FORBIDDEN,
+        };
+        Self::refusal(status, refusal.to_string())
     }
 }
 

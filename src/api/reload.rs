@@ -1,4 +1,5 @@
-//! `POST /reload` and `GET /reload`: read tokens, certificates and key files again; the answers are Web3Signer's.
+//! `POST /reload` and `GET /reload`: read clients, tokens, certificates and key files again; the answers are
+//! Web3Signer's.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,6 +12,7 @@ use super::problem::{RELOAD_BEGUN, RELOAD_RUNNING};
 use crate::http::response::ApiResponse;
 use crate::keymanager::{Operation, Reload, ReloadStatus};
 use crate::signer::Signer;
+use crate::signing_policy::SigningPolicy;
 use crate::text::chain;
 
 /// `POST`: 202 when a reload has begun, 409 while another one runs. `status` and its words are Web3Signer's.
@@ -40,27 +42,42 @@ pub(crate) fn start(api: &Arc<Api>) -> ApiResponse {
     ApiResponse::json(&answer).with_status(RELOAD_BEGUN)
 }
 
-/// Reads tokens and certificates again, then the key files.
+/// Reads clients, tokens and certificates again, then the key files.
 pub(crate) async fn run(api: &Api, reload: Reload) {
     let access = read_access(api).await;
     reload.run(&api.signer.protection, access.err()).await;
 }
 
-/// Reads tokens and certificates again, and tells the log. An error is the text for `GET /reload`: why is for the log
-/// alone, as it names files.
+/// Reads clients, tokens and certificates again, and tells the log. An error is the text for `GET /reload`: why is for
+/// the log alone, as it names files.
 pub(crate) async fn read_access(api: &Api) -> Result<(), &'static str> {
     const FAILED: &str =
-        "tokens and certificates could not be read again, so those from before hold: see the log";
-    let access = Arc::clone(&api.access);
-    let error = match spawn_blocking(move || access.reload()).await {
-        Ok(Ok(())) => {
-            tracing::info!("tokens and certificates read");
+        "clients, tokens and certificates could not be read again, so those from before hold: see the log";
+    // One at a time: an older reading must not take the place of a newer one.
+    let _turn = api.reading_access.lock().await;
+    let (access, sources) = (Arc::clone(&api.access), api.client_sources.clone());
+    let policy = api.signer.policy.load_full();
+    let read = move || {
+        let clients = policy.clients.reload(&sources).map_err(|error| chain(&error))?;
+        access.reload(clients.token_digests()).map_err(|error| chain(&error))?;
+        Ok(SigningPolicy { raw_roots: policy.raw_roots, clients })
+    };
+    let error: String = match spawn_blocking(read).await.map_err(|error| chain(&error)) {
+        Ok(Ok(renewed)) => {
+            for warning in renewed.clients.warnings() {
+                tracing::warn!("{warning}");
+            }
+            api.signer.policy.store(Arc::new(renewed));
+            api.access.note_reading(true);
+            tracing::info!("clients, tokens and certificates read");
             return Ok(());
         }
-        Ok(Err(error)) => chain(&error),
-        Err(error) => chain(&error),
+        Ok(Err(error)) | Err(error) => error,
     };
-    tracing::error!("tokens and certificates could not be read again, so those from before hold: {error}");
+    api.access.note_reading(false);
+    tracing::error!(
+        "clients, tokens and certificates could not be read again, so those from before hold: {error}"
+    );
     Err(FAILED)
 }
 

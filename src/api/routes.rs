@@ -13,7 +13,9 @@ use super::{
     slashing_protection,
 };
 use crate::bls::PublicKey;
+use crate::clients::Requester;
 use crate::config::Role;
+use crate::credentials::TokenDigest;
 use crate::http::capacity::Workload::{self, Batch, Import};
 use crate::http::connection::Connection;
 use crate::http::guard::Guarded;
@@ -84,18 +86,19 @@ impl Handler {
         request: RoutedRequest<'_>,
         held: H,
     ) -> (Result<ApiResponse, Problem>, Option<H>) {
-        let RoutedRequest { connection, head, public_key, body } = request;
+        let RoutedRequest { connection, head, token, public_key, body } = request;
         let caller = &connection.caller;
+        let requester = Requester { caller, token };
         let signer = &api.signer;
         let answer = match self {
             Self::Upcheck => Ok(health::upcheck(&head.headers)),
             Self::Healthcheck => Ok(health::healthcheck(api, caller)),
             Self::Health => Ok(health::health(api)),
             Self::Metrics => metrics::metrics(api, &head.headers),
-            Self::PublicKeys => Ok(public_keys::list(api)),
-            Self::Sign => sign::sign(signer, caller, public_key, &head.headers, &body).await,
-            Self::SignBatch => sign_batch::sign_batch(signer, caller, &body).await,
-            Self::HighWatermark => high_watermark::read(signer).await,
+            Self::PublicKeys => public_keys::list(api, requester),
+            Self::Sign => sign::sign(signer, requester, public_key, &head.headers, &body).await,
+            Self::SignBatch => sign_batch::sign_batch(signer, requester, &body).await,
+            Self::HighWatermark => high_watermark::read(signer, requester).await,
             Self::ListKeystores => Ok(keystores::list(signer)),
             Self::ImportKeystores => {
                 let signer = Arc::clone(signer);
@@ -119,6 +122,8 @@ impl Handler {
 pub(crate) struct RoutedRequest<'a> {
     pub(crate) connection: &'a Connection,
     pub(crate) head: &'a Parts,
+    /// Of the bearer token, if it is one that the route asks for.
+    pub(crate) token: Option<TokenDigest>,
     pub(crate) public_key: Option<PublicKey>,
     pub(crate) body: Bytes,
 }

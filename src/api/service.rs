@@ -12,7 +12,9 @@ use hyper::{Method, Request, Response};
 use super::Api;
 use super::problem::Problem;
 use super::routes::{self, Matched, Route, RoutedRequest};
+use crate::clients::Requester;
 use crate::config::Role;
+use crate::credentials::TokenDigest;
 use crate::http::body;
 use crate::http::capacity::{Capacity, RoleCapacity};
 use crate::http::connection::{Connection, Service};
@@ -89,11 +91,18 @@ impl ApiService {
         self.guard.admit(head, caller)?;
         let matched = routes::find(caller.role, &head.method, path)?;
         let route = matched.route;
-        if let Err(refusal) = self.authorise(connection, head, route) {
-            if refusal.is_of_a_guess() {
-                self.throttle.hold_back(caller, &connection.stop).await;
+        let token = match self.authorise(connection, head, route) {
+            Ok(token) => token,
+            Err(refusal) => {
+                if refusal.is_of_a_guess() {
+                    self.throttle.hold_back(caller, &connection.stop).await;
+                }
+                return Err(refusal.into());
             }
-            return Err(refusal.into());
+        };
+        // Who is no client sends no body.
+        if route.role == Some(Role::Signing) {
+            self.api.signer.grant(Requester { caller, token })?;
         }
         if !route.produces.satisfies(&head.headers) {
             return Err(Problem::not_acceptable(route.produces));
@@ -105,7 +114,12 @@ impl ApiService {
     }
 
     /// Demands that the connection's client certificate is still taken, and the token.
-    fn authorise(&self, connection: &Connection, head: &Parts, route: &Route) -> Result<(), GuardRefusal> {
+    fn authorise(
+        &self,
+        connection: &Connection,
+        head: &Parts,
+        route: &Route,
+    ) -> Result<Option<TokenDigest>, GuardRefusal> {
         if !connection.admission.holds() {
             return Err(GuardRefusal::Certificate);
         }
@@ -127,16 +141,17 @@ impl ApiService {
             Err(refusal) => return (Err(refusal.into()), Some(reservation)),
         };
         // A caller that was let in may have been shut out while the body was on its way.
-        if let Err(refusal) = self.authorise(connection, head, route) {
-            return (Err(refusal.into()), Some(reservation));
-        }
+        let token = match self.authorise(connection, head, route) {
+            Ok(token) => token,
+            Err(refusal) => return (Err(refusal.into()), Some(reservation)),
+        };
         // From here on the connection is not closed for another one.
         let _working = connection.permit.work();
         let permit = match capacity.in_flight_permit(route.workload).await {
             Ok(permit) => permit,
             Err(overloaded) => return (Err(overloaded.into()), Some(reservation)),
         };
-        let request = RoutedRequest { connection, head, public_key: matched.public_key, body };
+        let request = RoutedRequest { connection, head, token, public_key: matched.public_key, body };
         let (answer, held) = route.handler.answer(&self.api, request, (permit, reservation)).await;
         let Some((_permit, mut reservation)) = held else { return (answer, None) };
         // Before the permit goes to the next: answers that find no memory are as few as there are permits.

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::problem::Problem;
 use crate::blocking;
 use crate::bls::PublicKey;
-use crate::caller::Caller;
+use crate::clients::Requester;
 use crate::duty::Duty;
 use crate::http::negotiation::prefers_json;
 use crate::http::response::ApiResponse;
@@ -20,13 +20,14 @@ use crate::signer::Signer;
 /// unknown key, with 403 what the caller may not have signed, with 412 what slashing protection forbids.
 pub(crate) async fn sign(
     signer: &Signer,
-    caller: &Caller,
+    requester: Requester<'_>,
     public_key: Option<PublicKey>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<ApiResponse, Problem> {
+    let grant = signer.grant(requester)?;
     let read = || blocking::in_place_if_large(body.len(), || Duty::parse(body, &signer.network));
-    let signature = signer.sign(caller, public_key, read).await?.to_string();
+    let signature = signer.sign(&grant, public_key, read).await?.to_string();
     Ok(if prefers_json(headers) {
         ApiResponse::json(&Signed { signature })
     } else {

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use super::problem::Problem;
 use crate::blocking;
 use crate::bls::{PublicKey, Signature};
-use crate::caller::Caller;
+use crate::clients::Requester;
 use crate::duty::Duty;
 use crate::http::response::ApiResponse;
 use crate::signer::{SignError, Signer};
@@ -24,13 +24,14 @@ use crate::text::{self, JsonError};
 /// others. Refuses the whole request with 400 when it is malformed or names a key twice; a fault is a fault for all.
 pub(crate) async fn sign_batch(
     signer: &Signer,
-    caller: &Caller,
+    requester: Requester<'_>,
     body: &[u8],
 ) -> Result<ApiResponse, Problem> {
+    let grant = signer.grant(requester)?;
     let batch = blocking::in_place_if_large(body.len(), || Batch::parse(body))?;
     let signing_request = batch.signing_request.get().as_bytes();
     let read = || blocking::in_place_if_large(body.len(), || Duty::parse(signing_request, &signer.network));
-    let results = signer.sign_many(caller, &batch.public_keys, read).await?;
+    let results = signer.sign_many(&grant, &batch.public_keys, read).await?;
     Ok(blocking::in_place_if_large(body.len(), || {
         let results = batch.identifiers.iter().zip(results);
         let answer: Vec<_> =

@@ -6,6 +6,7 @@ mod client;
 mod completions;
 mod connect;
 mod demo;
+mod exit_status;
 mod interchange_file;
 mod keys;
 mod output;
@@ -16,6 +17,7 @@ mod prompt;
 mod serve;
 mod slashing_protection;
 mod status;
+mod token;
 mod units;
 
 use std::io::{self, Write};
@@ -23,12 +25,12 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+pub(crate) use self::exit_status::ExitStatus;
+
 use crate::config::{self, Environment};
 use crate::daemon;
-use crate::keymanager::StartError;
-use crate::ledger::OpenError;
 use crate::logging;
-use crate::supervisor::{activation, listeners};
+use crate::supervisor::activation;
 use crate::sys::hardening;
 use crate::text::chain;
 
@@ -68,6 +70,7 @@ fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Erro
             slashing_protection::run(command, environment, &mut io::stdout().lock()).map_err(Error::from)
         }
         Some(Command::Keys(command)) => keys::run(command, environment).map_err(Error::Keys),
+        Some(Command::Token(command)) => token::run(command, environment).map_err(Error::from),
         Some(Command::Status(options)) => status::run(options, environment),
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
@@ -108,6 +111,9 @@ enum Command {
     /// List, import and delete the keys of a running daemon, and change the secret that seals them
     #[command(subcommand)]
     Keys(keys::Command),
+    /// Make, list and remove the tokens that clients are known by
+    #[command(subcommand)]
+    Token(token::Command),
     /// Ask a running daemon how it is
     Status(status::Options),
     /// Print the completion script of a shell
@@ -118,26 +124,6 @@ enum Command {
         #[arg(long)]
         once: bool,
     },
-}
-
-/// What the process says to its parent; sysexits(3) where there is a fitting number.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExitStatus {
-    Ok = 0,
-    /// A fault of ours or of the machine: trying again may help.
-    Fault = 1,
-    /// Arguments that cannot be read.
-    Usage = 2,
-    /// Another process holds the state directory.
-    StateInUse = 75,
-    /// A configuration that cannot be used: trying again does not help.
-    Configuration = 78,
-}
-
-impl From<ExitStatus> for ExitCode {
-    fn from(status: ExitStatus) -> Self {
-        Self::from(status as u8)
-    }
 }
 
 /// Why a subcommand failed.
@@ -160,6 +146,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Keys(keys::Error),
     #[error(transparent)]
+    Token(#[from] token::Error),
+    #[error(transparent)]
     Status(connect::Error),
     #[error("the daemon says that it is not well ({status})")]
     Unhealthy { status: hyper::StatusCode },
@@ -177,128 +165,6 @@ impl From<packaged::Error> for Error {
             packaged::Error::Configuration(error) => Self::Configuration(error),
             two @ packaged::Error::TwoLedgers { .. } => Self::Package(two),
         }
-    }
-}
-
-impl Error {
-    /// The only map from errors to exit statuses.
-    fn exit_status(&self) -> ExitStatus {
-        match self {
-            Self::Configuration(_)
-            | Self::Activation(_)
-            | Self::Package(packaged::Error::Configuration(_) | packaged::Error::TwoLedgers { .. })
-            | Self::Owner(_)
-            | Self::Check { .. } => ExitStatus::Configuration,
-            Self::Keys(error) => keys_status(error),
-            Self::Status(_) | Self::Unhealthy { .. } | Self::NoHealth | Self::Output(_) | Self::Demo(_) => {
-                ExitStatus::Fault
-            }
-            Self::Daemon(error) => daemon_status(error),
-            Self::SlashingProtection(error) => slashing_protection_status(error),
-        }
-    }
-}
-
-fn daemon_status(error: &daemon::Error) -> ExitStatus {
-    match error {
-        daemon::Error::Listen(error) => match error {
-            listeners::Error::OpenKeymanager(_) | listeners::Error::NotASocket { .. } => {
-                ExitStatus::Configuration
-            }
-            listeners::Error::Inherited(_)
-            | listeners::Error::Bind { .. }
-            | listeners::Error::NoDirectory { .. }
-            | listeners::Error::InUse { .. }
-            | listeners::Error::Stale { .. } => ExitStatus::Fault,
-        },
-        daemon::Error::Tls(_) | daemon::Error::Network(_) => ExitStatus::Configuration,
-        daemon::Error::Keys(error) => match error {
-            StartError::Seal(_) | StartError::SealMissing { .. } | StartError::Unseal(_) => {
-                ExitStatus::Configuration
-            }
-            StartError::Memory(_)
-            | StartError::Ledger(_)
-            | StartError::Files(_)
-            | StartError::DeletionJournal(_) => ExitStatus::Fault,
-        },
-        daemon::Error::Ledger(error) => ledger_status(error),
-        daemon::Error::Hardening(_)
-        | daemon::Error::SelfTest(_)
-        | daemon::Error::Socket { .. }
-        | daemon::Error::Notify(_)
-        | daemon::Error::LedgerBroke(_)
-        | daemon::Error::Runtime(_)
-        | daemon::Error::Pool(_)
-        | daemon::Error::Signals(_) => ExitStatus::Fault,
-    }
-}
-
-fn keys_status(error: &keys::Error) -> ExitStatus {
-    use keys::Error;
-    match error {
-        Error::Configuration(_) | Error::Owner(_) | Error::NoSeal | Error::Seal(_) | Error::Reseal { .. } => {
-            ExitStatus::Configuration
-        }
-        Error::Open(error) => ledger_status(error),
-        Error::Daemon(_)
-        | Error::Answer
-        | Error::Files(_)
-        | Error::History(_)
-        | Error::Failed { .. }
-        | Error::Unknown { .. }
-        | Error::Declined
-        | Error::Terminal(_)
-        | Error::Save { .. }
-        | Error::Output(_)
-        | Error::Hardening(_)
-        | Error::Memory(_)
-        | Error::Fault(_)
-        | Error::Changed(_)
-        | Error::Runtime(_) => ExitStatus::Fault,
-    }
-}
-
-fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus {
-    use slashing_protection::Error;
-    match error {
-        Error::Configuration(_) | Error::Network(_) | Error::OfTheService { .. } | Error::Owner(_) => {
-            ExitStatus::Configuration
-        }
-        Error::Open(error) => ledger_status(error),
-        Error::Order(_)
-        | Error::Daemon(_)
-        | Error::NoDaemon(_)
-        | Error::OtherHolder { .. }
-        | Error::OtherLedger { .. }
-        | Error::NoDirectory { .. }
-        | Error::Wire(_)
-        | Error::OtherAnswer
-        | Error::History(_)
-        | Error::Write { .. }
-        | Error::Partial { .. }
-        | Error::StillRefused { .. }
-        | Error::NoHistory(_)
-        | Error::Runtime(_)
-        | Error::Output(_) => ExitStatus::Fault,
-    }
-}
-
-fn ledger_status(error: &OpenError) -> ExitStatus {
-    match error {
-        OpenError::InUse { .. } => ExitStatus::StateInUse,
-        OpenError::Missing { .. }
-        | OpenError::Orphan { .. }
-        | OpenError::Exposed { .. }
-        | OpenError::Foreign { .. }
-        | OpenError::NotALedger { .. }
-        | OpenError::Newer { .. }
-        | OpenError::OtherChain { .. } => ExitStatus::Configuration,
-        OpenError::ReadOnly { .. }
-        | OpenError::Damaged { .. }
-        | OpenError::Sqlite { .. }
-        | OpenError::Io { .. }
-        | OpenError::Unsynced { .. }
-        | OpenError::Thread(_) => ExitStatus::Fault,
     }
 }
 

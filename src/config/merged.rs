@@ -44,6 +44,7 @@ impl RawSettings {
             idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
             ledger_timeout: self.ledger_timeout.or(weaker.ledger_timeout),
             log_level: self.log_level.or(weaker.log_level),
+            client: self.client.or(weaker.client),
         }
     }
 }

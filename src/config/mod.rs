@@ -5,6 +5,8 @@
 //! `BLS_SIGNER_LOG_LEVEL` and the file's key `log_level` are the same field.
 
 mod access;
+mod client_tokens;
+mod clients;
 mod environment;
 mod exposure;
 mod listen;
@@ -19,6 +21,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 pub(crate) use access::Tls;
+pub(crate) use client_tokens::{ClientTokens, is_token_name};
+pub(crate) use clients::{ClientError, ClientSettings, ClientSources, KeyEntry, KeySelection};
 pub(crate) use environment::Environment;
 pub(crate) use exposure::Exposure;
 pub(crate) use listen::{Address, ListenSpec, Role};
@@ -43,7 +47,7 @@ pub(crate) fn load(
     };
     let is_shown = flags.auth_token.is_some();
     let merged = flags.over(RawSettings::from_environment(environment)?).over(from_file);
-    let mut settings = Settings::validate(merged, environment)?;
+    let mut settings = Settings::validate(merged, file, environment)?;
     if is_shown {
         let warning = "--auth-token shows the token to every user of this host (/proc/PID/cmdline): use \
                        --auth-token-file";
@@ -109,6 +113,15 @@ pub(crate) enum Error {
          http://tool.example or https://tool.example:8443, without a path"
     )]
     AllowedOrigin { entry: String },
+    #[error("client is an empty list: name a client, or leave it out")]
+    NoClient,
+    #[error("the client '{client}' cannot be used")]
+    Client { client: String, source: ClientError },
+    #[error(
+        "{} line {line} is not a name and the digest of a token: 'bls-signer token' writes this file",
+        path.display()
+    )]
+    ClientTokens { path: PathBuf, line: usize },
     #[error(transparent)]
     OpenKeymanager(#[from] OpenKeymanager),
     #[error(

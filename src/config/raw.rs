@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Deserialize;
 
+use super::clients::RawClient;
 use super::tokens::{TokenFile, token_files};
 use super::{AuthToken, ListenSpec, LogLevel, Switch};
 use crate::raw_roots::RawRoots;
@@ -133,6 +134,10 @@ pub(crate) struct RawSettings {
     /// How much to log [default: info]
     #[arg(long, value_name = "LEVEL", ignore_case = true, help_heading = LOGGING)]
     pub(crate) log_level: Option<LogLevel>,
+
+    /// Who may have what signed; in the file alone.
+    #[arg(skip)]
+    pub(crate) client: Option<Vec<RawClient>>,
 }
 
 /// Never fails, because clap shows a value that its parser refuses.

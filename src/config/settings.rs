@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::access::TlsFiles;
 use super::listen::ip_address;
 use super::{
-    Address, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawSettings, Role, Switch, Tls,
-    TokenSources, Tokens,
+    Address, ClientSources, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawSettings, Role,
+    Switch, Tls, TokenSources, Tokens,
 };
 use crate::raw_roots::RawRoots;
 use crate::regular_file::RegularFile;
@@ -25,6 +25,8 @@ pub(crate) struct Settings {
     /// The bearer tokens that requests must carry, and where they are, to be read again.
     pub(crate) tokens: Tokens,
     pub(crate) token_sources: TokenSources,
+    /// Where it stands who may have what signed.
+    pub(crate) client_sources: ClientSources,
     /// Host names without port that TCP requests may name; `*` for any.
     pub(crate) allowed_hosts: Vec<String>,
     /// Origins that requests may name, as they name them.
@@ -101,7 +103,12 @@ pub(crate) struct Limits {
 
 impl Settings {
     /// Fills in the defaults and checks every rule. Reads files only to see that they can be used.
-    pub(super) fn validate(raw: RawSettings, environment: &Environment) -> Result<Self, Error> {
+    /// `config`: the file that `raw` was read from, if there is one.
+    pub(super) fn validate(
+        raw: RawSettings,
+        config: Option<PathBuf>,
+        environment: &Environment,
+    ) -> Result<Self, Error> {
         let mut warnings = Vec::new();
         if let Some(link) = RawSettings::service_link(environment) {
             warnings.push(format!(
@@ -139,6 +146,14 @@ impl Settings {
             key_config: raw.key_config_path,
             kdf_memory_mib: raw.kdf_memory.unwrap_or(KDF_MEMORY_MIB),
         };
+        let ledger = ledger(
+            raw.slashing_protection,
+            raw.require_ledger,
+            &keys,
+            raw.state_dir,
+            raw.ledger_timeout,
+            environment,
+        )?;
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
@@ -148,14 +163,8 @@ impl Settings {
             allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
             allowed_origins: allowed_origins(raw.http_origin_allowlist.unwrap_or_default())?,
             network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
-            ledger: ledger(
-                raw.slashing_protection,
-                raw.require_ledger,
-                &keys,
-                raw.state_dir,
-                raw.ledger_timeout,
-                environment,
-            )?,
+            client_sources: ClientSources { config, state_dir: ledger.state_dir.clone() },
+            ledger,
             refuse_far_future: raw.refuse_far_future.is_none_or(Switch::is_on),
             raw_roots: raw.raw_roots.unwrap_or_default(),
             shared_root_tables: raw.shared_root_tables.is_none_or(Switch::is_on),

@@ -20,6 +20,18 @@ pub(crate) async fn keep_reminding(api: Arc<Api>) {
                 "refused: {counted} more like the last line for this key, within a minute of it"
             );
         }
+        for (client, counted) in api.signer.outcomes.take_counted_by_client() {
+            tracing::warn!(
+                %client,
+                "refused: {counted} more like the last line for this client, within a minute of it"
+            );
+        }
+        let counted = api.signer.outcomes.take_counted_strangers();
+        if counted > 0 {
+            tracing::warn!(
+                "refused: {counted} more requests of callers that are no clients, within a minute"
+            );
+        }
         for (fault, counted) in api.faults.settle() {
             tracing::error!("{counted} more requests met this within a minute of its last line: {fault}");
         }

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::guard::TokenDigests;
 use super::tls::{Expiry, Tls, TlsError};
 use crate::config::{self, Exposure, Settings, TokenSources};
+use crate::credentials::TokenDigest;
 
 /// The tokens and certificates that are taken now. Each request and each connection goes by the newest reading.
 pub(crate) struct Access {
@@ -21,35 +22,38 @@ pub(crate) struct Access {
 }
 
 impl Access {
-    /// Reads the TLS files; the tokens have been read.
-    pub(crate) fn load(settings: &Settings, exposures: Vec<Exposure>) -> Result<Self, TlsError> {
+    /// Reads the TLS files; the tokens, and those of clients, have been read.
+    pub(crate) fn load(
+        settings: &Settings,
+        of_clients: &[TokenDigest],
+        exposures: Vec<Exposure>,
+    ) -> Result<Self, TlsError> {
         Ok(Self {
             sources: settings.token_sources.clone(),
-            tokens: ArcSwap::from_pointee(TokenDigests::of(&settings.tokens)),
+            tokens: ArcSwap::from_pointee(TokenDigests::of(&settings.tokens, of_clients)),
             tls: settings.tls.as_ref().map(Tls::load).transpose()?,
             exposures,
             is_outdated: AtomicBool::new(false),
         })
     }
 
-    /// Reads everything again; blocks. What was taken away is not let in any more from then on, on open connections
-    /// too.
+    /// Reads everything again, but for the tokens of clients, which have been read; blocks. What was taken away is not
+    /// let in any more from then on, on open connections too.
     ///
     /// # Errors
     /// A file cannot be used. Then nothing has changed: who was let in is let in still.
-    pub(crate) fn reload(&self) -> Result<(), AccessError> {
-        let renewed = self.try_reload();
-        self.is_outdated.store(renewed.is_err(), Ordering::Relaxed);
-        renewed
-    }
-
-    fn try_reload(&self) -> Result<(), AccessError> {
+    pub(crate) fn reload(&self, of_clients: &[TokenDigest]) -> Result<(), AccessError> {
         let tokens = self.sources.read().map_err(AccessError::Tokens)?;
         if let Some(tls) = &self.tls {
             tls.reload()?;
         }
-        self.tokens.store(Arc::new(TokenDigests::of(&tokens)));
+        self.tokens.store(Arc::new(TokenDigests::of(&tokens, of_clients)));
         Ok(())
+    }
+
+    /// Notes whether the last reading failed, this one's or that of the clients.
+    pub(crate) fn note_reading(&self, is_current: bool) {
+        self.is_outdated.store(!is_current, Ordering::Relaxed);
     }
 
     pub(crate) fn tokens(&self) -> Arc<TokenDigests> {

@@ -26,6 +26,7 @@ use super::token_throttle::PeerLogLimit;
 use crate::caller::{Caller, Peer, Source};
 use crate::config::Role;
 use crate::sys::hardening::return_freed_memory;
+use crate::sys::peer_groups::peer_groups;
 use crate::text::chain;
 
 /// What a server allows its callers.
@@ -159,6 +160,7 @@ async fn accept<S: Service>(
         let counted = shared.counts.open(caller.role);
         tokio::spawn(async move {
             let Shared { service, limits, http, .. } = &*shared;
+            let mut caller = caller;
             let client = stream.client_of(caller.role);
             match stream {
                 Stream::Unix(stream) => {
@@ -177,6 +179,7 @@ async fn accept<S: Service>(
                     };
                     match accepted {
                         Ok(Ok((stream, admission))) => {
+                            caller.certificate = admission.shown();
                             let connection = Connection::new(caller, admission, permit, client, stop);
                             connection.serve(stream, Arc::clone(service), http, limits.timeouts).await;
                         }
@@ -224,14 +227,17 @@ impl Listener {
                 let (stream, _) = listener.accept().await?;
                 let Ok(peer) = stream.peer_cred() else { continue };
                 let peer = Peer::Unix { uid: peer.uid(), gid: peer.gid(), pid: peer.pid() };
-                return Ok((Stream::Unix(stream), Caller { role, peer }));
+                // Who is in no group that the kernel tells of is no client that is known by one.
+                let groups = peer_groups(&stream).unwrap_or_default().into();
+                return Ok((Stream::Unix(stream), Caller { role, peer, groups, certificate: None }));
             },
             Socket::Tcp(listener, tls) => loop {
                 let (stream, address) = listener.accept().await?;
                 let Ok(()) = stream.set_nodelay(true) else { continue };
                 let Ok(()) = bound_buffers(&stream) else { continue };
                 let Ok(()) = probe_when_idle(&stream) else { continue };
-                let caller = Caller { role, peer: Peer::Tcp(address) };
+                let peer = Peer::Tcp(address);
+                let caller = Caller { role, peer, groups: Arc::default(), certificate: None };
                 return Ok(match tls {
                     Some(tls) => (Stream::Tls(stream, tls.clone()), caller),
                     None => (Stream::Tcp(stream), caller),

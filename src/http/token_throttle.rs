@@ -279,7 +279,7 @@ mod tests {
         let start = tokio::time::Instant::now();
         let held: Vec<_> = (0..40)
             .map(|_| {
-                let (throttle, stop) = (Arc::clone(&throttle), stop.clone());
+                let (throttle, caller, stop) = (Arc::clone(&throttle), caller.clone(), stop.clone());
                 tokio::spawn(async move {
                     throttle.hold_back(&caller, &stop).await;
                     start.elapsed()
@@ -307,6 +307,7 @@ mod tests {
     }
 
     fn caller(uid: u32) -> Caller {
-        Caller { role: Role::All, peer: Peer::Unix { uid, gid: 0, pid: None } }
+        let peer = Peer::Unix { uid, gid: 0, pid: None };
+        Caller { role: Role::All, peer, groups: Arc::default(), certificate: None }
     }
 }

@@ -175,7 +175,7 @@ mod tests {
         let root = SigningRoot([byte; 32]);
         let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
         let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
-        let permitted = SigningPolicy::default().permit(Arc::clone(key), &duty).unwrap();
+        let permitted = SigningPolicy::permit_everybody(Arc::clone(key), &duty).unwrap();
         match wait(Protection::Off(Unprotected::accepted()).submit(permitted)).unwrap() {
             Verdict::Allowed(judged) => judged,
             Verdict::Refused(refusal) => panic!("{refusal}"),

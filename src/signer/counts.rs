@@ -112,9 +112,11 @@ impl SigningCounts {
                 self.protects
             }
             OutcomeKind::Slashable => true,
-            OutcomeKind::NoDuty | OutcomeKind::UnknownKey | OutcomeKind::Forbidden | OutcomeKind::Fault => {
-                false
-            }
+            OutcomeKind::NoDuty
+            | OutcomeKind::UnknownKey
+            | OutcomeKind::ForeignKey
+            | OutcomeKind::Forbidden
+            | OutcomeKind::Fault => false,
         };
         if let (true, Some(durations)) = (took_time, self.protection.of(protected)) {
             durations.record(latencies.judge.saturating_add(latencies.wait));

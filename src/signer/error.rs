@@ -2,7 +2,6 @@
 
 use super::outcome::OutcomeKind;
 use super::pool::PoolClosed;
-use crate::bls::PublicKey;
 use crate::{duty, ledger, signing_policy};
 
 /// Why a duty was not signed.
@@ -21,8 +20,6 @@ pub(crate) enum SignError {
 pub(crate) enum SignRefusal {
     #[error(transparent)]
     Duty(duty::Refusal),
-    #[error("the signer has no key {public_key}: import it, or check the public key")]
-    UnknownKey { public_key: PublicKey },
     #[error("the signer has no such key: an identifier is a BLS public key of 96 hexadecimal digits")]
     NoPublicKey,
     #[error(transparent)]
@@ -46,8 +43,14 @@ impl SignError {
         match self {
             Self::Refused(refusal) => match refusal {
                 SignRefusal::Duty(_) => OutcomeKind::NoDuty,
-                SignRefusal::UnknownKey { .. } | SignRefusal::NoPublicKey => OutcomeKind::UnknownKey,
-                SignRefusal::Policy(_) => OutcomeKind::Forbidden,
+                SignRefusal::NoPublicKey
+                | SignRefusal::Policy(signing_policy::Refusal::UnknownKey { .. }) => OutcomeKind::UnknownKey,
+                SignRefusal::Policy(signing_policy::Refusal::ForeignKey { .. }) => OutcomeKind::ForeignKey,
+                SignRefusal::Policy(
+                    signing_policy::Refusal::Stranger
+                    | signing_policy::Refusal::Duty { .. }
+                    | signing_policy::Refusal::RawRoot,
+                ) => OutcomeKind::Forbidden,
                 SignRefusal::SlashingProtection(_) => OutcomeKind::Slashable,
             },
             Self::Failed(SignFault::Ledger(_) | SignFault::Pool(_)) => OutcomeKind::Fault,

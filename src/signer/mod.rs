@@ -16,12 +16,16 @@ mod sign_many;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
+
 use crate::bls::PublicKey;
+use crate::clients::{Client, ClientName, Requester};
+use crate::duty::Duty;
 use crate::keymanager::Keystores;
 use crate::keys::Key;
 use crate::ledger::Protection;
 use crate::network::Network;
-use crate::signing_policy::SigningPolicy;
+use crate::signing_policy::{self, Permitted, SigningPolicy};
 
 pub(crate) use self::counts::{Protected, SigningCounts};
 pub(crate) use self::error::{SignError, SignFault, SignRefusal};
@@ -34,7 +38,8 @@ use self::pool::SigningPool;
 /// What signs: made once by the daemon and shared by all requests. No key has to wait for another's lock.
 pub(crate) struct Signer {
     pub(crate) network: Network,
-    pub(crate) policy: SigningPolicy,
+    /// Replaced on a reload.
+    pub(crate) policy: ArcSwap<SigningPolicy>,
     pub(crate) protection: Protection,
     pub(crate) keystores: Arc<Keystores>,
     pub(crate) pool: SigningPool,
@@ -42,10 +47,63 @@ pub(crate) struct Signer {
 }
 
 impl Signer {
-    /// The key of this name. `None`: what named it is no public key, so that no key can have it.
-    fn key(&self, public_key: Option<PublicKey>) -> Result<Arc<Key>, SignError> {
+    /// The client that asks, by the policy of this moment.
+    ///
+    /// # Errors
+    /// It is none; the log is told.
+    pub(crate) fn grant<'a>(&self, requester: Requester<'a>) -> Result<Grant<'a>, signing_policy::Refusal> {
+        let policy = self.policy.load_full();
+        let client = match policy.client_of(&requester) {
+            Ok(client) => Arc::clone(client),
+            Err(refusal) => {
+                self.outcomes.note_stranger(requester.caller);
+                return Err(refusal);
+            }
+        };
+        Ok(Grant { requester, policy, client })
+    }
+
+    /// The key of this name, if the client may have the duty signed with it. `None`: what named it is no public key, so
+    /// that no key can have it.
+    fn permitted<'a>(
+        &self,
+        grant: &Grant<'_>,
+        public_key: Option<PublicKey>,
+        duty: &'a Duty,
+    ) -> Result<Permitted<'a, Arc<Key>>, SignError> {
         let public_key = public_key.ok_or(SignRefusal::NoPublicKey)?;
-        let key = self.keystores.ring().key(&public_key);
-        key.ok_or_else(|| SignRefusal::UnknownKey { public_key }.into())
+        let find = |public_key: &PublicKey| self.keystores.ring().key(public_key);
+        Ok(grant.policy.permit(&grant.client, public_key, duty, find)?)
+    }
+
+    /// Asks again, before a signature is given away, if the clients have been read again since it was permitted. What
+    /// is refused then may be on record, and is not sent.
+    fn still_permitted(
+        &self,
+        grant: &Grant<'_>,
+        public_key: Option<PublicKey>,
+        duty: &Duty,
+    ) -> Result<(), SignError> {
+        if Arc::ptr_eq(&self.policy.load(), &grant.policy) {
+            return Ok(());
+        }
+        self.permitted(&self.grant(grant.requester)?, public_key, duty).map(drop)
+    }
+}
+
+/// Who asks, as one reading of the clients has it.
+pub(crate) struct Grant<'a> {
+    requester: Requester<'a>,
+    policy: Arc<SigningPolicy>,
+    client: Arc<Client>,
+}
+
+impl Grant<'_> {
+    pub(crate) fn client(&self) -> &Arc<Client> {
+        &self.client
+    }
+
+    fn client_name(&self) -> Option<&ClientName> {
+        self.client.name()
     }
 }

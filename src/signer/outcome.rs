@@ -3,15 +3,19 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
+use tracing::field::DisplayValue;
+
+use super::Grant;
 use super::error::SignError;
 use crate::bls::PublicKey;
 use crate::caller::Caller;
+use crate::clients::ClientName;
 use crate::duty::Duty;
 use crate::metrics::Variants;
 
 /// The end of a signing request for one key, or for all its keys where it failed as a whole.
 pub(crate) struct Outcome<'a> {
-    pub(crate) caller: &'a Caller,
+    pub(crate) grant: &'a Grant<'a>,
     /// None where no public key was named, and where the request failed for all keys.
     pub(crate) public_key: Option<PublicKey>,
     /// None where the body was no duty.
@@ -26,6 +30,15 @@ impl Outcome<'_> {
     pub(crate) fn kind(&self) -> OutcomeKind {
         self.error.map_or(OutcomeKind::Signed, SignError::kind)
     }
+
+    pub(super) fn caller(&self) -> &Caller {
+        self.grant.requester.caller
+    }
+
+    /// The client's name for the log, where clients are named.
+    pub(super) fn client(&self) -> Option<DisplayValue<&ClientName>> {
+        self.grant.client_name().map(tracing::field::display)
+    }
 }
 
 /// The verdict on a signing request.
@@ -35,6 +48,8 @@ pub(crate) enum OutcomeKind {
     /// The body is no duty, or one of another chain.
     NoDuty,
     UnknownKey,
+    /// It is not the client's key; the caller is told that it is unknown.
+    ForeignKey,
     /// By policy.
     Forbidden,
     /// By slashing protection.
@@ -43,8 +58,15 @@ pub(crate) enum OutcomeKind {
 }
 
 impl Variants for OutcomeKind {
-    const ALL: &'static [Self] =
-        &[Self::Signed, Self::NoDuty, Self::UnknownKey, Self::Forbidden, Self::Slashable, Self::Fault];
+    const ALL: &'static [Self] = &[
+        Self::Signed,
+        Self::NoDuty,
+        Self::UnknownKey,
+        Self::ForeignKey,
+        Self::Forbidden,
+        Self::Slashable,
+        Self::Fault,
+    ];
 }
 
 impl OutcomeKind {
@@ -53,6 +75,7 @@ impl OutcomeKind {
             Self::Signed => "signed",
             Self::NoDuty => "no-duty",
             Self::UnknownKey => "unknown-key",
+            Self::ForeignKey => "foreign-key",
             Self::Forbidden => "forbidden",
             Self::Slashable => "slashable",
             Self::Fault => "fault",

@@ -11,10 +11,13 @@ use super::error::{SignError, SignFault, SignRefusal};
 use super::newer_forks::NewerForks;
 use super::outcome::Outcome;
 use crate::bls::PublicKey;
+use crate::caller::{Caller, Source};
+use crate::clients::ClientName;
 use crate::duty::Kind;
 use crate::ledger;
 use crate::network::{GenesisClock, Network};
 use crate::repetitions::{MoreLikeThis, Occurrence, Repetitions};
+use crate::signing_policy;
 use crate::text::{OneLine, chain};
 
 /// What is remembered of outcomes, for metrics, the log, health and the status line.
@@ -24,6 +27,9 @@ pub(crate) struct Outcomes {
     /// By key, and by the rule of slashing protection that refused.
     refusals: Repetitions<(PublicKey, Discriminant<ledger::Refusal>)>,
     faults: Repetitions<FaultKind>,
+    /// By client, and by what it was refused for.
+    forbidden: Repetitions<(ClientName, Discriminant<signing_policy::Refusal>)>,
+    strangers: Repetitions<Source>,
 }
 
 impl Outcomes {
@@ -34,6 +40,8 @@ impl Outcomes {
             newer_forks: NewerForks::default(),
             refusals: Repetitions::default(),
             faults: Repetitions::default(),
+            forbidden: Repetitions::default(),
+            strangers: Repetitions::default(),
         }
     }
 
@@ -69,6 +77,16 @@ impl Outcomes {
         self.refusals.settle().into_iter().map(|((public_key, _), counted)| (public_key, counted)).collect()
     }
 
+    /// Clients of which refusals were only counted for a minute, and how many. Each count is returned once.
+    pub(crate) fn take_counted_by_client(&self) -> Vec<(ClientName, u64)> {
+        self.forbidden.settle().into_iter().map(|((client, _), counted)| (client, counted)).collect()
+    }
+
+    /// How many requests of callers that are no clients were only counted for a minute. Each count is returned once.
+    pub(crate) fn take_counted_strangers(&self) -> u64 {
+        self.strangers.settle().into_iter().fold(0, |sum, (_, counted)| sum.saturating_add(counted))
+    }
+
     /// How many faults were only counted for a minute. Each count is returned once.
     pub(crate) fn take_counted_faults(&self) -> u64 {
         self.faults.settle().into_iter().map(|(_, counted)| counted).sum()
@@ -77,13 +95,14 @@ impl Outcomes {
     fn note_signature(&self, outcome: &Outcome<'_>, network: &Network) {
         let Some(duty) = outcome.duty else { return };
         self.newer_forks.note(duty, network);
-        let Outcome { caller, latencies, .. } = outcome;
+        let latencies = outcome.latencies;
+        let (caller, client) = (outcome.caller(), outcome.client());
         let public_key = Name(outcome.public_key);
         let signing_root = duty.signing_root();
         match duty.kind() {
             // What was signed cannot be said for a raw root, so that it was is on record.
-            Kind::RawRoot => tracing::info!(%caller, %public_key, %signing_root, "signed a raw root"),
-            kind => tracing::debug!(%caller, %public_key, %kind, %signing_root, %latencies, "signed"),
+            Kind::RawRoot => tracing::info!(%caller, client, %public_key, %signing_root, "signed a raw root"),
+            kind => tracing::debug!(%caller, client, %public_key, %kind, %signing_root, %latencies, "signed"),
         }
     }
 
@@ -92,26 +111,54 @@ impl Outcomes {
             (SignRefusal::SlashingProtection(rule), Some(public_key)) => {
                 self.refusals.note((public_key, discriminant(rule)))
             }
-            (
-                SignRefusal::SlashingProtection(_)
-                | SignRefusal::Duty(_)
-                | SignRefusal::UnknownKey { .. }
-                | SignRefusal::NoPublicKey
-                | SignRefusal::Policy(_),
-                _,
-            ) => Occurrence::Counted,
+            (SignRefusal::Policy(refusal), _) => self.note_policy_refusal(outcome, refusal),
+            (SignRefusal::SlashingProtection(_) | SignRefusal::Duty(_) | SignRefusal::NoPublicKey, _) => {
+                Occurrence::Counted
+            }
         };
-        let caller = outcome.caller;
+        let (caller, client) = (outcome.caller(), outcome.client());
         let public_key = Name(outcome.public_key);
         let kind = outcome.duty.map(|duty| tracing::field::display(duty.kind()));
         let outcome = outcome.kind();
         match occurrence {
             Occurrence::Line { counted } => {
                 let more = MoreLikeThis(counted);
-                tracing::warn!(%caller, %public_key, kind, %outcome, "refused: {}{more}", OneLine(refusal));
+                tracing::warn!(%caller, client, %public_key, kind, %outcome, "refused: {}{more}", OneLine(refusal));
             }
             Occurrence::Counted => {
-                tracing::debug!(%caller, %public_key, kind, %outcome, "refused: {}", OneLine(refusal));
+                tracing::debug!(%caller, client, %public_key, kind, %outcome, "refused: {}", OneLine(refusal));
+            }
+        }
+    }
+
+    /// What a named client may not have is told; that there is no such key, or that raw roots are refused to everybody,
+    /// is ordinary.
+    fn note_policy_refusal(&self, outcome: &Outcome<'_>, refusal: &signing_policy::Refusal) -> Occurrence {
+        match (refusal, outcome.grant.client_name()) {
+            (
+                signing_policy::Refusal::ForeignKey { .. } | signing_policy::Refusal::Duty { .. },
+                Some(client),
+            ) => self.forbidden.note((client.clone(), discriminant(refusal))),
+            (
+                signing_policy::Refusal::ForeignKey { .. }
+                | signing_policy::Refusal::Duty { .. }
+                | signing_policy::Refusal::Stranger
+                | signing_policy::Refusal::UnknownKey { .. }
+                | signing_policy::Refusal::RawRoot,
+                _,
+            ) => Occurrence::Counted,
+        }
+    }
+
+    /// Notes a caller that is no client.
+    pub(super) fn note_stranger(&self, caller: &Caller) {
+        match self.strangers.note(Source::of(caller.peer)) {
+            Occurrence::Line { counted } => {
+                let more = MoreLikeThis(counted);
+                tracing::warn!(%caller, "refused: the caller is none of the clients that are configured{more}");
+            }
+            Occurrence::Counted => {
+                tracing::debug!(%caller, "refused: the caller is none of the clients that are configured");
             }
         }
     }
@@ -119,17 +166,17 @@ impl Outcomes {
     /// The log has the causes; the answer to the caller does not.
     fn note_fault(&self, outcome: &Outcome<'_>, fault: &SignFault) {
         let occurrence = self.faults.note(fault_kind(fault));
-        let caller = outcome.caller;
+        let (caller, client) = (outcome.caller(), outcome.client());
         let public_key = Name(outcome.public_key);
         let kind = outcome.duty.map(|duty| tracing::field::display(duty.kind()));
         let outcome = outcome.kind();
         match occurrence {
             Occurrence::Line { counted } => {
                 let more = MoreLikeThis(counted);
-                tracing::error!(%caller, %public_key, kind, %outcome, "not signed: {}{more}", chain(fault));
+                tracing::error!(%caller, client, %public_key, kind, %outcome, "not signed: {}{more}", chain(fault));
             }
             Occurrence::Counted => {
-                tracing::debug!(%caller, %public_key, kind, %outcome, "not signed: {}", chain(fault));
+                tracing::debug!(%caller, client, %public_key, kind, %outcome, "not signed: {}", chain(fault));
             }
         }
     }

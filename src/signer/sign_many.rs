@@ -1,30 +1,26 @@
 //! Signatures of one duty with many keys: it is hashed to the curve once, its records share one transaction of the
 //! ledger, and the signatures are spread over all cores.
 
-use std::sync::Arc;
 use std::time::Instant;
 
-use super::Signer;
 use super::error::SignError;
 use super::outcome::{Latencies, Outcome, Stopwatch};
 use super::pool::KEYS_AT_A_TIME;
+use super::{Grant, Signer};
 use crate::blocking;
 use crate::bls::{PublicKey, Signature};
-use crate::caller::Caller;
 use crate::duty::{self, Duty};
-use crate::keys::Key;
 use crate::ledger::{Verdict, Withheld};
-use crate::signing_policy::Permitted;
 
 impl Signer {
-    /// Signs the duty that `read` gives with each of these keys, for this caller, and notes what came of it. The
+    /// Signs the duty that `read` gives with each of these keys, for this client, and notes what came of it. The
     /// results are in the order of the keys; what is refused for one key does not concern the others.
     ///
     /// # Errors
     /// There is no duty, or something failed: then none is signed.
     pub(crate) async fn sign_many(
         &self,
-        caller: &Caller,
+        grant: &Grant<'_>,
         public_keys: &[Option<PublicKey>],
         read: impl FnOnce() -> Result<Duty, duty::Refusal>,
     ) -> Result<Vec<Result<Signature, SignError>>, SignError> {
@@ -35,7 +31,7 @@ impl Signer {
         let (duty, results) = match read {
             Ok(duty) => {
                 let results =
-                    self.sign_with_all(caller, &duty, public_keys, &mut stopwatch, &mut latencies).await;
+                    self.sign_with_all(grant, &duty, public_keys, &mut stopwatch, &mut latencies).await;
                 (Some(duty), results)
             }
             Err(refusal) => (None, Err(refusal.into())),
@@ -43,12 +39,12 @@ impl Signer {
         let duty = duty.as_ref();
         let results = results.inspect_err(|error| {
             let error = Some(error);
-            self.outcomes.note(&Outcome { caller, public_key: None, duty, error, latencies }, &self.network);
+            self.outcomes.note(&Outcome { grant, public_key: None, duty, error, latencies }, &self.network);
         })?;
         Ok(in_place_if_many(public_keys, || {
             let noted = public_keys.iter().zip(results).map(|(public_key, (result, latencies))| {
                 let (public_key, error) = (*public_key, result.as_ref().err());
-                self.outcomes.note(&Outcome { caller, public_key, duty, error, latencies }, &self.network);
+                self.outcomes.note(&Outcome { grant, public_key, duty, error, latencies }, &self.network);
                 result
             });
             noted.collect()
@@ -57,7 +53,7 @@ impl Signer {
 
     async fn sign_with_all(
         &self,
-        caller: &Caller,
+        grant: &Grant<'_>,
         duty: &Duty,
         public_keys: &[Option<PublicKey>],
         stopwatch: &mut Stopwatch,
@@ -68,7 +64,7 @@ impl Signer {
         let mut permits = Vec::new();
         in_place_if_many(public_keys, || {
             for (at, public_key) in public_keys.iter().enumerate() {
-                match self.permitted(*public_key, duty) {
+                match self.permitted(grant, *public_key, duty) {
                     Ok(permitted) => {
                         positions.push(at);
                         permits.push(permitted);
@@ -93,8 +89,10 @@ impl Signer {
         let mut allowed = allowed.into_iter().peekable();
         while allowed.peek().is_some() {
             let (positions, judged): (Vec<_>, Vec<_>) = allowed.by_ref().take(KEYS_AT_A_TIME).unzip();
-            slices
-                .push((positions, self.pool.presign(caller.share(), priority, duty.signing_root(), judged)));
+            slices.push((
+                positions,
+                self.pool.presign(grant.requester.caller.share(), priority, duty.signing_root(), judged),
+            ));
         }
         for (positions, held) in slices {
             let held = held.await?;
@@ -111,15 +109,12 @@ impl Signer {
             }
         }
         results.sort_unstable_by_key(|(at, ..)| *at);
-        Ok(results.into_iter().map(|(_, result, latencies)| (result, latencies)).collect())
-    }
-
-    fn permitted<'a>(
-        &self,
-        public_key: Option<PublicKey>,
-        duty: &'a Duty,
-    ) -> Result<Permitted<'a, Arc<Key>>, SignError> {
-        Ok(self.policy.permit(self.key(public_key)?, duty)?)
+        // When all are there, so that none is given away that was taken away while the others were waited for.
+        let results = public_keys.iter().zip(results).map(|(public_key, (_, result, latencies))| {
+            let still = |signature| self.still_permitted(grant, *public_key, duty).map(|()| signature);
+            (result.and_then(still), latencies)
+        });
+        Ok(in_place_if_many(public_keys, || results.collect()))
     }
 }
 

@@ -8,3 +8,4 @@ pub(crate) mod hardening;
 pub(crate) mod inherited;
 pub(crate) mod locked_memory;
 pub(crate) mod open_files;
+pub(crate) mod peer_groups;

@@ -16,6 +16,7 @@
 mod abandoned_imports;
 mod check_command;
 mod client_certificates;
+mod clients;
 mod command_line;
 mod demonstration;
 mod failing_directory;

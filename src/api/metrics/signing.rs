@@ -60,6 +60,7 @@ fn write_outcomes(exposition: &mut Exposition<'_>, counts: &SigningCounts) -> fm
     let others = [
         ([("rule", "malformed")], counts.malformed.value()),
         ([("rule", "unknown-key")], counts.ended(OutcomeKind::UnknownKey)),
+        ([("rule", "foreign-key")], counts.ended(OutcomeKind::ForeignKey)),
         ([("rule", "policy")], counts.ended(OutcomeKind::Forbidden)),
     ];
     exposition.counters("bls_signer_refusals", "Signing requests refused, by rule", by_rule.chain(others))?;

@@ -29,7 +29,7 @@ pub(super) fn write(exposition: &mut Exposition<'_>, api: &Api) -> fmt::Result {
         (
             "signing_bls_missing_identifier_count",
             "Signing requests for a key that is not loaded",
-            counts.ended(OutcomeKind::UnknownKey),
+            counts.ended(OutcomeKind::UnknownKey).saturating_add(counts.ended(OutcomeKind::ForeignKey)),
         ),
         (
             "eth2_slashingprotection_permitted_signings",

@@ -1,6 +1,7 @@
 //! `bls-signer check`: reads everything that a start would read, changes nothing, and says what would be served to
 //! whom.
 
+mod clients;
 mod disk;
 mod finding;
 mod key_files;
@@ -101,6 +102,7 @@ fn findings(settings: &Settings, subject: Subject) -> Vec<Finding> {
         findings.extend(settings.listen.iter().flat_map(|spec| exposures(settings, spec)));
     }
     findings.extend(settings.tls.as_ref().map(tls));
+    findings.extend(clients::findings(settings));
     findings.extend(state::findings(settings, subject));
     findings.extend(disk::finding(&settings.ledger.state_dir));
     findings.extend(key_files::findings(&settings.keys));

@@ -187,6 +187,14 @@ mod tests {
     }
 
     #[test]
+    fn the_example_file_has_clients_in_a_valid_form() {
+        let (_, clients) = EXAMPLE.split_once("# [[client]]").unwrap();
+        let clients = format!("# [[client]]{clients}").replace("\n# ", "\n");
+        let clients = RawSettings::from_toml(clients.trim_start_matches("# ")).unwrap().client;
+        assert_eq!(clients.map(|clients| clients.len()), Some(2));
+    }
+
+    #[test]
     fn an_error_in_the_file_never_shows_the_token() {
         for text in [
             "auth_token = \"hush-hush",

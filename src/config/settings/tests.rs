@@ -13,7 +13,7 @@ fn validate(toml: &str) -> Result<Settings, Error> {
 
 fn validate_in(toml: &str, environment: &[(&str, &str)]) -> Result<Settings, Error> {
     let raw = RawSettings::from_toml(toml).unwrap_or_else(|error| panic!("{error:?}"));
-    Settings::validate(raw, &environment.iter().copied().collect())
+    Settings::validate(raw, None, &environment.iter().copied().collect())
 }
 
 fn error(toml: &str) -> Error {

@@ -14,9 +14,10 @@ use rustls::{
     RootCertStore, SignatureScheme,
 };
 
-use super::known_clients::{Fingerprint, KnownClients};
+use super::known_clients::KnownClients;
 use super::{TlsError, der, files};
 use crate::config;
+use crate::credentials::Fingerprint;
 
 /// Demands a client certificate and judges it.
 #[derive(Debug)]
@@ -46,22 +47,24 @@ impl Clients {
         Ok(Some(Self { known, authorities, algorithms: provider.signature_verification_algorithms }))
     }
 
-    /// Whether who presents this certificate is let in, if he proves that he holds its key.
+    /// Whether who presents this certificate is let in, if he proves that he holds its key, and who vouches for him.
     pub(super) fn judge(
         &self,
         certificate: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
-    ) -> Result<(), Refused> {
-        let fingerprint = Fingerprint::of(certificate);
-        if self.known.know(&fingerprint) {
-            return Ok(());
-        }
+    ) -> Result<VouchedBy, Refused> {
         let judged = match &self.authorities {
             Some(authorities) => authorities.verify_client_cert(certificate, intermediates, now).map(drop),
             None => Err(CertificateError::UnknownIssuer.into()),
         };
-        judged.map_err(|reason| Refused { fingerprint, reason })
+        let Err(reason) = judged else { return Ok(VouchedBy::Authority) };
+        let fingerprint = Fingerprint::of(certificate);
+        if self.known.know(&fingerprint) {
+            Ok(VouchedBy::Fingerprint)
+        } else {
+            Err(Refused { fingerprint, reason })
+        }
     }
 
     /// The authorities' verifier for who is not known by fingerprint.
@@ -69,6 +72,15 @@ impl Clients {
         let known = self.known.know(&Fingerprint::of(certificate));
         self.authorities.as_ref().filter(|_| !known)
     }
+}
+
+/// Why a certificate is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum VouchedBy {
+    /// An authority, which vouches for the names in it as well.
+    Authority,
+    /// The file of known clients, which says nothing about the names in it.
+    Fingerprint,
 }
 
 fn authorities(
@@ -110,7 +122,7 @@ impl ClientCertVerifier for Clients {
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
         match self.judge(end_entity, intermediates, now) {
-            Ok(()) => Ok(ClientCertVerified::assertion()),
+            Ok(_) => Ok(ClientCertVerified::assertion()),
             Err(refused) => Err(CertificateError::Other(OtherError(Arc::new(refused))).into()),
         }
     }

@@ -24,8 +24,59 @@ pub(super) struct PublicKeyInfo<'a> {
     pub(super) key: &'a [u8],
 }
 
+/// The alternative names of a certificate (RFC 5280, 4.2.1.6) that are text, such as `DNS:vc1.example`; none of one
+/// that cannot be read.
+pub(super) fn alternative_names(certificate: &[u8]) -> Vec<String> {
+    let names = names_extension(certificate).and_then(|names| only(names, SEQUENCE));
+    let Some(mut names) = names.map(|names| names.content) else { return Vec::new() };
+    let mut found = Vec::new();
+    while let Some((name, rest)) = first(names) {
+        names = rest;
+        let form = match name.tag {
+            EMAIL_NAME => "email",
+            DNS_NAME => "DNS",
+            URI_NAME => "URI",
+            _ => continue,
+        };
+        if let Ok(text) = std::str::from_utf8(name.content) {
+            found.push(format!("{form}:{text}"));
+        }
+    }
+    found
+}
+
+/// What the extension `subjectAltName` holds.
+fn names_extension(certificate: &[u8]) -> Option<&[u8]> {
+    let (_, mut fields) = next(after_subject(certificate)?, SEQUENCE)?;
+    let mut extensions = loop {
+        let (field, rest) = first(fields)?;
+        if field.tag == EXTENSIONS {
+            break only(field.content, SEQUENCE)?.content;
+        }
+        fields = rest;
+    };
+    loop {
+        let (extension, rest) = next(extensions, SEQUENCE)?;
+        extensions = rest;
+        let (name, value) = next(extension.content, OBJECT_IDENTIFIER)?;
+        if name.content == SUBJECT_ALTERNATIVE_NAME {
+            let value = next(value, BOOLEAN).map_or(value, |(_critical, rest)| rest);
+            return Some(only(value, OCTET_STRING)?.content);
+        }
+    }
+}
+
 /// The public key of a certificate in DER; `None` if it is no certificate.
 pub(super) fn public_key(certificate: &[u8]) -> Option<PublicKeyInfo<'_>> {
+    let (info, _) = next(after_subject(certificate)?, SEQUENCE)?;
+    let (algorithm, rest) = next(info.content, SEQUENCE)?;
+    let bits = only(rest, BIT_STRING)?;
+    let (&0, key) = bits.content.split_first()? else { return None };
+    Some(PublicKeyInfo { der: info.whole, algorithm: algorithm.content, key })
+}
+
+/// The fields of a certificate that begin with its public key.
+fn after_subject(certificate: &[u8]) -> Option<&[u8]> {
     let certificate = only(certificate, SEQUENCE)?;
     let (to_be_signed, _) = next(certificate.content, SEQUENCE)?;
     let mut fields = to_be_signed.content;
@@ -36,11 +87,7 @@ pub(super) fn public_key(certificate: &[u8]) -> Option<PublicKeyInfo<'_>> {
     for tag in [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] {
         fields = next(fields, tag)?.1;
     }
-    let (info, _) = next(fields, SEQUENCE)?;
-    let (algorithm, rest) = next(info.content, SEQUENCE)?;
-    let bits = only(rest, BIT_STRING)?;
-    let (&0, key) = bits.content.split_first()? else { return None };
-    Some(PublicKeyInfo { der: info.whole, algorithm: algorithm.content, key })
+    Some(fields)
 }
 
 /// Whether these bytes are a PKCS#12 store: `PFX ::= SEQUENCE { version INTEGER {v3(3)}, ...}` (RFC 7292, 4).
@@ -57,6 +104,11 @@ pub(super) fn is_der(bytes: &[u8]) -> bool {
 /// The element that these bytes are, and nothing after it.
 fn only(bytes: &[u8], tag: u8) -> Option<Element<'_>> {
     next(bytes, tag).filter(|(_, rest)| rest.is_empty()).map(|(element, _)| element)
+}
+
+/// The first element, whatever its tag, and what follows it.
+fn first(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
+    next(bytes, *bytes.first()?)
 }
 
 /// The first element, if it has this tag, and what follows it.
@@ -86,10 +138,21 @@ fn long_length(bytes: &[u8], octets: u8) -> Option<(usize, &[u8])> {
 }
 
 pub(super) const INTEGER: u8 = 0x02;
+const BOOLEAN: u8 = 0x01;
 const BIT_STRING: u8 = 0x03;
+const OCTET_STRING: u8 = 0x04;
+const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(super) const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT`.
 pub(super) const VERSION: u8 = 0xa0;
+/// `[3] EXPLICIT`.
+const EXTENSIONS: u8 = 0xa3;
+/// `id-ce-subjectAltName`, 2.5.29.17.
+const SUBJECT_ALTERNATIVE_NAME: &[u8] = &[0x55, 0x1d, 0x11];
+/// `[1] rfc822Name`, `[2] dNSName` and `[6] uniformResourceIdentifier` of a `GeneralName`.
+const EMAIL_NAME: u8 = 0x81;
+const DNS_NAME: u8 = 0x82;
+const URI_NAME: u8 = 0x86;
 /// From here on the octet says how many octets of length follow.
 const LONG_FORM: u8 = 0x80;
 /// Up to 4 GiB.
@@ -107,6 +170,19 @@ mod tests {
 
     fn certificate(name: &str) -> CertificateDer<'static> {
         CertificateDer::from_pem_file(format!("{FILES}/{name}.pem")).unwrap()
+    }
+
+    #[test]
+    fn finds_the_names_of_certificates_that_have_some() {
+        assert_eq!(
+            alternative_names(&certificate("server")),
+            ["DNS:localhost"],
+            "and an address, which is no text"
+        );
+        let names = ["DNS:vc1.example", "URI:spiffe://example/vc1"];
+        assert_eq!(alternative_names(&certificate("client")), names);
+        assert!(alternative_names(&certificate("version-1")).is_empty());
+        assert!(alternative_names(b"none").is_empty());
     }
 
     #[test]

@@ -24,7 +24,7 @@ use tokio_rustls::server::TlsStream;
 pub(crate) use self::admission::Admission;
 pub(crate) use self::validity::{Expiry, Validity};
 
-use self::clients::{Clients, Refused};
+use self::clients::{Clients, Refused, VouchedBy};
 use self::files::Form;
 use self::host_clock::HostClock;
 use crate::config;
@@ -76,7 +76,7 @@ impl Tls {
             // Without a certificate the handshake has failed. An empty chain is never taken.
             (Some(_), chain) => {
                 let chain = chain.unwrap_or_default().iter().map(|one| one.clone().into_owned()).collect();
-                Admission::certificate(self.clone(), reading.number, chain)
+                Admission::certificate(self.clone(), chain).map_err(io::Error::other)?
             }
         };
         Ok((stream, admission))
@@ -95,15 +95,17 @@ impl Tls {
         self.0.read.subscribe()
     }
 
-    /// Judges a client's certificate by the newest reading, and says by which.
-    fn judge(&self, chain: &[CertificateDer<'_>]) -> Result<u64, String> {
+    /// Judges a client's certificate by the newest reading, and says by which, and who vouches for it.
+    fn judge(&self, chain: &[CertificateDer<'_>]) -> Result<(u64, VouchedBy), String> {
         let reading = self.0.current.load();
-        let Some(clients) = &reading.clients else { return Ok(reading.number) };
+        let Some(clients) = &reading.clients else {
+            return Ok((reading.number, VouchedBy::Fingerprint));
+        };
         let Some((certificate, intermediates)) = chain.split_first() else {
             return Err("no client certificate".to_owned());
         };
         match clients.judge(certificate, intermediates, HostClock.now()) {
-            Ok(()) => Ok(reading.number),
+            Ok(vouched_by) => Ok((reading.number, vouched_by)),
             Err(refused) => Err(refused.to_string()),
         }
     }

@@ -294,7 +294,7 @@ mod tests {
         let root = SigningRoot([root; 32]);
         let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
         let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
-        let permitted = SigningPolicy::default().permit(Arc::new(Key::imported(activated)), &duty).unwrap();
+        let permitted = SigningPolicy::permit_everybody(Arc::new(Key::imported(activated)), &duty).unwrap();
         let protection = Protection::Off(Unprotected::accepted());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         match runtime.block_on(protection.submit(permitted)).unwrap() {

@@ -1,0 +1,168 @@
+//! Exit statuses, and which error ends in which.
+
+use std::process::ExitCode;
+
+use super::{Error, keys, packaged, slashing_protection, token};
+use crate::daemon;
+use crate::keymanager::StartError;
+use crate::ledger::OpenError;
+use crate::supervisor::listeners;
+
+/// What the process says to its parent; sysexits(3) where there is a fitting number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ExitStatus {
+    Ok = 0,
+    /// A fault of ours or of the machine: trying again may help.
+    Fault = 1,
+    /// Arguments that cannot be read.
+    Usage = 2,
+    /// Another process holds the state directory.
+    StateInUse = 75,
+    /// A configuration that cannot be used: trying again does not help.
+    Configuration = 78,
+}
+
+impl From<ExitStatus> for ExitCode {
+    fn from(status: ExitStatus) -> Self {
+        Self::from(status as u8)
+    }
+}
+
+impl Error {
+    /// The only map from errors to exit statuses.
+    pub(super) fn exit_status(&self) -> ExitStatus {
+        match self {
+            Self::Configuration(_)
+            | Self::Activation(_)
+            | Self::Package(packaged::Error::Configuration(_) | packaged::Error::TwoLedgers { .. })
+            | Self::Owner(_)
+            | Self::Check { .. } => ExitStatus::Configuration,
+            Self::Keys(error) => keys_status(error),
+            Self::Token(error) => token_status(error),
+            Self::Status(_) | Self::Unhealthy { .. } | Self::NoHealth | Self::Output(_) | Self::Demo(_) => {
+                ExitStatus::Fault
+            }
+            Self::Daemon(error) => daemon_status(error),
+            Self::SlashingProtection(error) => slashing_protection_status(error),
+        }
+    }
+}
+
+fn daemon_status(error: &daemon::Error) -> ExitStatus {
+    match error {
+        daemon::Error::Listen(error) => match error {
+            listeners::Error::OpenKeymanager(_) | listeners::Error::NotASocket { .. } => {
+                ExitStatus::Configuration
+            }
+            listeners::Error::Inherited(_)
+            | listeners::Error::Bind { .. }
+            | listeners::Error::NoDirectory { .. }
+            | listeners::Error::InUse { .. }
+            | listeners::Error::Stale { .. } => ExitStatus::Fault,
+        },
+        daemon::Error::Tls(_) | daemon::Error::Network(_) | daemon::Error::Clients(_) => {
+            ExitStatus::Configuration
+        }
+        daemon::Error::Keys(error) => match error {
+            StartError::Seal(_) | StartError::SealMissing { .. } | StartError::Unseal(_) => {
+                ExitStatus::Configuration
+            }
+            StartError::Memory(_)
+            | StartError::Ledger(_)
+            | StartError::Files(_)
+            | StartError::DeletionJournal(_) => ExitStatus::Fault,
+        },
+        daemon::Error::Ledger(error) => ledger_status(error),
+        daemon::Error::Hardening(_)
+        | daemon::Error::SelfTest(_)
+        | daemon::Error::Socket { .. }
+        | daemon::Error::Notify(_)
+        | daemon::Error::LedgerBroke(_)
+        | daemon::Error::Runtime(_)
+        | daemon::Error::Pool(_)
+        | daemon::Error::Signals(_) => ExitStatus::Fault,
+    }
+}
+
+fn token_status(error: &token::Error) -> ExitStatus {
+    use token::Error;
+    match error {
+        Error::Configuration(_) | Error::Owner(_) => ExitStatus::Configuration,
+        Error::Name => ExitStatus::Usage,
+        Error::Exists { .. }
+        | Error::Unknown { .. }
+        | Error::Busy { .. }
+        | Error::Write { .. }
+        | Error::Random(_)
+        | Error::Output(_) => ExitStatus::Fault,
+    }
+}
+
+fn keys_status(error: &keys::Error) -> ExitStatus {
+    use keys::Error;
+    match error {
+        Error::Configuration(_) | Error::Owner(_) | Error::NoSeal | Error::Seal(_) | Error::Reseal { .. } => {
+            ExitStatus::Configuration
+        }
+        Error::Open(error) => ledger_status(error),
+        Error::Daemon(_)
+        | Error::Answer
+        | Error::Files(_)
+        | Error::History(_)
+        | Error::Failed { .. }
+        | Error::Unknown { .. }
+        | Error::Declined
+        | Error::Terminal(_)
+        | Error::Save { .. }
+        | Error::Output(_)
+        | Error::Hardening(_)
+        | Error::Memory(_)
+        | Error::Fault(_)
+        | Error::Changed(_)
+        | Error::Runtime(_) => ExitStatus::Fault,
+    }
+}
+
+fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus {
+    use slashing_protection::Error;
+    match error {
+        Error::Configuration(_) | Error::Network(_) | Error::OfTheService { .. } | Error::Owner(_) => {
+            ExitStatus::Configuration
+        }
+        Error::Open(error) => ledger_status(error),
+        Error::Order(_)
+        | Error::Daemon(_)
+        | Error::NoDaemon(_)
+        | Error::OtherHolder { .. }
+        | Error::OtherLedger { .. }
+        | Error::NoDirectory { .. }
+        | Error::Wire(_)
+        | Error::OtherAnswer
+        | Error::History(_)
+        | Error::Write { .. }
+        | Error::Partial { .. }
+        | Error::StillRefused { .. }
+        | Error::NoHistory(_)
+        | Error::Runtime(_)
+        | Error::Output(_) => ExitStatus::Fault,
+    }
+}
+
+fn ledger_status(error: &OpenError) -> ExitStatus {
+    match error {
+        OpenError::InUse { .. } => ExitStatus::StateInUse,
+        OpenError::Missing { .. }
+        | OpenError::Orphan { .. }
+        | OpenError::Exposed { .. }
+        | OpenError::Foreign { .. }
+        | OpenError::NotALedger { .. }
+        | OpenError::Newer { .. }
+        | OpenError::OtherChain { .. } => ExitStatus::Configuration,
+        OpenError::ReadOnly { .. }
+        | OpenError::Damaged { .. }
+        | OpenError::Sqlite { .. }
+        | OpenError::Io { .. }
+        | OpenError::Unsynced { .. }
+        | OpenError::Thread(_) => ExitStatus::Fault,
+    }
+}
