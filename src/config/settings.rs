@@ -184,7 +184,7 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Whether this listener would let anybody on the network manage keys (design D7). Asked for configured listeners
+    /// Whether this listener would let anybody on the network manage keys. Asked for configured listeners
     /// here, and again for those that systemd hands over.
     pub(crate) fn refuse_open_keymanager(&self, spec: &ListenSpec) -> Result<(), OpenKeymanager> {
         let Address::Tcp(address) = spec.address else { return Ok(()) };

@@ -5,8 +5,8 @@
 //! Dismissed --ledger: forbidden and exported in one durable transaction--> Deleted (its history)
 //! ```
 //!
-//! Each value is made by its step alone. When the ledger fails the keys stay out of the ring all the same: a key that
-//! somebody wanted gone must not sign on.
+//! Each value is made by its step alone. If the ledger fails, the keys stay out of the ring all the same, and the
+//! `deletion_journal` keeps them out after a restart: a key that somebody wanted gone must not sign on.
 
 use super::Keystores;
 use crate::bls::PublicKey;

@@ -20,7 +20,7 @@ use super::order::{
     KeystorePage, OutOfUse, Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
 };
 use super::rules::Watermark;
-use super::second_judge::Absence;
+use super::second_judge::NoAnswer;
 use super::shared_order::{SharedOrder, SharedRecords};
 use super::sqlite::{SealedChange, SealedKeystore, StoreError};
 use super::transaction::{AdminTask, AdminTransaction};
@@ -221,11 +221,11 @@ impl Ledger {
         };
         // To join is the first thing that is asked, when it comes back too.
         let is_join = matches!(shared, SharedOrder::Join(_));
-        if let Some(silence) = self.judge.absence().filter(|_| !is_join) {
-            return Err(Absence::Away(silence).into());
+        if let Some(silence) = self.judge.long_silence().filter(|_| !is_join) {
+            return Err(NoAnswer::Away(silence).into());
         }
         let (first, answered) = oneshot::channel();
-        let then = move |records: Result<_, Absence>| {
+        let then = move |records: Result<_, NoAnswer>| {
             let passed = records.map(|records| carry_out(Some(records))).map_err(Fault::from);
             // Whether or not somebody still waits for it.
             drop(first.send(passed));

@@ -7,7 +7,7 @@ use super::deadline::Deadline;
 use super::fault::Fault;
 use super::refusal::Refusal;
 use super::row::PendingWrite;
-use super::second_judge::{Answer, Grant};
+use super::second_judge::{Answer, PendingAnswer};
 use super::watermarks::Request;
 use crate::bls::PublicKey;
 use crate::primitives::SigningRoot;
@@ -53,9 +53,12 @@ impl Judged {
         record: PendingWrite,
         queue: Arc<CommitQueue>,
         deadline: Deadline,
-        grant: Option<Grant>,
+        second_answer: Option<PendingAnswer>,
     ) -> Self {
-        Self { pending: Some(Pending { record, queue, deadline, grant }), ..Self::unrecorded(request) }
+        Self {
+            pending: Some(Pending { record, queue, deadline, second_answer }),
+            ..Self::unrecorded(request)
+        }
     }
 }
 
@@ -84,10 +87,10 @@ impl<K> Judged<K> {
     /// The record could not be written, or not in time; or a second judge refuses or does not answer. The signature
     /// must be thrown away.
     pub(crate) async fn cleared(self) -> Result<Cleared, Withheld> {
-        if let Some(Pending { record, queue, deadline, grant }) = self.pending {
+        if let Some(Pending { record, queue, deadline, second_answer }) = self.pending {
             queue.durable(&record, deadline).await?;
-            if let Some(grant) = grant {
-                match grant.answer(deadline).await {
+            if let Some(second_answer) = second_answer {
+                match second_answer.answer(deadline).await {
                     Answer::Granted => {}
                     Answer::Refused(refusal) => return Err(refusal.into()),
                     Answer::Failed(absence) => return Err(Fault::from(absence).into()),
@@ -105,10 +108,11 @@ struct Pending {
     queue: Arc<CommitQueue>,
     deadline: Deadline,
     /// The second judge's answer, which is needed as well.
-    grant: Option<Grant>,
+    second_answer: Option<PendingAnswer>,
 }
 
-/// Proof that the record of what was judged, where one is needed, is on disk. Only [`Judged::cleared`] makes one.
+/// Proof that the record of what was judged, where one is needed, is on disk, and that a second judge, where there is
+/// one, has granted it. Only [`Judged::cleared`] makes one.
 #[derive(Debug)]
 pub(crate) struct Cleared(());
 

@@ -1,4 +1,5 @@
-//! Deadline of a request, and the time after which silence counts as a stall.
+//! Deadline of a request to the ledger, which the option `ledger_timeout` sets, and the time after which silence counts
+//! as a stall. `judge` starts it and applies it before judging, `clearance` while the record is made.
 
 use std::time::{Duration, Instant};
 

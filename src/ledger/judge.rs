@@ -18,7 +18,7 @@ use super::fault::Fault;
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::row_table::RowTable;
-use super::second_judge::{Absence, Consultation, SecondJudge, Silence};
+use super::second_judge::{Consultation, NoAnswer, SecondJudge, Silence};
 use super::watermarks::{HighWatermark, Passed, Request, Watermarks};
 use crate::network::GenesisClock;
 use crate::primitives::Root;
@@ -146,8 +146,8 @@ impl LocalJudge {
     }
 
     /// The second judge's silence, if it is long.
-    pub(super) fn absence(&self) -> Option<Silence> {
-        self.second_judge.as_ref().and_then(|second_judge| second_judge.absence())
+    pub(super) fn long_silence(&self) -> Option<Silence> {
+        self.second_judge.as_ref().and_then(|second_judge| second_judge.long_silence())
     }
 
     pub(super) fn queue(&self) -> &Arc<CommitQueue> {
@@ -157,7 +157,7 @@ impl LocalJudge {
     /// The watermarks, open for reading. Hardly ever there is something to wait for, and never for longer than the
     /// deadline.
     async fn watermarks(&self, deadline: Deadline) -> Result<RwLockReadGuard<'_, Watermarks>, Fault> {
-        if !self.queue.is_stalled() && self.absence().is_none() {
+        if !self.queue.is_stalled() && self.long_silence().is_none() {
             if let Ok(watermarks) = self.watermarks.try_read() {
                 return self.working(watermarks);
             }
@@ -170,9 +170,9 @@ impl LocalJudge {
             }
             self.watermarks.read().await
         });
-        match (watermarks.await, self.absence()) {
+        match (watermarks.await, self.long_silence()) {
             (Ok(watermarks), _) => self.working(watermarks),
-            (Err(_), Some(silence)) => Err(Absence::Away(silence).into()),
+            (Err(_), Some(silence)) => Err(NoAnswer::Away(silence).into()),
             (Err(late), None) => Err(late),
         }
     }
@@ -232,8 +232,14 @@ impl LocalJudge {
                 if !record.is_underway() {
                     self.queue.note_waiting();
                 }
-                let grant = ask.map(|ask| consultation.add(ask));
-                Verdict::Allowed(Judged::recorded(request, record, Arc::clone(&self.queue), deadline, grant))
+                let second_answer = ask.map(|ask| consultation.add(ask));
+                Verdict::Allowed(Judged::recorded(
+                    request,
+                    record,
+                    Arc::clone(&self.queue),
+                    deadline,
+                    second_answer,
+                ))
             }
             Err(refusal) => Verdict::Refused(refusal),
         }
@@ -281,7 +287,7 @@ impl<T> Reply<T> {
             match deadline.limit(first).await {
                 Ok(Ok(answer)) => answer?,
                 // It may come yet, and the order be carried out here as well.
-                Ok(Err(_)) | Err(_) => return Err(Absence::Unknown(None).into()),
+                Ok(Err(_)) | Err(_) => return Err(NoAnswer::Unknown(None).into()),
             }
         }
         self.answered.await.unwrap_or_else(|_| Err(self.queue.fault()))

@@ -3,7 +3,9 @@
 //!
 //! Where to look: the decision is in `rules` (pure, one key) and `watermarks` (all keys in memory, a `row` each);
 //! `judge` asks them for each request; one `writer` thread commits what the `commit_queue` brings; the bytes are in
-//! `sqlite`. What callers see is here and in `clearance`.
+//! `sqlite`. Of administration, `order` has the values, `admin` the methods that callers use, and `transaction` what
+//! each order does to the watermarks (a history is merged there); `interchange` reads and writes the file of a history.
+//! What callers see is here and in `clearance`.
 
 use std::collections::HashSet;
 use std::io;
@@ -31,7 +33,7 @@ mod protection;
 mod refusal;
 mod row;
 mod row_table;
-mod rule;
+mod rule_name;
 mod rules;
 mod second_judge;
 mod shared_order;
@@ -58,7 +60,7 @@ pub(crate) use self::order::{
 };
 pub(crate) use self::protection::{Protection, Unprotected};
 pub(crate) use self::refusal::Refusal;
-pub(crate) use self::rule::Rule;
+pub(crate) use self::rule_name::Rule;
 pub(crate) use self::second_judge::{SecondJudge, Silence};
 pub(crate) use self::sqlite::{
     DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
@@ -211,7 +213,7 @@ impl Ledger {
 
     /// Whether slashing protection works.
     pub(crate) fn health(&self) -> Health {
-        match (self.judge.queue().cause(), self.judge.absence()) {
+        match (self.judge.queue().cause(), self.judge.long_silence()) {
             (Some(cause), _) => Health::Broken(cause),
             (None, Some(silence)) => Health::SecondJudgeAway(silence),
             (None, None) => Health::Working,

@@ -44,7 +44,7 @@ pub(crate) trait SecondJudge: fmt::Debug + Send + Sync {
 
 impl dyn SecondJudge {
     /// Its silence, once that is so long that nothing new is judged: it would be on record here without a signature.
-    pub(super) fn absence(&self) -> Option<Silence> {
+    pub(super) fn long_silence(&self) -> Option<Silence> {
         self.silence().borrow().clone().filter(|silence| is_stalled(silence.since))
     }
 
@@ -82,7 +82,7 @@ pub(crate) enum Message {
     Attestation { source: Epoch, target: Epoch },
 }
 
-/// An [`Ask`] with the way back. A question that is dropped counts as [`Absence::Unknown`].
+/// An [`Ask`] with the way back. A question that is dropped counts as [`NoAnswer::Unknown`].
 #[derive(Debug)]
 pub(crate) struct Question {
     pub(crate) ask: Ask,
@@ -103,25 +103,25 @@ pub(crate) enum Answer {
     Granted,
     /// It must not be signed: the caller's matter.
     Refused(Refusal),
-    Failed(Absence),
+    Failed(NoAnswer),
 }
 
 /// Why a second judge did not say.
 #[derive(Clone, Debug)]
-pub(crate) enum Absence {
+pub(crate) enum NoAnswer {
     /// It could not be asked: nothing is on record there.
     Away(Silence),
     /// It was asked and did not answer: it may be on record there. The identical message may be asked for again.
     Unknown(Option<Cause>),
 }
 
-impl From<Absence> for Fault {
-    fn from(absence: Absence) -> Self {
-        match absence {
-            Absence::Away(Silence { since, cause }) => {
+impl From<NoAnswer> for Fault {
+    fn from(reason: NoAnswer) -> Self {
+        match reason {
+            NoAnswer::Away(Silence { since, cause }) => {
                 Self::SecondJudgeAway { silent: since.elapsed(), cause }
             }
-            Absence::Unknown(cause) => Self::SecondJudgeUnknown { cause },
+            NoAnswer::Unknown(cause) => Self::SecondJudgeUnknown { cause },
         }
     }
 }
@@ -169,10 +169,10 @@ impl<'a> Consultation<'a> {
     }
 
     /// Adds a question. It is asked by [`Consultation::begin`].
-    pub(super) fn add(&mut self, ask: Ask) -> Grant {
+    pub(super) fn add(&mut self, ask: Ask) -> PendingAnswer {
         let (answer, answered) = oneshot::channel();
         self.questions.push(Question { ask, answer });
-        Grant { answered }
+        PendingAnswer { answered }
     }
 
     /// Asks.
@@ -185,19 +185,19 @@ impl<'a> Consultation<'a> {
 
 /// A second judge's answer, on its way.
 #[derive(Debug)]
-pub(super) struct Grant {
+pub(super) struct PendingAnswer {
     answered: oneshot::Receiver<Answer>,
 }
 
-impl Grant {
+impl PendingAnswer {
     /// The answer. Without one in time, nobody knows what became of the question.
     pub(super) async fn answer(self, deadline: Deadline) -> Answer {
         match deadline.limit(self.answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Answer::Failed(Absence::Unknown(None)),
+            Ok(Err(_)) | Err(_) => Answer::Failed(NoAnswer::Unknown(None)),
         }
     }
 }
 
 /// What to call with the outcome of an order.
-pub(crate) type OrderReply = Box<dyn FnOnce(Result<SharedRecords, Absence>) + Send>;
+pub(crate) type OrderReply = Box<dyn FnOnce(Result<SharedRecords, NoAnswer>) + Send>;

@@ -1,4 +1,4 @@
-//! The watchdog is fed by what signs and what records, never by a timer alone (design D9).
+//! The watchdog is fed by what signs and what records, never by a timer alone.
 //!
 //! Each round runs every probe to its end; only then systemd hears from us. A probe that fails or hangs is named in the
 //! log, so that the restart that follows has its reason beside it.

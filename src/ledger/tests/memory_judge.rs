@@ -11,7 +11,7 @@ use super::*;
 use crate::ledger::order::Selection;
 use crate::ledger::refusal::Recorded;
 use crate::ledger::rules::{Ruling, Watermark, judge_attestation, judge_block};
-use crate::ledger::second_judge::{Absence, Answer, Ask, Message, OrderReply, Question};
+use crate::ledger::second_judge::{Answer, Ask, Message, NoAnswer, OrderReply, Question};
 use crate::ledger::shared_order::{SharedOrder, SharedRecord, SharedRecords};
 use crate::ledger::watermarks::Metadata;
 use crate::ledger::{HighWatermark, SecondJudge, Silence};
@@ -109,7 +109,7 @@ impl MemoryJudge {
                 match asked {
                     // One says so, the other does not come to it.
                     Asked::Question(question) => drop(question),
-                    Asked::Order(_, reply) => reply(Err(Absence::Unknown(None))),
+                    Asked::Order(_, reply) => reply(Err(NoAnswer::Unknown(None))),
                 }
             }
             Way::Away => match asked {
@@ -131,8 +131,8 @@ impl MemoryJudge {
         });
     }
 
-    fn away(&self) -> Absence {
-        Absence::Away(self.silence.borrow().clone().unwrap())
+    fn away(&self) -> NoAnswer {
+        NoAnswer::Away(self.silence.borrow().clone().unwrap())
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

@@ -90,7 +90,7 @@ impl Notifier {
         self.send(Subject::Phase, "say that we stop", &[NotifyState::Stopping, NotifyState::Status(&status)])
     }
 
-    /// Still alive. Only what signs and what records may say so, never a timer alone (design D9).
+    /// Still alive. Only what signs and what records may say so, never a timer alone.
     pub(crate) fn watchdog(&self) -> Result<(), Error> {
         self.send(Subject::Watchdog, "feed the watchdog", &[NotifyState::Watchdog])
     }
