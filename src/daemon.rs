@@ -163,6 +163,12 @@ impl Daemon {
         })
     }
 
+    /// What answers requests, and what connections are allowed, without listeners: for a fuzz target.
+    #[cfg(feature = "fuzz-internals")]
+    pub(crate) fn into_service(self) -> (Arc<ApiService>, Limits) {
+        (self.service, self.limits)
+    }
+
     /// Tells the supervisor that we are ready, serves until `stop`, and drains.
     ///
     /// # Errors

@@ -20,6 +20,9 @@ pub mod bench_internals;
 pub mod bls;
 pub mod cli;
 pub mod duty;
+#[cfg(feature = "fuzz-internals")]
+#[doc(hidden)]
+pub mod fuzz_internals;
 pub mod network;
 pub mod primitives;
 

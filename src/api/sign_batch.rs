@@ -42,15 +42,15 @@ pub(crate) async fn sign_batch(
 
 /// A request, every key of it named once.
 #[derive(Debug)]
-struct Batch<'b> {
-    identifiers: Vec<Cow<'b, str>>,
+pub(crate) struct Batch<'b> {
+    pub(crate) identifiers: Vec<Cow<'b, str>>,
     /// One for each identifier; None where that is no public key, so that no key can have it.
-    public_keys: Vec<Option<PublicKey>>,
-    signing_request: &'b RawValue,
+    pub(crate) public_keys: Vec<Option<PublicKey>>,
+    pub(crate) signing_request: &'b RawValue,
 }
 
 impl<'b> Batch<'b> {
-    fn parse(body: &'b [u8]) -> Result<Self, Refusal> {
+    pub(crate) fn parse(body: &'b [u8]) -> Result<Self, Refusal> {
         // serde takes a list for a struct, too.
         if text::unmarked_bytes(body).trim_ascii_start().first() != Some(&b'{') {
             return Err(Refusal::NoObject);
@@ -88,7 +88,7 @@ struct Text<'b>(#[serde(borrow)] Cow<'b, str>);
 
 /// Why a whole batch is refused. Always the caller's matter: status 400.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(crate) enum Refusal {
     /// A list, a text, nothing at all.
     #[error("the body must be a JSON object with a list 'identifiers' and an object 'signing_request'")]
     NoObject,

@@ -55,7 +55,7 @@ pub(crate) struct Timeouts {
 }
 
 impl Connection {
-    pub(super) fn new(
+    pub(crate) fn new(
         caller: Caller,
         admission: Admission,
         permit: ConnectionPermit,
@@ -67,7 +67,7 @@ impl Connection {
     }
 
     /// Serves it to its end: its own, its idle limit, pressure for its permit, or the server's stop.
-    pub(super) async fn serve<T, S>(
+    pub(crate) async fn serve<T, S>(
         self,
         stream: T,
         service: Arc<S>,

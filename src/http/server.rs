@@ -262,7 +262,8 @@ impl<S> Shared<S> {
     }
 }
 
-fn http_builder(limits: Limits) -> auto::Builder<TokioExecutor> {
+/// What both versions of HTTP allow.
+pub(crate) fn http_builder(limits: Limits) -> auto::Builder<TokioExecutor> {
     let mut http = auto::Builder::new(TokioExecutor::new());
     http.http1()
         .timer(TokioTimer::new())

@@ -62,6 +62,8 @@ pub(crate) use self::protection::{Protection, Unprotected};
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::rule_name::Rule;
 pub(crate) use self::second_judge::{SecondJudge, Silence};
+#[cfg(feature = "fuzz-internals")]
+pub(crate) use self::sqlite::log_damage;
 pub(crate) use self::sqlite::{
     DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
 };

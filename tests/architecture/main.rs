@@ -20,6 +20,7 @@ use self::tree::Tree;
 /// The top-level modules, from those that use others to those that others use: a module uses only what stands below it.
 const LAYERS: &[&str] = &[
     "bench_internals",
+    "fuzz_internals",
     "cli",
     "daemon",
     "api",

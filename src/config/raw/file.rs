@@ -36,7 +36,7 @@ impl RawSettings {
     }
 
     /// The same for the text itself; an error is a line and a reason.
-    pub(in crate::config) fn from_toml(text: &str) -> Result<Self, (usize, String)> {
+    pub(crate) fn from_toml(text: &str) -> Result<Self, (usize, String)> {
         // The error's own display quotes the line, and the line may hold the token.
         let text = text::unmarked(text);
         toml::from_str(text).map_err(|error: toml::de::Error| {

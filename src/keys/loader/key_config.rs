@@ -33,6 +33,21 @@ pub(super) fn read(
     documents
 }
 
+/// For a fuzz target: the keystore that each document names, if it names one, or why it names no key.
+#[cfg(feature = "fuzz-internals")]
+pub(crate) fn paths(
+    text: &str,
+    directory: &Path,
+    memory: &Arc<LockedMemory>,
+) -> Vec<Result<Option<PathBuf>, String>> {
+    let named = read(text, directory, memory).into_iter().map(|document| match document {
+        Ok(Material::Keystore { path, .. }) => Ok(Some(path)),
+        Ok(Material::Raw(_)) => Ok(None),
+        Err(error) => Err(error.to_string()),
+    });
+    named.collect()
+}
+
 /// Why a document names no key that we can load. Shows no value that may be a secret.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ConfigError {

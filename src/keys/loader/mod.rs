@@ -20,6 +20,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use self::inspect::Inspection;
+#[cfg(feature = "fuzz-internals")]
+pub(crate) use self::key_config::paths as key_config_paths;
 pub(crate) use self::loaded::{Barren, ContentHash, FileKey, Loaded, PassedOver};
 pub(crate) use self::problem::Problem;
 pub(crate) use self::source::Source;

@@ -41,6 +41,8 @@ pub(crate) use self::identity::LedgerId;
 pub(super) use self::keystores::SealedChange;
 pub(crate) use self::keystores::SealedKeystore;
 pub(crate) use self::schema::is_older;
+#[cfg(feature = "fuzz-internals")]
+pub(crate) use self::wal::damage as log_damage;
 
 /// What to do when there is no ledger yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

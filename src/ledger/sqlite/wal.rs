@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 /// Where the log is damaged (in bytes from its start), if what was on record lies at or beyond.
-pub(super) fn damage(log: &[u8], database: &[u8]) -> Option<usize> {
+pub(crate) fn damage(log: &[u8], database: &[u8]) -> Option<usize> {
     let (head, frames) = log.split_first_chunk::<HEADER>()?;
     let Some(header) = Header::read(head) else {
         return adds_to(database, frames).then_some(0);
