@@ -1,8 +1,11 @@
-//! Groups of duties by the names that operators use: what a client may have signed is said in them. Pure.
+//! Groups of duties by the names that operators use: what a client may have signed is said in them, and counters tell
+//! them apart. Pure.
 
 use std::fmt;
 
 use serde::Deserialize;
+
+use crate::metrics::Variants;
 
 /// What a client may have signed, as `duties` in the configuration names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
@@ -58,6 +61,10 @@ impl DutyGroup {
             Self::Raw => "raw",
         }
     }
+}
+
+impl Variants for DutyGroup {
+    const ALL: &'static [Self] = &Self::ALL;
 }
 
 impl fmt::Display for DutyGroup {

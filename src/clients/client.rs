@@ -90,7 +90,9 @@ impl Client {
 
     /// Whether it may have a duty of this kind signed.
     pub(crate) fn may_have_signed(&self, kind: Kind) -> bool {
-        groups_of(kind).iter().any(|group| self.duties.contains(group))
+        // A proposer that builds its payload itself signs its envelope with its own key.
+        let builds_itself = kind == Kind::ExecutionPayloadEnvelope && self.may(DutyGroup::Propose);
+        self.may(group_of(kind)) || builds_itself
     }
 }
 
@@ -148,26 +150,22 @@ impl Identity {
     }
 }
 
-/// The groups that a kind of duty is of: each of them is enough.
-pub(super) fn groups_of(kind: Kind) -> &'static [DutyGroup] {
+/// The group that a kind of duty is of: clients may have it signed that are granted the group.
+pub(crate) fn group_of(kind: Kind) -> DutyGroup {
     match kind {
-        Kind::Attestation | Kind::PayloadAttestationMessage => &[DutyGroup::Attest],
-        Kind::Block | Kind::BlockV2 => &[DutyGroup::Propose],
-        Kind::AggregationSlot | Kind::AggregateAndProof | Kind::AggregateAndProofV2 => {
-            &[DutyGroup::Aggregate]
-        }
+        Kind::Attestation | Kind::PayloadAttestationMessage => DutyGroup::Attest,
+        Kind::Block | Kind::BlockV2 => DutyGroup::Propose,
+        Kind::AggregationSlot | Kind::AggregateAndProof | Kind::AggregateAndProofV2 => DutyGroup::Aggregate,
         Kind::SyncCommitteeMessage
         | Kind::SyncCommitteeSelectionProof
-        | Kind::SyncCommitteeContributionAndProof => &[DutyGroup::Sync],
-        Kind::RandaoReveal => &[DutyGroup::Randao],
+        | Kind::SyncCommitteeContributionAndProof => DutyGroup::Sync,
+        Kind::RandaoReveal => DutyGroup::Randao,
         Kind::ValidatorRegistration | Kind::ProposerPreferences | Kind::BuilderRequestAuth => {
-            &[DutyGroup::Registration]
+            DutyGroup::Registration
         }
-        Kind::ExecutionPayloadBid => &[DutyGroup::Builder],
-        // A proposer that builds its payload itself signs its envelope with its own key.
-        Kind::ExecutionPayloadEnvelope => &[DutyGroup::Builder, DutyGroup::Propose],
-        Kind::VoluntaryExit => &[DutyGroup::Exit],
-        Kind::Deposit => &[DutyGroup::Deposit],
-        Kind::RawRoot => &[DutyGroup::Raw],
+        Kind::ExecutionPayloadBid | Kind::ExecutionPayloadEnvelope => DutyGroup::Builder,
+        Kind::VoluntaryExit => DutyGroup::Exit,
+        Kind::Deposit => DutyGroup::Deposit,
+        Kind::RawRoot => DutyGroup::Raw,
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::credentials::TokenDigest;
 
-pub(crate) use self::client::{Client, ClientName, Identity, Keys, Requester};
+pub(crate) use self::client::{Client, ClientName, Identity, Keys, Requester, group_of};
 pub(crate) use self::load::LoadError;
 
 /// All clients, as one reading of the configuration gives them.

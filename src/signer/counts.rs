@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
-use super::duty_group::DutyGroup;
 use super::error::{SignError, SignRefusal};
 use super::outcome::{Latencies, Outcome, OutcomeKind};
+use crate::clients::group_of;
 use crate::duty::Claim;
+use crate::duty_group::DutyGroup;
 use crate::ledger::Rule;
 use crate::metrics::{Counter, Family, Histogram, RecentDurations, Variants};
 use crate::network::GenesisClock;
@@ -83,7 +84,7 @@ impl SigningCounts {
             return;
         };
         self.note_judgement(duty.claim(), outcome.kind(), latencies);
-        let Some(of_duty) = self.by_duty.of(DutyGroup::of(duty.kind())) else { return };
+        let Some(of_duty) = self.by_duty.of(group_of(duty.kind())) else { return };
         of_duty.outcomes.of(outcome.kind()).into_iter().for_each(Counter::increment);
         of_duty.whole.record_duration(latencies.whole());
         if outcome.error.is_some() {

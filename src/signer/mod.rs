@@ -4,7 +4,6 @@
 //! in an [`Outcome`], which is noted in one place.
 
 mod counts;
-mod duty_group;
 mod error;
 mod ledger_admin;
 mod newer_forks;
