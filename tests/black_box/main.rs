@@ -21,6 +21,7 @@ mod command_line;
 mod demonstration;
 mod failing_directory;
 mod failing_disk;
+mod fairness;
 #[path = "../support/full_history.rs"]
 mod full_history;
 mod guards;
