@@ -146,7 +146,8 @@ impl Answers {
         let (client, server) = tokio::io::duplex(IN_FLIGHT_BYTES);
         self.runtime.block_on(async {
             let permit = self.permits.take(Source::of(peer)).await;
-            let (caller, stop) = (Caller { role, peer }, self.stop.subscribe());
+            let caller = Caller { role, peer, groups: Arc::default(), certificate: None };
+            let stop = self.stop.subscribe();
             let connection = Connection::new(caller, Admission::Open, permit, ClientSocket::default(), stop);
             let serving =
                 connection.serve(server, Arc::clone(&self.service), &self.http, self.limits.timeouts);
