@@ -37,6 +37,8 @@ impl Error {
             | Self::Package(packaged::Error::Configuration(_) | packaged::Error::TwoLedgers { .. })
             | Self::Owner(_)
             | Self::Check { .. } => ExitStatus::Configuration,
+            Self::Web3Signer(error) if error.is_usage() => ExitStatus::Usage,
+            Self::Web3Signer(_) => ExitStatus::Configuration,
             Self::Keys(error) => keys_status(error),
             Self::Token(error) => token_status(error),
             Self::Status(_) | Self::Unhealthy { .. } | Self::NoHealth | Self::Output(_) | Self::Demo(_) => {

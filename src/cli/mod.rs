@@ -19,6 +19,7 @@ mod slashing_protection;
 mod status;
 mod token;
 mod units;
+mod web3signer;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -39,11 +40,11 @@ pub fn run() -> ExitCode {
     // Before anything that may be a secret is read: a token can stand in the environment.
     let hardened = hardening::harden_process().map_err(daemon::Error::from);
     let environment = Environment::of_process();
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(web3signer::arguments_of_process()) {
         Ok(arguments) => arguments,
         Err(error) => return usage(&error),
     };
-    let serves = matches!(arguments.command, None | Some(Command::Serve(_)));
+    let serves = matches!(arguments.command, None | Some(Command::Serve(_) | Command::Web3signer(_)));
     let outcome = hardened.map_err(Error::from).and_then(|()| carry_out(arguments, &environment));
     let status = match outcome {
         Ok(()) => ExitStatus::Ok,
@@ -73,6 +74,7 @@ fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Erro
         Some(Command::Token(command)) => token::run(command, environment).map_err(Error::from),
         Some(Command::Status(options)) => status::run(options, environment),
         Some(Command::Completions { shell }) => completions::run(shell),
+        Some(Command::Web3signer(options)) => web3signer::run(options, environment),
         Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
     }
 }
@@ -118,6 +120,11 @@ enum Command {
     Status(status::Options),
     /// Print the completion script of a shell
     Completions { shell: clap_complete::Shell },
+    /// Serve with the command line, variables and configuration file of Web3Signer, to take its place
+    ///
+    /// The program under the name web3signer does the same.
+    #[command(disable_help_flag = true)]
+    Web3signer(web3signer::Options),
     /// Show the whole way of a key, from a keystore to verified signatures, with a daemon in a temporary directory
     Demo {
         /// End after the last step instead of serving until Ctrl-C
@@ -153,6 +160,8 @@ pub(crate) enum Error {
     Unhealthy { status: hyper::StatusCode },
     #[error("what answers there does not say that it is well, as a bls-signer does: is it one?")]
     NoHealth,
+    #[error(transparent)]
+    Web3Signer(#[from] web3signer::Error),
     #[error("cannot write the output")]
     Output(#[source] io::Error),
     #[error("demo")]

@@ -6,10 +6,10 @@ use tracing::{info, warn};
 
 use super::owner::{self, Became};
 use super::{Error, packaged};
-use crate::config::{Environment, RawSettings};
+use crate::config::{Environment, RawSettings, Settings};
 use crate::daemon;
 use crate::logging;
-use crate::supervisor::activation;
+use crate::supervisor::activation::{self, Inherited};
 use crate::sys::open_files;
 use crate::text::chain;
 
@@ -28,6 +28,15 @@ pub(super) struct Options {
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
     let inherited = activation::inherit(environment)?;
     let settings = packaged::settings(options.config.as_deref(), options.settings, environment)?;
+    serve(&settings, inherited, environment)
+}
+
+/// The same with settings from elsewhere, and what systemd handed over.
+pub(super) fn serve(
+    settings: &Settings,
+    inherited: Inherited,
+    environment: &Environment,
+) -> Result<(), Error> {
     let became = owner::become_owner_of(&settings.ledger.state_dir)?;
     logging::start(settings.log_level, environment);
     if let Became::Owner(owner) = became {
@@ -40,6 +49,6 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     if let Err(error) = open_files::make_room(settings.limits.connections) {
         warn!("{}", chain(&error));
     }
-    daemon::run(&settings, inherited, environment)?;
+    daemon::run(settings, inherited, environment)?;
     Ok(())
 }

@@ -86,6 +86,8 @@ pub(crate) enum Error {
     Parse { path: PathBuf, line: usize, reason: String },
     #[error("the environment variable {variable}: {reason}")]
     Variable { variable: String, reason: String },
+    #[error("{name}: {reason}")]
+    Flag { name: String, reason: String },
     #[error("{what} {} is empty", path.display())]
     EmptyFile { what: &'static str, path: PathBuf },
     #[error("{what} {} cannot be used", path.display())]

@@ -87,8 +87,9 @@ fn value<'t>(reader: &mut Reader<'t>, indent: usize) -> Result<Node<'t>, YamlErr
         let line = reader.line();
         let depth = indentation(line);
         if depth == indent && is_item(line.trim_start_matches(BLANKS)) {
+            let start = reader.rest;
             skip_below(reader, indent, true);
-            return Ok(Node::List);
+            return Ok(Node::List(reader.since(start)));
         }
         if depth <= indent {
             return Ok(Node::Null);
@@ -101,7 +102,10 @@ fn value<'t>(reader: &mut Reader<'t>, indent: usize) -> Result<Node<'t>, YamlErr
     let start = *reader;
     match reader.rest.chars().next() {
         Some('-') if is_item(reader.line()) => match own_line {
-            true => below(reader, Node::List),
+            true => {
+                skip_below(reader, indent, false);
+                Ok(Node::List(reader.since(start.rest)))
+            }
             false => Err(reader.syntax("a list begins on the line of its name")),
         },
         Some('|' | '>') => block_scalar(reader, indent).map(Node::Scalar),
@@ -234,7 +238,7 @@ fn plain_name(line: &str) -> Option<usize> {
 }
 
 /// Where a comment begins.
-fn comment(line: &str) -> Option<usize> {
+pub(super) fn comment(line: &str) -> Option<usize> {
     line.match_indices('#')
         .map(|(at, _)| at)
         .find(|at| line.get(..*at).is_some_and(|text| text.ends_with(BLANKS)))

@@ -41,7 +41,6 @@ pub(super) fn document(mut reader: Reader<'_>) -> Result<Mapping<'_>, YamlError>
 /// Passes over brackets with everything in them.
 pub(super) fn skip<'t>(reader: &mut Reader<'t>) -> Result<Node<'t>, YamlError> {
     let start = *reader;
-    let node = if reader.rest.starts_with('[') { Node::List } else { Node::Mapping };
     let mut open = Vec::new();
     loop {
         skip_space(reader);
@@ -60,7 +59,10 @@ pub(super) fn skip<'t>(reader: &mut Reader<'t>) -> Result<Node<'t>, YamlError> {
                 }
                 reader.skip_character();
                 if open.is_empty() {
-                    return Ok(node);
+                    return Ok(match start.rest.starts_with('[') {
+                        true => Node::List(reader.since(start.rest)),
+                        false => Node::Mapping,
+                    });
                 }
             }
             Some('"' | '\'') => {
@@ -113,7 +115,7 @@ fn value<'t>(reader: &mut Reader<'t>) -> Result<Node<'t>, YamlError> {
 }
 
 /// A text without quotes: at least one character, up to what ends it.
-fn plain<'t>(reader: &mut Reader<'t>) -> Scalar<'t> {
+pub(super) fn plain<'t>(reader: &mut Reader<'t>) -> Scalar<'t> {
     let start = reader.rest;
     let mut before = ' ';
     let end = start.char_indices().find(|&(at, character)| {
@@ -131,7 +133,7 @@ fn plain<'t>(reader: &mut Reader<'t>) -> Scalar<'t> {
 }
 
 /// Passes over blanks, ends of lines and comments.
-fn skip_space(reader: &mut Reader<'_>) {
+pub(super) fn skip_space(reader: &mut Reader<'_>) {
     let mut at_begin = false;
     loop {
         let before = reader.rest.len();

@@ -13,6 +13,7 @@
 
 mod block;
 mod flow;
+mod list;
 mod reader;
 mod scalar;
 
@@ -56,6 +57,14 @@ pub enum YamlError {
         /// What it is.
         found: &'static str,
     },
+    /// A member is a list of more than texts.
+    #[error(
+        "{name} is a list with something in it that is no text: write each item as a text on a line of its own"
+    )]
+    NoItem {
+        /// The member.
+        name: String,
+    },
     /// A backslash in a quoted text is not followed by what YAML knows.
     #[error("{name} has an escape that YAML does not know")]
     Escape {
@@ -69,7 +78,11 @@ impl YamlError {
     pub(crate) fn ends_the_file(&self) -> bool {
         match self {
             Self::Syntax { .. } | Self::TooManyMembers => true,
-            Self::NoMapping { .. } | Self::Twice { .. } | Self::NoText { .. } | Self::Escape { .. } => false,
+            Self::NoMapping { .. }
+            | Self::Twice { .. }
+            | Self::NoText { .. }
+            | Self::NoItem { .. }
+            | Self::Escape { .. } => false,
         }
     }
 }
@@ -145,7 +158,8 @@ pub(crate) enum Node<'t> {
     /// Nothing, `~` or `null`.
     Null,
     Scalar(Scalar<'t>),
-    List,
+    /// As it is written.
+    List(&'t str),
     Mapping,
     Alias,
 }
@@ -163,23 +177,44 @@ impl<'t> Mapping<'t> {
         Ok(())
     }
 
+    /// The members' names, in the order of the file.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.members.iter().map(|(name, _)| &**name)
+    }
+
     /// A member's text; `None` if it is absent or null. A name that is not asked for may be there twice.
     pub(crate) fn text(&self, name: &str) -> Result<Option<Text<'t>>, YamlError> {
-        let mut found = self.members.iter().filter(|(member, _)| **member == *name).map(|(_, node)| node);
-        let node = found.next();
-        if found.next().is_some() {
-            return Err(YamlError::Twice { name: name.to_owned() });
-        }
         let no_text = |found| Err(YamlError::NoText { name: name.to_owned(), found });
-        match node {
+        match self.node(name)? {
             None | Some(Node::Null) => Ok(None),
             Some(Node::Scalar(scalar)) => match scalar.text() {
                 Some(text) => Ok(Some(text)),
                 None => Err(YamlError::Escape { name: name.to_owned() }),
             },
-            Some(Node::List) => no_text("a list"),
+            Some(Node::List(_)) => no_text("a list"),
             Some(Node::Mapping) => no_text("a mapping"),
             Some(Node::Alias) => no_text("an alias (*), which is not followed"),
+        }
+    }
+
+    /// The texts of a member that is a list of them, or one text; none if it is absent or null.
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<Text<'t>>, YamlError> {
+        match self.node(name)? {
+            Some(Node::List(written)) => {
+                list::texts(written).ok_or_else(|| YamlError::NoItem { name: name.to_owned() })
+            }
+            None | Some(Node::Null | Node::Scalar(_) | Node::Mapping | Node::Alias) => {
+                Ok(self.text(name)?.into_iter().collect())
+            }
+        }
+    }
+
+    fn node(&self, name: &str) -> Result<Option<&Node<'t>>, YamlError> {
+        let mut found = self.members.iter().filter(|(member, _)| **member == *name).map(|(_, node)| node);
+        let node = found.next();
+        match found.next() {
+            None => Ok(node),
+            Some(_) => Err(YamlError::Twice { name: name.to_owned() }),
         }
     }
 }

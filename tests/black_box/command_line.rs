@@ -115,7 +115,17 @@ fn help_lists_every_command() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let commands = ["serve", "check", "slashing-protection", "keys", "status", "completions", "demo", "help"];
+    let commands = [
+        "serve",
+        "check",
+        "slashing-protection",
+        "keys",
+        "status",
+        "completions",
+        "web3signer",
+        "demo",
+        "help",
+    ];
     assert_eq!(listed, commands, "{help}");
 }
 

@@ -59,4 +59,5 @@ mod stalled_readers;
 mod supervision;
 mod support;
 mod tls;
+mod web3signer;
 mod wrong_clock;

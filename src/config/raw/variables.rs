@@ -35,6 +35,27 @@ impl RawSettings {
             .map_err(|error| Error::Variable { variable: PREFIX.to_owned(), reason: one_line(&error) })
     }
 
+    /// What these flags (`--name=value`) say, each with the name of what it was made of, which an error shows.
+    pub(crate) fn from_flags(flags: Vec<(String, OsString)>) -> Result<Self, Error> {
+        let command = Self::augment_args(clap::Command::new("flags").no_binary_name(true));
+        for (name, flag) in &flags {
+            command
+                .clone()
+                .try_get_matches_from([flag])
+                .map_err(|error| Error::Flag { name: name.clone(), reason: one_line(&error) })?;
+        }
+        command
+            .try_get_matches_from(flags.into_iter().map(|(_, flag)| flag))
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| Error::Flag { name: "the options".to_owned(), reason: one_line(&error) })
+    }
+
+    /// Whether there is an option of this name, which is given without dashes.
+    pub(crate) fn has_option(name: &str) -> bool {
+        let command = Self::augment_args(clap::Command::new("flags"));
+        command.get_arguments().any(|argument| argument.get_long() == Some(name))
+    }
+
     /// The `BLS_SIGNER_*` variables that mean nothing: perhaps misspelt, perhaps another program's.
     pub(in crate::config) fn unknown_variables(environment: &Environment) -> Vec<String> {
         let command = Self::augment_args(clap::Command::new("environment"));

@@ -26,6 +26,7 @@ use super::keys::Key;
 /// How a daemon is to be started. Without more, it listens with every role on one Unix socket.
 pub struct Setup {
     directory: TempDir,
+    command: &'static str,
     listens: bool,
     state: State,
     args: Vec<String>,
@@ -38,6 +39,7 @@ impl Setup {
     pub fn new() -> Self {
         Self {
             directory: tempfile::tempdir().unwrap(),
+            command: "serve",
             listens: false,
             state: State::Made,
             args: Vec::new(),
@@ -61,6 +63,13 @@ impl Setup {
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
         self
+    }
+
+    /// Starts it by Web3Signer's command line, which says everything itself, with the directory as the user's home.
+    pub fn web3signer(self, args: &[&str]) -> Self {
+        let home = self.directory().display().to_string();
+        let this = Self { command: "web3signer", listens: true, state: State::Unnamed, ..self };
+        this.args(args).env("HOME", &home)
     }
 
     /// Takes an option and its value away again.
@@ -158,7 +167,7 @@ impl Setup {
         if this.state == State::Made && this.has_key_sources() && !state.exists() {
             init(&state);
         }
-        let mut words = this.starter.iter().map(String::as_str).chain([binary.as_str(), "serve"]);
+        let mut words = this.starter.iter().map(String::as_str).chain([binary.as_str(), this.command]);
         let mut handed = std::mem::take(&mut this.handed).into_iter().map(Stdio::from);
         let mut child = Command::new(words.next().unwrap())
             .args(words)
