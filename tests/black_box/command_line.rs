@@ -120,6 +120,7 @@ fn help_lists_every_command() {
         "check",
         "slashing-protection",
         "keys",
+        "token",
         "status",
         "completions",
         "web3signer",
