@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwapOption;
 
 use crate::primitives::SigningRoot;
-use crate::sys::curve::Comb;
+use crate::sys::curve::{Comb, SignaturePoint};
 
 /// A bounded cache without locks, of public data.
 #[derive(Default)]
@@ -46,12 +46,17 @@ impl RootComb {
     }
 
     /// See [`Comb::multiply`]. After a signature that was computed wrong the table is not found any more.
-    pub(super) fn multiply(&self, scalars: &[&[u8; 32]]) -> Vec<Option<[u8; 96]>> {
+    pub(super) fn multiply(&self, scalars: &[&[u8; 32]]) -> Vec<Option<SignaturePoint>> {
         let signatures = self.comb.multiply(scalars);
         if signatures.iter().any(Option::is_none) {
-            self.has_failed.store(true, Ordering::Relaxed);
+            self.distrust();
         }
         signatures
+    }
+
+    /// Has the table found no more.
+    pub(super) fn distrust(&self) {
+        self.has_failed.store(true, Ordering::Relaxed);
     }
 }
 

@@ -161,7 +161,7 @@ mod tests {
                     let mut root = [*first; 32];
                     root[1..].copy_from_slice(rest);
                     let signature = cache.hashed(&SigningRoot(root), 1).multiply(&[&scalar]);
-                    prop_assert_eq!(signature[0].0, secret.sign(&root, CIPHERSUITE, &[]).to_bytes());
+                    prop_assert_eq!(signature[0].compressed(), secret.sign(&root, CIPHERSUITE, &[]).to_bytes());
                 }
             }
         }
@@ -202,8 +202,9 @@ mod tests {
         scalar.reverse();
         let (cache, root) = (HashCache::new(RootTables::On), SigningRoot([9; 32]));
         let signatures: Vec<_> = std::thread::scope(|scope| {
-            let threads: Vec<_> =
-                (0..8).map(|_| scope.spawn(|| cache.hashed(&root, 1).multiply(&[&scalar])[0])).collect();
+            let threads: Vec<_> = (0..8)
+                .map(|_| scope.spawn(|| cache.hashed(&root, 1).multiply(&[&scalar])[0].into()))
+                .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         let public_key = PublicKey(secret.sk_to_pk().to_bytes());

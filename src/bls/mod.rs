@@ -15,6 +15,8 @@ use blst::{BLST_ERROR, min_pk};
 
 use crate::primitives::SigningRoot;
 
+pub(crate) use crate::sys::curve::SignaturePoint;
+
 pub(crate) use self::hash_cache::{HashCache, RootTables};
 pub use self::hashed_root::HashedRoot;
 pub(crate) use self::hashed_root::failed_checks;
@@ -57,6 +59,12 @@ impl fmt::Debug for PublicKey {
 /// A compressed signature (96 bytes). Shown as `0x` and 192 lower-case hexadecimal digits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature(pub [u8; 96]);
+
+impl From<SignaturePoint> for Signature {
+    fn from(point: SignaturePoint) -> Self {
+        Self(point.compressed())
+    }
+}
 
 impl FromStr for Signature {
     type Err = BlsError;

@@ -10,7 +10,7 @@ use crate::sys::curve::{self, Comb, CombError, JointTable};
 pub(crate) fn self_test() -> Result<(), SelfTestError> {
     let scalar = small(1);
     let (root, public_key) = (SigningRoot([0x5a; 32]), PublicKey(curve::public_key(&scalar)));
-    let signature = Signature(hash(&root).multiply(&scalar));
+    let signature = Signature::from(hash(&root).multiply(&scalar));
     let sum = aggregate(&[signature, signature]).map_err(SelfTestError::Aggregate)?;
     let other = SigningRoot([0xa5; 32]);
     if public_key != GENERATOR

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::secret::SecretKey;
-use crate::bls::{HashCache, PublicKey, Signature};
+use crate::bls::{HashCache, PublicKey, Signature, SignaturePoint};
 use crate::ledger::{Activated, Cleared, Judged, OfKey, Withheld};
 
 /// A secret out of its keystore, which cannot sign. A [`Key`] can, and is made of it in one of the ways that are there.
@@ -124,18 +124,29 @@ impl OfKey for Key {
 /// A signature that must not be seen by anybody yet. Dropped without a release, it never was.
 #[must_use]
 pub(crate) struct HeldSignature {
-    signature: Signature,
+    signature: SignaturePoint,
     judged: Judged<Arc<Key>>,
 }
 
 impl HeldSignature {
+    /// Checks signatures of one root together, and computes them again if one is wrong. For many: it takes as long as
+    /// some multiplications.
+    pub(crate) fn examined(held: Vec<Self>, hashes: &HashCache) -> Vec<Self> {
+        let Some(first) = held.first() else { return held };
+        let hashed = hashes.hashed(&first.judged.signing_root(), held.len());
+        let secrets: Vec<_> = held.iter().map(|held| &held.judged.key().opened.secret).collect();
+        let signatures = held.iter().map(|held| held.signature).collect();
+        let signatures = SecretKey::examined(&secrets, &hashed, signatures);
+        held.into_iter().zip(signatures).map(|(held, signature)| Self { signature, ..held }).collect()
+    }
+
     /// Gives the signature up when the record of what was judged is durable.
     ///
     /// # Errors
     /// It must not be given out. The signature is lost.
     pub(crate) async fn release(self) -> Result<Signature, Withheld> {
         let Self { signature, judged } = self;
-        judged.cleared().await.map(|_: Cleared| signature)
+        judged.cleared().await.map(|_: Cleared| signature.into())
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::digest::generic_array::GenericArray;
 use zeroize::Zeroizing;
 
-use crate::bls::{HashedRoot, PublicKey, Signature};
+use crate::bls::{HashedRoot, PublicKey, SignaturePoint};
 use crate::sys::curve;
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, SecretCell};
 
@@ -63,9 +63,21 @@ impl SecretKey {
     }
 
     /// The secret half of a signature for each of these keys, in constant time.
-    pub(super) fn multiply(keys: &[&Self], hashed: &HashedRoot) -> Vec<Signature> {
-        let scalars: Vec<_> = keys.iter().map(|key| key.scalar.expose()).collect();
-        hashed.multiply(&scalars)
+    pub(super) fn multiply(keys: &[&Self], hashed: &HashedRoot) -> Vec<SignaturePoint> {
+        hashed.multiply(&Self::exposed(keys))
+    }
+
+    /// See [`HashedRoot::examined`].
+    pub(super) fn examined(
+        keys: &[&Self],
+        hashed: &HashedRoot,
+        signatures: Vec<SignaturePoint>,
+    ) -> Vec<SignaturePoint> {
+        hashed.examined(&Self::exposed(keys), signatures)
+    }
+
+    fn exposed<'a>(keys: &[&'a Self]) -> Vec<&'a [u8; 32]> {
+        keys.iter().map(|key| key.scalar.expose()).collect()
     }
 
     /// Writes 32 bytes big endian, as keystores have them, where the caller wipes them: returned by value, they could

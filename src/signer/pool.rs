@@ -57,6 +57,20 @@ impl SigningPool {
         async { result.await.map_err(|_| PoolClosed) }
     }
 
+    /// Queues the check of signatures of one root, in this share; the future is those signatures, all of them right.
+    ///
+    /// # Errors
+    /// As above.
+    pub(crate) fn examine(
+        &self,
+        share: Share,
+        priority: Priority,
+        held: Vec<HeldSignature>,
+    ) -> impl Future<Output = Result<Vec<HeldSignature>, PoolClosed>> + Send + use<> {
+        let shared = Arc::clone(&self.shared);
+        self.run(share, priority, move |_| HeldSignature::examined(held, &shared.hashes))
+    }
+
     /// Queues `work` at once, in this share; the future is its result. Dropped before the work has begun, the work is
     /// not done.
     ///

@@ -1,16 +1,18 @@
 //! Signatures of one duty with many keys: it is hashed to the curve once, its records share one transaction of the
 //! ledger, and the signatures are spread over all cores.
 
-use std::time::Instant;
+use std::sync::Arc;
 
 use super::error::SignError;
 use super::outcome::{Latencies, Outcome, Stopwatch};
-use super::pool::KEYS_AT_A_TIME;
+use super::pool::{KEYS_AT_A_TIME, PoolClosed};
 use super::{Grant, Signer};
 use crate::blocking;
 use crate::bls::{PublicKey, Signature};
+use crate::caller::Share;
 use crate::duty::{self, Duty};
-use crate::ledger::{Verdict, Withheld};
+use crate::keys::{HeldSignature, Key};
+use crate::ledger::{Judged, Verdict, Withheld};
 
 impl Signer {
     /// Signs the duty that `read` gives with each of these keys, for this client, and notes what came of it. The
@@ -73,40 +75,28 @@ impl Signer {
                 }
             }
         });
-        let mut allowed = Vec::with_capacity(positions.len());
+        let (mut allowed, mut judged) = (Vec::with_capacity(positions.len()), Vec::new());
         let verdicts = self.protection.submit_all(permits).await?;
         latencies.judge = stopwatch.lap();
         for (at, verdict) in positions.into_iter().zip(verdicts) {
             match verdict {
-                Verdict::Allowed(judged) => allowed.push((at, judged)),
+                Verdict::Allowed(one) => {
+                    allowed.push(at);
+                    judged.push(one);
+                }
                 Verdict::Refused(refusal) => results.push((at, Err(refusal.into()), *latencies)),
             }
         }
-        // All of it is queued before the first result is waited for.
-        let queued = Instant::now();
-        let priority = duty.kind().priority();
-        let mut slices = Vec::with_capacity(allowed.len().div_ceil(KEYS_AT_A_TIME));
-        let mut allowed = allowed.into_iter().peekable();
-        while allowed.peek().is_some() {
-            let (positions, judged): (Vec<_>, Vec<_>) = allowed.by_ref().take(KEYS_AT_A_TIME).unzip();
-            slices.push((
-                positions,
-                self.pool.presign(grant.requester.caller.share(), priority, duty.signing_root(), judged),
-            ));
-        }
-        for (positions, held) in slices {
-            let held = held.await?;
-            latencies.multiply = queued.elapsed();
-            let mut stopwatch = Stopwatch::start();
-            for (at, held) in positions.into_iter().zip(held) {
-                let result = match held.release().await {
-                    Ok(signature) => Ok(signature),
-                    Err(Withheld::Refused(refusal)) => Err(refusal.into()),
-                    Err(Withheld::Fault(fault)) => return Err(fault.into()),
-                };
-                latencies.wait = stopwatch.lap();
-                results.push((at, result, *latencies));
-            }
+        let held = self.presign_all(grant.requester.caller.share(), duty, judged).await?;
+        latencies.multiply = stopwatch.lap();
+        for (at, held) in allowed.into_iter().zip(held) {
+            let result = match held.release().await {
+                Ok(signature) => Ok(signature),
+                Err(Withheld::Refused(refusal)) => Err(refusal.into()),
+                Err(Withheld::Fault(fault)) => return Err(fault.into()),
+            };
+            latencies.wait = latencies.wait.saturating_add(stopwatch.lap());
+            results.push((at, result, *latencies));
         }
         results.sort_unstable_by_key(|(at, ..)| *at);
         // When all are there, so that none is given away that was taken away while the others were waited for.
@@ -116,12 +106,52 @@ impl Signer {
         });
         Ok(in_place_if_many(public_keys, || results.collect()))
     }
+
+    /// Signatures in the order of what was judged. All of it is queued before the first result is waited for.
+    async fn presign_all(
+        &self,
+        share: Share,
+        duty: &Duty,
+        judged: Vec<Judged<Arc<Key>>>,
+    ) -> Result<Vec<HeldSignature>, PoolClosed> {
+        let (priority, count) = (duty.kind().priority(), judged.len());
+        let slices: Vec<_> = sliced(judged, KEYS_AT_A_TIME)
+            .map(|slice| self.pool.presign(share, priority, duty.signing_root(), slice))
+            .collect();
+        let mut held = Vec::with_capacity(count);
+        for slice in slices {
+            held.append(&mut slice.await?);
+        }
+        if count < EXAMINED_KEYS {
+            return Ok(held);
+        }
+        let examined: Vec<_> =
+            sliced(held, EXAMINED_KEYS).map(|slice| self.pool.examine(share, priority, slice)).collect();
+        let mut held = Vec::with_capacity(count);
+        for slice in examined {
+            held.append(&mut slice.await?);
+        }
+        Ok(held)
+    }
+}
+
+/// The items in their order, so many at a time; the last slice may be smaller.
+fn sliced<T>(items: Vec<T>, size: usize) -> impl Iterator<Item = Vec<T>> {
+    let mut items = items.into_iter().peekable();
+    std::iter::from_fn(move || {
+        items.peek()?;
+        Some(items.by_ref().take(size).collect())
+    })
 }
 
 /// Does work that takes the longer the more keys there are, without keeping other tasks from this thread.
 fn in_place_if_many<T>(public_keys: &[Option<PublicKey>], work: impl FnOnce() -> T) -> T {
     blocking::in_place_if_large(public_keys.len().saturating_mul(BYTES_PER_KEY), work)
 }
+
+/// From so many signatures on they are checked together before they are given out, so many at a time: it takes about as
+/// long as two signatures.
+const EXAMINED_KEYS: usize = 100;
 
 /// About what a key takes in a request.
 const BYTES_PER_KEY: usize = 100;

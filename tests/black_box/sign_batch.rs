@@ -6,7 +6,8 @@ use crate::support::{Answer, Daemon, Key, Request, aggregation_slot, attestation
 
 #[test]
 fn every_key_signs_what_it_would_sign_alone_in_the_order_asked_for() {
-    let keys: Vec<Key> = (1..=40).map(Key::number).collect();
+    // So many that their signatures are checked together.
+    let keys: Vec<Key> = (1..=120).map(Key::number).collect();
     let daemon = signer(&keys);
     for duty in [attestation(8, 0, 1, 7), aggregation_slot(8), randao_reveal(1)] {
         let backwards: Vec<&Key> = keys.iter().rev().collect();

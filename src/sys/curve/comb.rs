@@ -21,7 +21,7 @@ use zeroize::Zeroizing;
 use super::HashedMessage;
 use super::addition::{Sum, add_all, add_or_double_all};
 use super::lookup::find;
-use super::point::Affine;
+use super::point::{Affine, SignaturePoint};
 use super::subscalars::{ODD_DIGITS, Subscalars, WINDOW_BITS, WINDOWS};
 
 /// The table of one point: 208 points in affine coordinates, 40 KB of public data.
@@ -76,9 +76,9 @@ impl Comb {
         Self { entries }
     }
 
-    /// The compressed signatures by secret scalars (32 bytes each, little endian, secret keys), in constant time. None
+    /// The signatures by secret scalars (32 bytes each, little endian, secret keys), in constant time. None
     /// in the place of one: it was computed wrong.
-    pub(crate) fn multiply(&self, scalars: &[&[u8; 32]]) -> Vec<Option<[u8; 96]>> {
+    pub(crate) fn multiply(&self, scalars: &[&[u8; 32]]) -> Vec<Option<SignaturePoint>> {
         let mut points = Zeroizing::new(vec![Affine::default(); scalars.len().saturating_mul(POINTS)]);
         for (scalar, points) in scalars.iter().zip(points.chunks_exact_mut(POINTS)) {
             for (subscalar, points) in Subscalars::of(scalar).0.iter().zip(points.chunks_exact_mut(WINDOWS)) {
@@ -99,7 +99,7 @@ impl Comb {
             apply(half, Affine::times_z_squared);
         }
         add_or_double_all(sums(&mut points, POINTS, 2 * WINDOWS));
-        points.chunks_exact(POINTS).map(|points| points.first()?.compressed_if_valid()).collect()
+        points.chunks_exact(POINTS).map(|points| points.first()?.signature_if_valid()).collect()
     }
 
     /// Whether the entries are what they should be: a wrong one would give digits of keys away. The first power is the

@@ -20,7 +20,7 @@ use zeroize::Zeroize;
 use super::HashedMessage;
 use super::addition::{Sum, add_all};
 use super::lookup::find;
-use super::point::Affine;
+use super::point::{Affine, SignaturePoint};
 use super::subscalars::Subscalars;
 
 /// The table of one point: 1.5 KB of public data.
@@ -55,9 +55,9 @@ impl JointTable {
         Some(table)
     }
 
-    /// The compressed signature by a secret scalar (32 bytes, little endian, a secret key), in constant time. None: it
+    /// The signature by a secret scalar (32 bytes, little endian, a secret key), in constant time. None: it
     /// was computed wrong.
-    pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> Option<[u8; 96]> {
+    pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> Option<SignaturePoint> {
         let subscalars = Subscalars::of(scalar);
         let [s0, s1, s2, s3] = &subscalars.0;
         let mut entries =
@@ -71,7 +71,7 @@ impl JointTable {
             .take(PLAIN_ADDITIONS)
             .for_each(|entry| sum.double_and_add(&entry, blst_p2_add_affine));
         entries.for_each(|entry| sum.double_and_add(&entry, blst_p2_add_or_double_affine));
-        Affine::of(&sum.0).compressed_if_valid()
+        Affine::of(&sum.0).signature_if_valid()
     }
 }
 

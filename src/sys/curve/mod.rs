@@ -8,6 +8,7 @@
 
 mod addition;
 mod comb;
+mod combination;
 mod field;
 mod joint;
 mod lookup;
@@ -16,12 +17,13 @@ mod point;
 mod subscalars;
 
 use blst::{
-    blst_hash_to_g2, blst_p1, blst_p1_compress, blst_p2, blst_p2_compress, blst_p2_is_inf, blst_scalar,
-    blst_sign_pk_in_g1, blst_sk_check, blst_sk_to_pk_in_g1,
+    blst_hash_to_g2, blst_p1, blst_p1_compress, blst_p2, blst_p2_affine, blst_p2_is_inf, blst_p2_to_affine,
+    blst_scalar, blst_sign_pk_in_g1, blst_sk_check, blst_sk_to_pk_in_g1,
 };
 
 pub(crate) use self::comb::{Comb, CombError};
 pub(crate) use self::joint::JointTable;
+pub(crate) use self::point::SignaturePoint;
 
 /// A message hashed to G2, the public half of a signature's work.
 #[derive(Clone, Copy)]
@@ -52,16 +54,15 @@ impl HashedMessage {
         unsafe { blst_p2_is_inf(&self.0) }
     }
 
-    /// Multiplies the point by a secret scalar (32 bytes, little endian) in constant time and gives the compressed
-    /// signature.
-    pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> [u8; 96] {
+    /// Multiplies the point by a secret scalar (32 bytes, little endian) in constant time and gives the signature.
+    pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> SignaturePoint {
         let mut signature = blst_p2::default();
         // SAFETY: `blst_scalar` is a C struct of exactly 32 bytes with alignment 1; both inputs outlive the call.
         unsafe { blst_sign_pk_in_g1(&mut signature, &self.0, as_scalar(scalar)) };
-        let mut compressed = [0; 96];
-        // SAFETY: a compressed G2 point has 96 bytes, the length of `compressed`.
-        unsafe { blst_p2_compress(compressed.as_mut_ptr(), &signature) };
-        compressed
+        let mut affine = blst_p2_affine::default();
+        // SAFETY: both are live; it writes to `affine` alone.
+        unsafe { blst_p2_to_affine(&mut affine, &signature) };
+        SignaturePoint(affine)
     }
 }
 

@@ -93,22 +93,31 @@ impl Affine {
         rise.plus(&run) == Fp2::default() && self.x != p.x && self.x != q.x
     }
 
-    /// The compressed form of a signature; none if the coordinates are those of no point of the curve or of infinity,
-    /// as they are after a fault.
+    /// The signature that these coordinates are; none if they are those of no point of the curve or of infinity, as
+    /// they are after a fault.
     #[inline(never)] // by its name the checks of constant time know where secrets end
-    pub(super) fn compressed_if_valid(self) -> Option<[u8; 96]> {
+    pub(super) fn signature_if_valid(self) -> Option<SignaturePoint> {
         let point = self.to_blst();
         // SAFETY: the point is live; the call only reads it.
         let is_on_curve = unsafe { blst_p2_affine_on_curve(&point) };
         // SAFETY: as above.
         let is_infinity = unsafe { blst_p2_affine_is_inf(&point) };
-        if !is_on_curve || is_infinity {
-            return None;
-        }
+        (is_on_curve && !is_infinity).then_some(SignaturePoint(point))
+    }
+}
+
+/// A signature, public, as a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub(crate) struct SignaturePoint(pub(super) blst_p2_affine);
+
+impl SignaturePoint {
+    /// The form in which signatures travel.
+    pub(crate) fn compressed(&self) -> [u8; 96] {
         let mut compressed = [0; 96];
         // SAFETY: a compressed G2 point has 96 bytes, the length of `compressed`.
-        unsafe { blst_p2_affine_compress(compressed.as_mut_ptr(), &point) };
-        Some(compressed)
+        unsafe { blst_p2_affine_compress(compressed.as_mut_ptr(), &self.0) };
+        compressed
     }
 }
 

@@ -38,7 +38,7 @@ fn the_endomorphism_multiplies_by_z() {
     let message = HashedMessage::new(&[1; 32], DST);
     let point = Affine::of(&message.0);
     for (power, multiple) in [(1, point.times_z()), (2, point.times_z_squared())] {
-        assert_eq!(multiple.compressed_if_valid(), Some(message.multiply(&scalar_of(&z_to_the(power)))));
+        assert_eq!(multiple.signature_if_valid(), Some(message.multiply(&scalar_of(&z_to_the(power)))));
     }
 }
 
@@ -50,11 +50,31 @@ fn infinity_has_no_table() {
 }
 
 #[test]
+fn a_random_combination_finds_a_wrong_signature_and_two_that_have_changed_places() {
+    let (message, scalars) = (HashedMessage::new(&[5; 32], DST), special_scalars());
+    let scalars: Vec<_> = scalars.iter().take(120).collect();
+    let right: Vec<_> = scalars.iter().map(|scalar| message.multiply(scalar)).collect();
+    let factors: Vec<_> = (0..120).map(|number| u16::MAX - 500 * number).collect();
+    assert!(message.are_signatures(&scalars, &right, &factors));
+    assert!(message.are_signatures(&scalars[..1], &right[..1], &factors[..1]));
+    for place in [0, 60, 119] {
+        let mut wrong = right.clone();
+        wrong[place] = message.multiply(&[0x21; 32]);
+        assert!(!message.are_signatures(&scalars, &wrong, &factors), "{place}");
+        let mut exchanged = right.clone();
+        exchanged.swap(place, 7);
+        assert!(!message.are_signatures(&scalars, &exchanged, &factors), "{place}");
+    }
+    assert!(!message.are_signatures(&scalars[1..], &right, &factors));
+    assert!(!message.are_signatures(&[], &[], &[]));
+}
+
+#[test]
 fn a_point_off_the_curve_and_infinity_are_no_signature() {
     let point = Affine::of(&HashedMessage::new(&[2; 32], DST).0);
-    assert!(point.compressed_if_valid().is_some());
-    assert!(Affine { x: point.x, y: point.x }.compressed_if_valid().is_none());
-    assert!(Affine::default().compressed_if_valid().is_none());
+    assert!(point.signature_if_valid().is_some());
+    assert!(Affine { x: point.x, y: point.x }.signature_if_valid().is_none());
+    assert!(Affine::default().signature_if_valid().is_none());
 }
 
 proptest! {

@@ -22,7 +22,7 @@ fn main() -> ExitCode {
         ["timing"] => timing::run(),
         _ => {
             eprintln!(
-                "usage: constant-time taint comb|joint|secret-address|secret-branch, constant-time timing"
+                "usage: constant-time taint comb|joint|combination|secret-address|secret-branch, constant-time timing"
             );
             ExitCode::from(2)
         }

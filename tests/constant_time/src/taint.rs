@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use crate::curve::{Comb, JointTable};
+use crate::curve::{Comb, JointTable, SignaturePoint};
 use crate::{message, multiply_in_variable_time};
 
 /// Runs a case with secret keys. Its signatures are compared with blst's once they are public.
@@ -12,7 +12,7 @@ pub fn run(case: &str) -> ExitCode {
     let message = message();
     let keys = keys();
     keys.iter().for_each(|key| mark(key, mark_secret));
-    let signatures: Vec<Option<[u8; 96]>> = match case {
+    let signatures: Vec<Option<SignaturePoint>> = match case {
         "comb" => {
             let comb = Comb::new(&message).expect("the table is right");
             let mut signatures = comb.multiply(&keys.iter().collect::<Vec<_>>());
@@ -22,6 +22,16 @@ pub fn run(case: &str) -> ExitCode {
         "joint" => {
             let table = JointTable::new(&message).expect("the point is not infinity");
             keys.iter().map(|key| table.multiply(key)).collect()
+        }
+        // The combined scalar is a secret, whether the signatures are right is not.
+        "combination" => {
+            let signatures: Vec<_> = self::keys().iter().map(|key| message.multiply(key)).collect();
+            let factors = [1, 2, 3, 40_000, u16::MAX];
+            let are_right = message.are_signatures(&keys.each_ref(), &signatures, &factors);
+            mark(&are_right, mark_public);
+            let are_right = *black_box(&are_right); // from the memory that was marked
+            println!("{case}: {}", if are_right { "as blst's" } else { "WRONG" });
+            return if are_right { ExitCode::SUCCESS } else { ExitCode::FAILURE };
         }
         // What valgrind must find, lest its silence mean nothing.
         "secret-address" => {
