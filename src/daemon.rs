@@ -59,11 +59,14 @@ pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Envir
     let outcome = runtime.block_on(async {
         let terminated = terminated()?;
         tokio::pin!(terminated);
+        // Dropped half way, it would wipe the keys that the process before has left for this one and the next.
+        let mut start = ManuallyDrop::new(Box::pin(Daemon::start(settings, inherited, environment)));
         let daemon = tokio::select! {
-            daemon = Daemon::start(settings, inherited, environment) => daemon?,
+            daemon = start.as_mut() => daemon?,
             // Loading keys may take minutes; nothing is lost by breaking it off.
             () = &mut terminated => return Ok(()),
         };
+        drop(ManuallyDrop::into_inner(start));
         daemon.serve(terminated).await
     });
     // Key derivations that nobody waits for any more are not waited for either.
