@@ -7,7 +7,6 @@ mod status_line;
 
 use std::future::Future;
 use std::io;
-use std::mem::ManuallyDrop;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -59,14 +58,11 @@ pub(crate) fn run(settings: &Settings, inherited: Inherited, environment: &Envir
     let outcome = runtime.block_on(async {
         let terminated = terminated()?;
         tokio::pin!(terminated);
-        // Dropped half way, it would wipe the keys that the process before has left for this one and the next.
-        let mut start = ManuallyDrop::new(Box::pin(Daemon::start(settings, inherited, environment)));
         let daemon = tokio::select! {
-            daemon = start.as_mut() => daemon?,
+            daemon = Daemon::start(settings, inherited, environment) => daemon?,
             // Loading keys may take minutes; nothing is lost by breaking it off.
             () = &mut terminated => return Ok(()),
         };
-        drop(ManuallyDrop::into_inner(start));
         daemon.serve(terminated).await
     });
     // Key derivations that nobody waits for any more are not waited for either.
@@ -178,9 +174,6 @@ impl Daemon {
     /// The ledger broke and there is a supervisor to start the process again. Without one the daemon goes on with what
     /// needs no ledger, its health red.
     pub(crate) async fn serve(self, stop: impl Future<Output = ()>) -> Result<(), Error> {
-        // Dropped keys are wiped, also in the memory that the next process takes over: so these are never dropped.
-        let _left =
-            self.api.signer.keystores.uses_fd_store().then(|| ManuallyDrop::new(Arc::clone(&self.api)));
         let hangups = signal(SignalKind::hangup()).map_err(Error::Signals)?;
         let status = status_line(&self.api);
         tracing::info!("ready: {status}");

@@ -33,10 +33,11 @@ use crate::mutex::Mutex;
 
 /// The keys in use and their keepers.
 pub(crate) struct Keystores {
+    /// The first to be dropped: then the keys are left to the next process.
+    fd_store: Option<FdStore>,
     ring: Ring,
     importer: Importer,
     seal: Option<Seal>,
-    fd_store: Option<FdStore>,
     loader: Mutex<Loader>,
     key_files: ArcSwap<KeyFiles>,
     /// Where a reload stands, and how the last one went.
@@ -76,11 +77,6 @@ impl Keystores {
             derivation_path: key.derivation_path().map(str::to_owned),
             copy_of: copy_of.map(|content| content.0),
         }))
-    }
-
-    /// Whether the next process takes over the memory that the keys lie in.
-    pub(crate) fn uses_fd_store(&self) -> bool {
-        self.fd_store.is_some()
     }
 
     /// What happens to keys imported now when the process ends.

@@ -63,10 +63,10 @@ pub(crate) async fn start(
 
     let loader = Loader::new(sources::key_files(settings), importer.clone());
     let keystores = Keystores {
+        fd_store,
         ring,
         importer,
         seal,
-        fd_store,
         loader: Mutex::new(loader),
         key_files: arc_swap::ArcSwap::default(),
         reload: Mutex::default(),
@@ -114,7 +114,7 @@ fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<FdStore> {
             return None;
         }
     }
-    Some(fd_store)
+    Some(fd_store.kept())
 }
 
 /// Sealed copies of the operator's keystores, by the content of the file that each is a copy of.

@@ -7,6 +7,7 @@
 //! lost.
 //!
 //! The files are handed to the service manager once; [`FdStore::insert`] and [`FdStore::remove`] write through to them.
+//! Once it keeps them, dropping the [`FdStore`] leaves them as they are, and so does dropping the keys after it.
 
 use std::fs::File;
 use std::io;
@@ -25,15 +26,17 @@ use super::secret::SecretKey;
 use crate::bls::PublicKey;
 use crate::sys::locked_memory::{AdoptError, LockedMemory, LockedMemoryError, SecretCell};
 
-/// The near end: keeps region and index in step with what is to survive.
+/// The near end: keeps region and index in step with what is to survive. Drop it before the keys.
 pub(crate) struct FdStore {
     memory: Arc<LockedMemory>,
     index: File,
     /// The key of the tags.
     authority: SecretCell,
+    /// Whether the service manager has the files.
+    is_kept: bool,
 }
 
-/// What a predecessor left.
+/// What a predecessor left. Dropped, it is left to a successor.
 pub(crate) struct Inherited {
     /// To go on with, and to make new keys in its memory.
     pub(crate) fd_store: FdStore,
@@ -56,7 +59,7 @@ impl FdStore {
             .map_err(|error| FdStoreError::Index(error.into()))?
             .into();
         index.write_all_at(&header(authority.index()), 0).map_err(FdStoreError::Index)?;
-        Ok(Some(Self { memory: Arc::clone(memory), index, authority }))
+        Ok(Some(Self { memory: Arc::clone(memory), index, authority, is_kept: false }))
     }
 
     /// Takes over what a predecessor left. What it did not mean to leave is wiped.
@@ -84,7 +87,7 @@ impl FdStore {
         let (memory, mut cells) = LockedMemory::adopt(region, &taken)?;
         let secrets = cells.split_off(1);
         let authority = cells.pop().filter(|cell| !cell.matches(&[0; 32])).ok_or(FdStoreError::Form)?;
-        let fd_store = Self { memory, index, authority };
+        let fd_store = Self { memory, index, authority, is_kept: true };
         let named = records.len();
         let keys: Vec<Key> = records
             .into_iter()
@@ -103,6 +106,12 @@ impl FdStore {
     /// Region and index, for the service manager. They stay the same for the life of the process.
     pub(crate) fn files(&self) -> Option<(BorrowedFd<'_>, BorrowedFd<'_>)> {
         Some((self.memory.file()?, self.index.as_fd()))
+    }
+
+    /// The service manager has the files now.
+    pub(crate) fn kept(mut self) -> Self {
+        self.is_kept = true;
+        self
     }
 
     /// From now on the key survives this process. A longer derivation path than 100 bytes does not.
@@ -147,6 +156,14 @@ impl FdStore {
     fn write(&self, cell: u32, record: &[u8; RECORD_BYTES]) -> Result<(), FdStoreError> {
         let place = u64::from(cell).saturating_add(1).saturating_mul(RECORD_BYTES as u64);
         self.index.write_all_at(record, place).map_err(FdStoreError::Index)
+    }
+}
+
+impl Drop for FdStore {
+    fn drop(&mut self) {
+        if self.is_kept {
+            self.memory.leave();
+        }
     }
 }
 

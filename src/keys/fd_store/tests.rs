@@ -33,6 +33,43 @@ fn generation_after_generation_goes_on() {
 }
 
 #[test]
+fn what_is_kept_outlives_a_process_that_ends_in_good_order_or_in_the_middle_of_its_start() {
+    let Some((memory, fd_store)) = begin() else { return };
+    let fd_store = fd_store.kept();
+    let files = [fd_store.files().unwrap().0, fd_store.files().unwrap().1];
+    let [region, index] = files.map(|file| file.try_clone_to_owned().unwrap());
+    let resume = || FdStore::resume(region.try_clone().unwrap(), index.try_clone().unwrap()).unwrap();
+    let keys: Vec<Key> = (1..=2).map(|number| key(number, &memory)).collect();
+    for key in &keys {
+        fd_store.insert(key).unwrap();
+    }
+    drop(fd_store);
+    drop(keys);
+    let started_half_way = resume();
+    assert_eq!(numbers(&started_half_way.keys), [1, 2]);
+    drop(started_half_way);
+    let Inherited { fd_store, keys, lost } = resume();
+    assert_eq!((numbers(&keys), lost), (vec![1, 2], 0));
+    fd_store.remove(&keys[0]).unwrap();
+    drop(fd_store);
+    drop(keys);
+    assert_eq!(numbers(&resume().keys), [2]);
+}
+
+#[test]
+fn what_nobody_keeps_is_wiped() {
+    let Some((memory, fd_store)) = begin() else { return };
+    let region = fd_store.files().unwrap().0.try_clone_to_owned().unwrap();
+    let one = key(1, &memory);
+    let cell = one.opened().secret().cell().index();
+    fd_store.insert(&one).unwrap();
+    drop(fd_store);
+    drop(one);
+    let (_, cells) = LockedMemory::adopt(region, &[cell]).unwrap();
+    assert_eq!(*cells[0].expose(), [0; 32]);
+}
+
+#[test]
 fn a_removed_key_does_not_come_back_while_somebody_still_holds_it() {
     let Some((memory, fd_store)) = begin() else { return };
     let (one, two) = (key(1, &memory), key(2, &memory));

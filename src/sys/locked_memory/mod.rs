@@ -5,7 +5,7 @@
 //! anonymous memory with `mlock`, `MADV_DONTDUMP` and `MADV_WIPEONFORK`. The address range of the largest region is
 //! reserved once without access rights, so both ends are guarded; pages are put into it in steps as secrets come,
 //! because `RLIMIT_MEMLOCK` may be as low as 64 KiB. A cell is wiped when its [`SecretCell`] is dropped and used again
-//! after.
+//! after, unless the region is left to another process by then ([`LockedMemory::leave`]).
 
 mod pages;
 
@@ -13,6 +13,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use subtle::ConstantTimeEq;
@@ -26,9 +27,11 @@ use self::pages::{Backing, CAPACITY, Content, Pages, STEP};
 pub(crate) struct LockedMemory {
     pages: Pages,
     cells: Mutex<Cells>,
+    is_left: AtomicBool,
 }
 
-/// One secret of 32 bytes in locked memory; wiped when dropped. It cannot be cloned or printed.
+/// One secret of 32 bytes in locked memory; wiped when dropped, unless its region has been left to another process. It
+/// cannot be cloned or printed.
 pub(crate) struct SecretCell {
     memory: Arc<LockedMemory>,
     index: u32,
@@ -123,6 +126,11 @@ impl LockedMemory {
         Ok((memory, cells))
     }
 
+    /// Leaves the region as it is to the process that adopts it: what is dropped from now on is not wiped.
+    pub(crate) fn leave(&self) {
+        self.is_left.store(true, Ordering::Relaxed);
+    }
+
     /// How many secrets it holds.
     #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
@@ -131,7 +139,7 @@ impl LockedMemory {
     }
 
     fn on(pages: Pages) -> Arc<Self> {
-        Arc::new(Self { pages, cells: Mutex::default() })
+        Arc::new(Self { pages, cells: Mutex::default(), is_left: AtomicBool::new(false) })
     }
 
     /// The next cell that was never used; maps one more step when the mapped part is full.
@@ -186,6 +194,9 @@ impl SecretCell {
 
 impl Drop for SecretCell {
     fn drop(&mut self) {
+        if self.memory.is_left.load(Ordering::Relaxed) {
+            return;
+        }
         // SAFETY: this value is the only one with its index and nobody borrows from it any more.
         let secret = unsafe { &mut *self.memory.address(self.index) };
         secret.zeroize();
