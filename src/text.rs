@@ -23,6 +23,12 @@ pub(crate) fn unmarked_bytes(bytes: &[u8]) -> &[u8] {
     bytes.strip_prefix(UTF_8).unwrap_or(bytes)
 }
 
+/// The lines of a list, trimmed, with their numbers from 1. Empty ones, and those that begin with `#`, say nothing.
+pub(crate) fn entries(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let lines = (1..).zip(text.lines().map(str::trim));
+    lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'))
+}
+
 /// Whether the bytes begin with a byte order mark of UTF-16, as PowerShell's `>` and Notepad's "Unicode" write it.
 pub(crate) fn is_utf16(bytes: &[u8]) -> bool {
     UTF_16.iter().any(|mark| bytes.starts_with(mark))

@@ -89,9 +89,7 @@ fn key_file(path: &Path) -> Result<BTreeSet<PublicKey>, LoadError> {
     let text = RegularFile::open(path)
         .and_then(|file| file.read_text(LARGEST_KEY_LIST_BYTES))
         .map_err(|source| LoadError::KeyList { path: path.to_owned(), source })?;
-    let lines = (1_usize..).zip(text::unmarked(&text).lines().map(str::trim));
-    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    lines
+    text::entries(text::unmarked(&text))
         .map(|(line, key)| key.parse().map_err(|_| LoadError::KeyLine { path: path.to_owned(), line }))
         .collect()
 }

@@ -1,12 +1,14 @@
 //! Named tokens of clients, kept as digests in a file of the state directory: lines of `NAME SHA-256`.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use super::Error;
 use crate::credentials::TokenDigest;
 use crate::regular_file::{FileError, RegularFile};
+use crate::text;
 
 /// The tokens by name. The tokens themselves are nowhere.
 #[derive(Clone, Debug, Default)]
@@ -42,10 +44,13 @@ impl ClientTokens {
 
     /// Adds one. `false`: there is one of this name, which stays.
     pub(crate) fn insert(&mut self, name: &str, digest: TokenDigest) -> bool {
-        if self.0.contains_key(name) {
-            return false;
+        match self.0.entry(name.to_owned()) {
+            Entry::Vacant(place) => {
+                place.insert(digest);
+                true
+            }
+            Entry::Occupied(_) => false,
         }
-        self.0.insert(name.to_owned(), digest).is_none()
     }
 
     /// Takes one out. `false`: there was none of this name.
@@ -62,11 +67,7 @@ impl ClientTokens {
     /// An error is the number of a line that is no token.
     fn parse(text: &str) -> Result<Self, usize> {
         let mut tokens = Self::default();
-        for (number, line) in (1_usize..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
+        for (number, line) in text::entries(text) {
             let (name, digest) = line.split_once(' ').ok_or(number)?;
             let digest = TokenDigest::parse(digest.trim()).ok_or(number)?;
             if !is_token_name(name) || !tokens.insert(name, digest) {

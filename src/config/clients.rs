@@ -118,8 +118,12 @@ impl ClientSettings {
         }
         let client = Self {
             name,
-            users: each(user, "user", user_id)?,
-            groups: each(group, "group", group_id)?,
+            users: each(user, "user", |user| {
+                user.id("user", |name| Ok(User::from_name(name)?.map(|user| user.uid.as_raw())))
+            })?,
+            groups: each(group, "group", |group| {
+                group.id("group", |name| Ok(Group::from_name(name)?.map(|group| group.gid.as_raw())))
+            })?,
             certificates: each(cert_sha256, "cert_sha256", |text| {
                 Fingerprint::parse(&text).ok_or_else(|| ClientError::Fingerprint { text: shown(&text) })
             })?,
@@ -169,25 +173,21 @@ fn each<T, U>(
     given.into_iter().map(read).collect::<Result<_, _>>().map(Some)
 }
 
-fn user_id(account: Account) -> Result<u32, ClientError> {
-    match account {
-        Account::Number(uid) => Ok(uid),
-        Account::Name(name) => match User::from_name(&name) {
-            Ok(Some(user)) => Ok(user.uid.as_raw()),
-            Ok(None) => Err(ClientError::Unknown { what: "user", name: shown(&name) }),
-            Err(source) => Err(ClientError::LookUp { what: "user", name: shown(&name), source }),
-        },
-    }
-}
-
-fn group_id(account: Account) -> Result<u32, ClientError> {
-    match account {
-        Account::Number(gid) => Ok(gid),
-        Account::Name(name) => match Group::from_name(&name) {
-            Ok(Some(group)) => Ok(group.gid.as_raw()),
-            Ok(None) => Err(ClientError::Unknown { what: "group", name: shown(&name) }),
-            Err(source) => Err(ClientError::LookUp { what: "group", name: shown(&name), source }),
-        },
+impl Account {
+    /// The number of this account; `look_up` finds that of a name.
+    fn id(
+        self,
+        what: &'static str,
+        look_up: impl FnOnce(&str) -> nix::Result<Option<u32>>,
+    ) -> Result<u32, ClientError> {
+        match self {
+            Self::Number(id) => Ok(id),
+            Self::Name(name) => match look_up(&name) {
+                Ok(Some(id)) => Ok(id),
+                Ok(None) => Err(ClientError::Unknown { what, name: shown(&name) }),
+                Err(source) => Err(ClientError::LookUp { what, name: shown(&name), source }),
+            },
+        }
     }
 }
 

@@ -188,7 +188,7 @@ fn vote(daemon: &Daemon, what: &str) {
 }
 
 /// A private chain's, as the tools that make such chains write it.
-const DEVNET: &str = "# Extends the mainnet preset
+pub(crate) const DEVNET: &str = "# Extends the mainnet preset
 PRESET_BASE: 'mainnet'
 CONFIG_NAME: devnet # any name
 MIN_GENESIS_TIME: 1606824000

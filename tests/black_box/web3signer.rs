@@ -7,6 +7,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use crate::networks::DEVNET;
 use crate::support::{Daemon, Key, Request, Setup, attestation, binary, ended, init, run, said, text};
 
 #[test]
@@ -335,18 +336,3 @@ fn at(daemon: &Daemon, role: &str, path: &str) -> u16 {
 fn warned(daemon: &Daemon, what: &str) -> usize {
     daemon.log().lines().filter(|line| line.contains("WARN") && line.contains(what)).count()
 }
-
-const DEVNET: &str = "PRESET_BASE: 'mainnet'
-CONFIG_NAME: devnet
-MIN_GENESIS_TIME: 1606824000
-GENESIS_FORK_VERSION: 0x10000038
-ALTAIR_FORK_VERSION: 0x20000038
-ALTAIR_FORK_EPOCH: 0
-BELLATRIX_FORK_VERSION: 0x30000038
-BELLATRIX_FORK_EPOCH: 0
-CAPELLA_FORK_VERSION: 0x40000038
-CAPELLA_FORK_EPOCH: 0
-DENEB_FORK_VERSION: 0x50000038
-DENEB_FORK_EPOCH: 18446744073709551615
-SECONDS_PER_SLOT: 12
-";

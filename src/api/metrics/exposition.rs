@@ -39,10 +39,7 @@ impl<'e> Exposition<'e> {
         help: &str,
         samples: impl IntoIterator<Item = (Labels<'l, N>, f64)>,
     ) -> fmt::Result {
-        let mut family = self.family(name, help, MetricType::Gauge)?;
-        samples
-            .into_iter()
-            .try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+        self.labelled(name, help, MetricType::Gauge, samples, |mut metric, value| metric.encode_gauge(&value))
     }
 
     pub(super) fn counter(&mut self, name: &str, help: &str, value: impl EncodeCounterValue) -> fmt::Result {
@@ -55,10 +52,9 @@ impl<'e> Exposition<'e> {
         help: &str,
         samples: impl IntoIterator<Item = (Labels<'l, N>, u64)>,
     ) -> fmt::Result {
-        let mut family = self.family(name, help, MetricType::Counter)?;
-        samples
-            .into_iter()
-            .try_for_each(|(labels, value)| encode_counter(&mut family.encode_family(&labels)?, &value))
+        self.labelled(name, help, MetricType::Counter, samples, |mut metric, value| {
+            encode_counter(&mut metric, &value)
+        })
     }
 
     /// A family whose name says nothing of its type: it is written as it is.
@@ -72,10 +68,9 @@ impl<'e> Exposition<'e> {
         help: &str,
         samples: impl IntoIterator<Item = (Labels<'l, N>, f64)>,
     ) -> fmt::Result {
-        let mut family = self.family(name, help, MetricType::Unknown)?;
-        samples
-            .into_iter()
-            .try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_gauge(&value))
+        self.labelled(name, help, MetricType::Unknown, samples, |mut metric, value| {
+            metric.encode_gauge(&value)
+        })
     }
 
     pub(super) fn histograms<'l, const N: usize>(
@@ -85,11 +80,9 @@ impl<'e> Exposition<'e> {
         scale: Scale,
         samples: impl IntoIterator<Item = (Labels<'l, N>, &'l Histogram)>,
     ) -> fmt::Result {
-        let mut family = self.family(name, help, MetricType::Histogram)?;
-        for (labels, histogram) in samples {
-            encode_histogram(&mut family.encode_family(&labels)?, scale, histogram)?;
-        }
-        Ok(())
+        self.labelled(name, help, MetricType::Histogram, samples, |mut metric, histogram| {
+            encode_histogram(&mut metric, scale, histogram)
+        })
     }
 
     pub(super) fn histogram(
@@ -100,6 +93,19 @@ impl<'e> Exposition<'e> {
         histogram: &Histogram,
     ) -> fmt::Result {
         encode_histogram(&mut self.family(name, help, MetricType::Histogram)?, scale, histogram)
+    }
+
+    /// A family with a sample for each set of labels, which `encode` writes.
+    fn labelled<'l, T, const N: usize>(
+        &mut self,
+        name: &str,
+        help: &str,
+        metric_type: MetricType,
+        samples: impl IntoIterator<Item = (Labels<'l, N>, T)>,
+        encode: impl Fn(MetricEncoder<'_>, T) -> fmt::Result,
+    ) -> fmt::Result {
+        let mut family = self.family(name, help, metric_type)?;
+        samples.into_iter().try_for_each(|(labels, value)| encode(family.encode_family(&labels)?, value))
     }
 
     fn family<'s>(

@@ -24,11 +24,7 @@ impl KnownClients {
     /// An error is the number of a line that says neither.
     fn parse(text: &str) -> Result<Self, usize> {
         let mut clients = HashMap::new();
-        for (number, line) in (1_usize..).zip(text.lines()) {
-            let line = line.trim();
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
+        for (number, line) in text::entries(text) {
             let mut words = line.split_whitespace();
             let (Some(name), Some(fingerprint), None) = (words.next(), words.next(), words.next()) else {
                 return Err(number);
