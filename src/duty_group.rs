@@ -5,66 +5,34 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::metrics::Variants;
+use crate::metrics::named_variants;
 
-/// What a client may have signed, as `duties` in the configuration names it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum DutyGroup {
-    /// Attestations, those of the payload timeliness committee among them.
-    Attest,
-    /// Blocks, and the payload that a proposer builds itself.
-    Propose,
-    /// Aggregates of attestations, and the proofs of being chosen for them.
-    Aggregate,
-    /// All of the sync committee.
-    Sync,
-    /// RANDAO reveals.
-    Randao,
-    /// What a proposer tells builders: registration, preferences, requests.
-    Registration,
-    /// What a builder signs: bids and payloads.
-    Builder,
-    /// Voluntary exits. Nothing undoes one.
-    Exit,
-    /// Deposits.
-    Deposit,
-    /// Roots that come without their message.
-    Raw,
-}
-
-impl DutyGroup {
-    pub(crate) const ALL: [Self; 10] = [
-        Self::Attest,
-        Self::Propose,
-        Self::Aggregate,
-        Self::Sync,
-        Self::Randao,
-        Self::Registration,
-        Self::Builder,
-        Self::Exit,
-        Self::Deposit,
-        Self::Raw,
-    ];
-
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Attest => "attest",
-            Self::Propose => "propose",
-            Self::Aggregate => "aggregate",
-            Self::Sync => "sync",
-            Self::Randao => "randao",
-            Self::Registration => "registration",
-            Self::Builder => "builder",
-            Self::Exit => "exit",
-            Self::Deposit => "deposit",
-            Self::Raw => "raw",
-        }
+named_variants! {
+    /// What a client may have signed, as `duties` in the configuration names it.
+    #[derive(PartialOrd, Ord, Hash, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub(crate) enum DutyGroup {
+        /// Attestations, those of the payload timeliness committee among them.
+        Attest = "attest",
+        /// Blocks, and the payload that a proposer builds itself.
+        Propose = "propose",
+        /// Aggregates of attestations, and the proofs of being chosen for them.
+        Aggregate = "aggregate",
+        /// All of the sync committee.
+        Sync = "sync",
+        /// RANDAO reveals.
+        Randao = "randao",
+        /// What a proposer tells builders: registration, preferences, requests.
+        Registration = "registration",
+        /// What a builder signs: bids and payloads.
+        Builder = "builder",
+        /// Voluntary exits. Nothing undoes one.
+        Exit = "exit",
+        /// Deposits.
+        Deposit = "deposit",
+        /// Roots that come without their message.
+        Raw = "raw",
     }
-}
-
-impl Variants for DutyGroup {
-    const ALL: &'static [Self] = &Self::ALL;
 }
 
 impl fmt::Display for DutyGroup {

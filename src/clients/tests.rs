@@ -100,7 +100,7 @@ proptest! {
 
 #[test]
 fn every_group_has_a_kind_and_the_envelope_of_a_payload_is_a_proposer_s_too() {
-    for group in DutyGroup::ALL {
+    for group in DutyGroup::ALL.iter().copied() {
         assert!(Kind::ALL.iter().any(|kind| group_of(*kind) == group), "{group}");
         let client = Client { duties: vec![group], ..Client::everybody() };
         for kind in Kind::ALL {

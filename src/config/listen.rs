@@ -7,31 +7,24 @@ use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::metrics::Variants;
+use crate::metrics::named_variants;
 
-/// The part of the API that a listener serves. Health is on every one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) enum Role {
-    /// Signing and the list of public keys.
-    Signing,
-    /// Listing, importing and deleting keys.
-    Keymanager,
-    /// Metrics.
-    Metrics,
-    /// Everything on one listener.
-    All,
+named_variants! {
+    /// The part of the API that a listener serves. Health is on every one.
+    #[derive(PartialOrd, Ord, Hash)]
+    pub(crate) enum Role {
+        /// Signing and the list of public keys.
+        Signing = "signing",
+        /// Listing, importing and deleting keys.
+        Keymanager = "keymanager",
+        /// Metrics.
+        Metrics = "metrics",
+        /// Everything on one listener.
+        All = "all",
+    }
 }
 
 impl Role {
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Signing => "signing",
-            Self::Keymanager => "keymanager",
-            Self::Metrics => "metrics",
-            Self::All => "all",
-        }
-    }
-
     /// Whether keys can be imported and deleted there.
     pub(crate) fn manages_keys(self) -> bool {
         match self {
@@ -41,17 +34,13 @@ impl Role {
     }
 }
 
-impl Variants for Role {
-    const ALL: &'static [Self] = &[Self::Signing, Self::Keymanager, Self::Metrics, Self::All];
-}
-
 impl FromStr for Role {
     type Err = ListenError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         Self::ALL
             .iter()
-            .find(|role| role.as_str() == text)
+            .find(|role| role.name() == text)
             .copied()
             .ok_or_else(|| ListenError::Role { role: text.to_owned() })
     }
@@ -59,7 +48,7 @@ impl FromStr for Role {
 
 impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.write_str(self.name())
     }
 }
 

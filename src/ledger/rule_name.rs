@@ -3,47 +3,26 @@
 use std::fmt;
 
 use super::refusal::Refusal;
-use crate::metrics::Variants;
+use crate::metrics::named_variants;
 
-/// Defines [`Rule`] from rows of: variant, name.
-macro_rules! rules {
-    ($($variant:ident, $name:literal;)*) => {
-        /// The rule that a refusal follows from, without its numbers.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub(crate) enum Rule {
-            $(#[doc = concat!("`", $name, "`.")] $variant,)*
-        }
-
-        impl Rule {
-            /// The name, which stays: dashboards and alerts ask for it.
-            pub(crate) fn name(self) -> &'static str {
-                match self {
-                    $(Self::$variant => $name,)*
-                }
-            }
-        }
-
-        impl Variants for Rule {
-            const ALL: &'static [Self] = &[$(Self::$variant),*];
-        }
-    };
-}
-
-rules! {
-    DoubleBlock, "double-block";
-    BlockNotAbove, "block-not-above";
-    SourceAfterTarget, "source-after-target";
-    SourceBelow, "source-below";
-    DoubleVote, "double-vote";
-    TargetNotAbove, "target-not-above";
-    HighWatermark, "high-watermark";
-    FarAhead, "far-ahead";
-    RecordFarAhead, "record-far-ahead";
-    OtherChain, "other-chain";
-    Deleted, "deleted-key";
-    RawRoot, "raw-root";
-    AfterRawRoot, "after-raw-root";
-    SignedElsewhere, "signed-elsewhere";
+named_variants! {
+    /// The rule that a refusal follows from, without its numbers.
+    pub(crate) enum Rule {
+        DoubleBlock = "double-block",
+        BlockNotAbove = "block-not-above",
+        SourceAfterTarget = "source-after-target",
+        SourceBelow = "source-below",
+        DoubleVote = "double-vote",
+        TargetNotAbove = "target-not-above",
+        HighWatermark = "high-watermark",
+        FarAhead = "far-ahead",
+        RecordFarAhead = "record-far-ahead",
+        OtherChain = "other-chain",
+        Deleted = "deleted-key",
+        RawRoot = "raw-root",
+        AfterRawRoot = "after-raw-root",
+        SignedElsewhere = "signed-elsewhere",
+    }
 }
 
 impl fmt::Display for Rule {

@@ -6,6 +6,39 @@ pub(crate) trait Variants: Copy + PartialEq + 'static {
     const ALL: &'static [Self];
 }
 
+/// Defines an enum of rows: variant, name. Its list and its names follow from them, so that neither lacks one.
+macro_rules! named_variants {
+    (
+        $(#[$attribute:meta])*
+        $visibility:vis enum $enum:ident {
+            $($(#[$of_variant:meta])* $variant:ident = $name:literal,)*
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        $visibility enum $enum {
+            $($(#[$of_variant])* $variant,)*
+        }
+
+        impl $enum {
+            /// Every variant, in the order in which they are shown.
+            pub(crate) const ALL: &'static [Self] = &[$(Self::$variant),*];
+
+            /// The name, which stays: configurations, dashboards and alerts ask for it.
+            pub(crate) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $name,)*
+                }
+            }
+        }
+
+        impl $crate::metrics::Variants for $enum {
+            const ALL: &'static [Self] = Self::ALL;
+        }
+    };
+}
+pub(crate) use named_variants;
+
 /// One value for each variant of `E`.
 #[derive(Debug)]
 pub(crate) struct Family<E, T>(Vec<(E, T)>);

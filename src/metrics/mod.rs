@@ -8,7 +8,7 @@ mod recent;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub(crate) use self::family::{Family, Variants};
+pub(crate) use self::family::{Family, Variants, named_variants};
 pub(crate) use self::histogram::Histogram;
 pub(crate) use self::recent::RecentDurations;
 

@@ -9,7 +9,7 @@ use crate::clients::group_of;
 use crate::duty::Claim;
 use crate::duty_group::DutyGroup;
 use crate::ledger::Rule;
-use crate::metrics::{Counter, Family, Histogram, RecentDurations, Variants};
+use crate::metrics::{Counter, Family, Histogram, RecentDurations, named_variants};
 use crate::network::GenesisClock;
 
 /// What is counted of signing requests since the start.
@@ -41,20 +41,22 @@ pub(crate) struct OfDuty {
     last_signature: AtomicU64,
 }
 
-/// What slashing protection judges by its content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protected {
-    Block,
-    Attestation,
+named_variants! {
+    /// What slashing protection judges by its content.
+    pub(crate) enum Protected {
+        Block = "block",
+        Attestation = "attestation",
+    }
 }
 
-/// The steps of a request, as [`Latencies`] has them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stage {
-    Parse,
-    Judge,
-    Multiply,
-    Wait,
+named_variants! {
+    /// The steps of a request, as [`Latencies`] has them.
+    pub(crate) enum Stage {
+        Parse = "parse",
+        Judge = "judge",
+        Multiply = "multiply",
+        Wait = "wait",
+    }
 }
 
 impl SigningCounts {
@@ -172,34 +174,6 @@ impl Latencies {
             Stage::Judge => self.judge,
             Stage::Multiply => self.multiply,
             Stage::Wait => self.wait,
-        }
-    }
-}
-
-impl Variants for Stage {
-    const ALL: &'static [Self] = &[Self::Parse, Self::Judge, Self::Multiply, Self::Wait];
-}
-
-impl Stage {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Parse => "parse",
-            Self::Judge => "judge",
-            Self::Multiply => "multiply",
-            Self::Wait => "wait",
-        }
-    }
-}
-
-impl Variants for Protected {
-    const ALL: &'static [Self] = &[Self::Block, Self::Attestation];
-}
-
-impl Protected {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Block => "block",
-            Self::Attestation => "attestation",
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::bls::PublicKey;
 use crate::caller::Caller;
 use crate::clients::ClientName;
 use crate::duty::Duty;
-use crate::metrics::Variants;
+use crate::metrics::named_variants;
 
 /// The end of a signing request for one key, or for all its keys where it failed as a whole.
 pub(crate) struct Outcome<'a> {
@@ -41,45 +41,20 @@ impl Outcome<'_> {
     }
 }
 
-/// The verdict on a signing request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum OutcomeKind {
-    Signed,
-    /// The body is no duty, or one of another chain.
-    NoDuty,
-    UnknownKey,
-    /// It is not the client's key; the caller is told that it is unknown.
-    ForeignKey,
-    /// By policy.
-    Forbidden,
-    /// By slashing protection.
-    Slashable,
-    Fault,
-}
-
-impl Variants for OutcomeKind {
-    const ALL: &'static [Self] = &[
-        Self::Signed,
-        Self::NoDuty,
-        Self::UnknownKey,
-        Self::ForeignKey,
-        Self::Forbidden,
-        Self::Slashable,
-        Self::Fault,
-    ];
-}
-
-impl OutcomeKind {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Signed => "signed",
-            Self::NoDuty => "no-duty",
-            Self::UnknownKey => "unknown-key",
-            Self::ForeignKey => "foreign-key",
-            Self::Forbidden => "forbidden",
-            Self::Slashable => "slashable",
-            Self::Fault => "fault",
-        }
+named_variants! {
+    /// The verdict on a signing request.
+    pub(crate) enum OutcomeKind {
+        Signed = "signed",
+        /// The body is no duty, or one of another chain.
+        NoDuty = "no-duty",
+        UnknownKey = "unknown-key",
+        /// It is not the client's key; the caller is told that it is unknown.
+        ForeignKey = "foreign-key",
+        /// By policy.
+        Forbidden = "forbidden",
+        /// By slashing protection.
+        Slashable = "slashable",
+        Fault = "fault",
     }
 }
 

@@ -27,12 +27,12 @@ pub(super) fn write(exposition: &mut Exposition<'_>, api: &Api) -> fmt::Result {
     exposition.gauges(
         "bls_signer_connections",
         "Open connections by the role of their listener",
-        connections().map(|(role, of_role)| ([("listener", role.as_str())], of_role.open() as f64)),
+        connections().map(|(role, of_role)| ([("listener", role.name())], of_role.open() as f64)),
     )?;
     exposition.counters(
         "bls_signer_connections_accepted",
         "Connections since the start by the role of their listener",
-        connections().map(|(role, of_role)| ([("listener", role.as_str())], of_role.accepted.value())),
+        connections().map(|(role, of_role)| ([("listener", role.name())], of_role.accepted.value())),
     )?;
     exposition.counter(
         "bls_signer_log_events_dropped",

@@ -37,7 +37,7 @@ fn heading() -> String {
         "{:<NAME_COLUMNS$} {:>KEYS_COLUMNS$} {}",
         "client",
         "keys",
-        DutyGroup::ALL.map(DutyGroup::name).join(" ")
+        DutyGroup::ALL.iter().map(|group| group.name()).collect::<Vec<_>>().join(" ")
     )
 }
 
@@ -47,11 +47,13 @@ fn row(name: &str, client: &Client) -> String {
         Keys::All => "all".to_owned(),
         Keys::Listed(keys) => keys.len().to_string(),
     };
-    let marks = DutyGroup::ALL.map(|group| {
-        let mark = if client.may(group) { "yes" } else { "-" };
+    let marks = DutyGroup::ALL.iter().map(|group| {
+        let mark = if client.may(*group) { "yes" } else { "-" };
         format!("{mark:<width$}", width = group.name().len())
     });
-    format!("{name:<NAME_COLUMNS$} {keys:>KEYS_COLUMNS$} {}", marks.join(" ")).trim_end().to_owned()
+    format!("{name:<NAME_COLUMNS$} {keys:>KEYS_COLUMNS$} {}", marks.collect::<Vec<_>>().join(" "))
+        .trim_end()
+        .to_owned()
 }
 
 /// A client that is known by what no listener can tell.
