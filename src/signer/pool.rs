@@ -16,13 +16,12 @@ use std::thread::{self, JoinHandle};
 
 use tokio::sync::oneshot;
 
-use self::queue::{Presigning, Queue, Turn, Work};
+use self::queue::{Presigning, Queue, Turn, TurnWork, Work};
 use crate::bls::HashCache;
 use crate::caller::Share;
 use crate::duty::Priority;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, SyncWhen};
-use crate::primitives::SigningRoot;
 
 /// The threads and what waits for them. Dropping it waits for what has begun; what has not is not done any more.
 pub(crate) struct SigningPool {
@@ -37,7 +36,8 @@ impl SigningPool {
         Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), hashes, at_rest)
     }
 
-    /// Queues the signatures of one root at once, in this share; the future is those signatures, in the same order.
+    /// Queues the signatures of what was judged, all of one root, at once, in this share; the future is those
+    /// signatures, in the same order.
     /// Dropped before they have begun, they are not computed.
     ///
     /// Keep them few ([`KEYS_AT_A_TIME`]): no other work is looked at in between. The records of what was judged are
@@ -49,11 +49,10 @@ impl SigningPool {
         &self,
         share: Share,
         priority: Priority,
-        signing_root: SigningRoot,
         judged: Vec<Judged<Arc<Key>>>,
     ) -> impl Future<Output = Result<Vec<HeldSignature>, PoolClosed>> + Send + use<> {
         let (answer, result) = oneshot::channel();
-        self.shared.add(share, priority, Work::Signatures(Presigning { signing_root, judged, answer }));
+        self.shared.add(share, priority, Work::Signatures(Presigning { judged, answer }));
         async { result.await.map_err(|_| PoolClosed) }
     }
 
@@ -180,15 +179,12 @@ impl Shared {
             }) else {
                 return;
             };
-            let (mut signatures, mut others) = (Vec::with_capacity(work.len()), Vec::new());
-            for work in work {
-                match work {
-                    Work::Signatures(presigning) => signatures.push(presigning),
-                    Work::Other(work) => others.push(work),
+            match work {
+                TurnWork::Signatures(signatures) => {
+                    self.presign_all(signatures, sync_when(priority, backlog), &mut finished);
                 }
+                TurnWork::Other(work) => finished.extend(work(backlog)),
             }
-            self.presign_all(signatures, sync_when(priority, backlog), &mut finished);
-            finished.extend(others.into_iter().filter_map(|work| work(backlog)));
             if priority == Priority::Block || finished.len() >= RESULT_BATCH {
                 deliver(&mut finished);
             }
@@ -198,7 +194,7 @@ impl Shared {
     /// The record goes to the disk while its signature is computed; only the release must wait for it.
     fn presign_all(&self, work: Vec<Presigning>, sync_when: SyncWhen, finished: &mut Vec<Deliver>) {
         let (mut answers, mut all) = (Vec::with_capacity(work.len()), Vec::with_capacity(work.len()));
-        for Presigning { mut judged, answer, .. } in work.into_iter().filter(Presigning::is_wanted) {
+        for Presigning { mut judged, answer } in work.into_iter().filter(Presigning::is_wanted) {
             judged.iter().for_each(|judged| judged.begin_to_record(sync_when));
             answers.push((answer, judged.len()));
             all.append(&mut judged);

@@ -46,8 +46,7 @@ impl Signer {
             Verdict::Refused(refusal) => return Err(refusal.into()),
         };
         latencies.judge = stopwatch.lap();
-        let (priority, signing_root) = (duty.kind().priority(), judged.signing_root());
-        let held = self.pool.presign(grant.requester.caller.share(), priority, signing_root, vec![judged]);
+        let held = self.pool.presign(grant.requester.caller.share(), duty.kind().priority(), vec![judged]);
         let held = held.await?.pop().ok_or(PoolClosed)?;
         latencies.multiply = stopwatch.lap();
         let signature = held.release().await?;

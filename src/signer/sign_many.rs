@@ -115,9 +115,8 @@ impl Signer {
         judged: Vec<Judged<Arc<Key>>>,
     ) -> Result<Vec<HeldSignature>, PoolClosed> {
         let (priority, count) = (duty.kind().priority(), judged.len());
-        let slices: Vec<_> = sliced(judged, KEYS_AT_A_TIME)
-            .map(|slice| self.pool.presign(share, priority, duty.signing_root(), slice))
-            .collect();
+        let slices: Vec<_> =
+            sliced(judged, KEYS_AT_A_TIME).map(|slice| self.pool.presign(share, priority, slice)).collect();
         let mut held = Vec::with_capacity(count);
         for slice in slices {
             held.append(&mut slice.await?);

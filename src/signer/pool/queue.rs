@@ -35,21 +35,29 @@ pub(super) struct Queue {
 /// One piece of work. Nothing comes of it if nobody waits for it any more.
 pub(super) enum Work {
     Signatures(Presigning),
-    Other(Box<dyn FnOnce(Backlog) -> Option<Deliver> + Send>),
+    Other(OtherWork),
 }
+
+/// Work that is no signature.
+pub(super) type OtherWork = Box<dyn FnOnce(Backlog) -> Option<Deliver> + Send>;
 
 /// Signatures of one root that one caller waits for.
 pub(super) struct Presigning {
-    pub(super) signing_root: SigningRoot,
     pub(super) judged: Vec<Judged<Arc<Key>>>,
     pub(super) answer: oneshot::Sender<Vec<HeldSignature>>,
 }
 
-/// What one thread does before it looks for more urgent work: one piece of it, or signatures of one root.
+/// What one thread does before it looks for more urgent work.
 pub(super) struct Turn {
     pub(super) priority: Priority,
-    pub(super) work: Vec<Work>,
+    pub(super) work: TurnWork,
     pub(super) backlog: Backlog,
+}
+
+pub(super) enum TurnWork {
+    /// All of one root.
+    Signatures(Vec<Presigning>),
+    Other(OtherWork),
 }
 
 impl Queue {
@@ -82,16 +90,13 @@ impl Queue {
             (Priority::Other, &mut self.others),
         ];
         let turn = queues.into_iter().find_map(|(priority, queue)| {
-            let work = queue.turn(|first, behind| {
-                let mut work = vec![first];
-                match priority {
-                    Priority::Block => {}
-                    Priority::Vote | Priority::Other => {
-                        let part = behind.len().saturating_add(1).div_ceil(threads.get());
-                        join(&mut work, behind, part, &at_a_time);
-                    }
+            let work = queue.turn(|first, behind| match (first, priority) {
+                (Work::Other(work), _) => TurnWork::Other(work),
+                (Work::Signatures(first), Priority::Block) => TurnWork::Signatures(vec![first]),
+                (Work::Signatures(first), Priority::Vote | Priority::Other) => {
+                    let part = behind.len().saturating_add(1).div_ceil(threads.get());
+                    TurnWork::Signatures(joined(first, behind, part, &at_a_time))
                 }
-                work
             })?;
             Some((priority, work))
         });
@@ -111,38 +116,46 @@ impl Queue {
 }
 
 impl Presigning {
+    /// `None` where there is nothing to sign.
+    fn signing_root(&self) -> Option<SigningRoot> {
+        self.judged.first().map(Judged::signing_root)
+    }
+
     pub(super) fn is_wanted(&self) -> bool {
         !self.answer.is_closed()
     }
 }
 
-/// Moves signatures of the same root from the queue to the work.
-fn join(
-    work: &mut Vec<Work>,
+/// These signatures, and those of the same root that are moved out of the queue to join them.
+fn joined(
+    first: Presigning,
     queue: &mut VecDeque<Work>,
     part: usize,
     at_a_time: impl Fn(&SigningRoot) -> usize,
-) {
-    let Some(Work::Signatures(first)) = work.first() else { return };
-    let (signing_root, mut keys) = (first.signing_root, first.judged.len());
-    if part <= 1 {
-        return;
-    }
-    let most = at_a_time(&signing_root).min(part);
+) -> Vec<Presigning> {
+    let (root, mut keys) = (first.signing_root(), first.judged.len());
+    let most = match &root {
+        Some(root) if part > 1 => at_a_time(root).min(part),
+        Some(_) | None => 0,
+    };
+    let mut signatures = vec![first];
     let mut place = 0_usize;
     while keys < most && place < LOOK_AHEAD {
         let more = match queue.get(place) {
-            Some(Work::Signatures(next)) if next.signing_root == signing_root => next.judged.len(),
+            Some(Work::Signatures(next)) if next.signing_root() == root => next.judged.len(),
             Some(Work::Signatures(_) | Work::Other(_)) => usize::MAX,
-            None => return,
+            None => break,
         };
         if keys.saturating_add(more) > most {
             place = place.saturating_add(1);
             continue;
         }
         keys = keys.saturating_add(more);
-        work.extend(queue.remove(place));
+        if let Some(Work::Signatures(next)) = queue.remove(place) {
+            signatures.push(next);
+        }
     }
+    signatures
 }
 
 /// So far behind the first piece of work others of its root are looked for. What stands between waits for a few keys
@@ -244,10 +257,7 @@ mod tests {
         }
         let mut sizes = || {
             let turn = take(&mut queue, 1, 4);
-            let sizes = turn.work.iter().map(|work| match work {
-                Work::Signatures(presigning) => presigning.judged.len(),
-                Work::Other(_) => 0,
-            });
+            let sizes = signatures(&turn).iter().map(|presigning| presigning.judged.len());
             (turn.priority, sizes.collect::<Vec<_>>())
         };
         assert_eq!(sizes(), (Priority::Block, vec![1]));
@@ -266,8 +276,7 @@ mod tests {
     ) -> oneshot::Receiver<Vec<HeldSignature>> {
         let (answer, result) = oneshot::channel();
         let judged: Vec<_> = (0..keys).map(|_| judged(root)).collect();
-        let signing_root = judged[0].signing_root();
-        queue.add(share, priority, Work::Signatures(Presigning { signing_root, judged, answer }));
+        queue.add(share, priority, Work::Signatures(Presigning { judged, answer }));
         result
     }
 
@@ -276,11 +285,14 @@ mod tests {
     }
 
     fn roots(turn: &Turn) -> Vec<u8> {
-        let root = |work: &Work| match work {
-            Work::Signatures(presigning) => presigning.signing_root.0[0],
-            Work::Other(_) => panic!("only signatures were queued"),
-        };
-        turn.work.iter().map(root).collect()
+        signatures(turn).iter().map(|presigning| presigning.signing_root().unwrap().0[0]).collect()
+    }
+
+    fn signatures(turn: &Turn) -> &[Presigning] {
+        match &turn.work {
+            TurnWork::Signatures(signatures) => signatures,
+            TurnWork::Other(_) => panic!("only signatures were queued"),
+        }
     }
 
     fn judged(root: u8) -> Judged<Arc<Key>> {
