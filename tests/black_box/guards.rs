@@ -417,7 +417,8 @@ fn a_token_is_read_again_by_a_reload_and_the_former_one_refused_on_open_connecti
     assert_eq!(connection.exchange(&with_token()).status, 200);
     let sign = format!("/api/v1/eth2/sign/{}", Key::number(1).name());
     let slow = Request::post(&sign, randao_reveal(1).to_string());
-    let slow = slow.header("Authorization", &format!("Bearer {TOKEN}")).header("Expect", "100-continue").bytes();
+    let slow =
+        slow.header("Authorization", &format!("Bearer {TOKEN}")).header("Expect", "100-continue").bytes();
     let (begun, rest) = slow.split_at(slow.len() - 1);
     let mut on_its_way = Connection::open(&daemon.socket());
     on_its_way.send(begun);

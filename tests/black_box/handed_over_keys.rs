@@ -64,6 +64,38 @@ fn the_next_process_takes_the_keys_over_and_a_deleted_one_does_not_come_back() {
 }
 
 #[test]
+fn a_start_that_is_broken_off_after_it_took_the_keys_over_leaves_them_to_the_next() {
+    let mut daemon = Setup::new().args(&["--network", "minimal"]).start();
+    let key = Key::number(1);
+    import(&daemon, &key);
+    let kept = daemon.stored();
+
+    // Keystores whose derivation takes a while hold the start up between the take-over and READY.
+    let setup = daemon.kill();
+    let directory = setup.directory().join("keystores");
+    std::fs::create_dir(&directory).unwrap();
+    for number in 2..10 {
+        let mut keystore = Key::number(number).keystore_value("p");
+        let params = json!({"dklen": 32, "n": 1 << 18, "r": 8, "p": 1, "salt": "00".repeat(32)});
+        keystore["crypto"]["kdf"] = json!({"function": "scrypt", "params": params, "message": ""});
+        std::fs::write(directory.join(format!("{number}.json")), keystore.to_string()).unwrap();
+        std::fs::write(directory.join(format!("{number}.txt")), "p").unwrap();
+    }
+    let directory = directory.to_str().unwrap();
+    let held_up = setup.args(&["--keystores-path", directory, "--keystores-passwords-path", directory]);
+    let mut starting = hand_over(held_up, &kept).spawn();
+    starting.wait_for_log(|line| line.contains("took over the keys"));
+    starting.signal(Signal::SIGTERM);
+    starting.wait();
+    assert!(!starting.notified().contains("READY=1"), "{}", starting.notified());
+
+    let setup = starting.kill().without("--keystores-path").without("--keystores-passwords-path");
+    let daemon = hand_over(setup, &kept).start();
+    assert_eq!(daemon.public_keys(), [key.name()]);
+    assert_eq!(daemon.sign(&key, &randao_reveal(1)).status, 200);
+}
+
+#[test]
 fn what_is_not_a_pair_of_its_own_costs_the_keys_and_not_the_start() {
     let other = || OwnedFd::from(tempfile::tempfile().unwrap());
     for (names, fds) in [
@@ -82,10 +114,16 @@ fn what_is_not_a_pair_of_its_own_costs_the_keys_and_not_the_start() {
 /// Kills it and starts the next one with what the service manager keeps.
 #[track_caller]
 fn succeed(daemon: Daemon, kept: &[(String, OwnedFd)]) -> Daemon {
+    hand_over(daemon.kill(), kept).start()
+}
+
+/// With what the service manager keeps.
+#[track_caller]
+fn hand_over(setup: Setup, kept: &[(String, OwnedFd)]) -> Setup {
     let names: Vec<_> = kept.iter().map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["keys-region", "keys-index"], "this kernel has memfd_secret: {}", daemon.log());
+    assert_eq!(names, ["keys-region", "keys-index"], "this kernel has memfd_secret");
     let fds = kept.iter().map(|(_, fd)| fd.try_clone().unwrap()).collect();
-    daemon.kill().hand_over(&names.join(":"), fds).start()
+    setup.hand_over(&names.join(":"), fds)
 }
 
 /// Imports a key; answers the message that came with it.
