@@ -8,6 +8,7 @@ use crate::network::{GenesisClock, Network};
 pub(crate) fn of(settings: &Settings, network: Option<&Network>, missing: Missing) -> ledger::Settings {
     ledger::Settings {
         missing,
+        anchors: settings.ledger.anchors.clone(),
         raw_roots: settings.raw_roots,
         genesis_validators_root: network.and_then(Network::genesis_validators_root),
         clock: network.and_then(GenesisClock::of),

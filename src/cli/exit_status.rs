@@ -138,6 +138,7 @@ fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus 
         | Error::OtherHolder { .. }
         | Error::OtherLedger { .. }
         | Error::NoDirectory { .. }
+        | Error::NotThePresent { .. }
         | Error::Wire(_)
         | Error::OtherAnswer
         | Error::History(_)
@@ -152,8 +153,10 @@ fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus 
 
 fn ledger_status(error: &OpenError) -> ExitStatus {
     match error {
-        OpenError::InUse { .. } => ExitStatus::StateInUse,
+        OpenError::InUse { .. } | OpenError::Copied { .. } => ExitStatus::StateInUse,
         OpenError::Missing { .. }
+        | OpenError::LogMissing { .. }
+        | OpenError::RolledBack { .. }
         | OpenError::Orphan { .. }
         | OpenError::Exposed { .. }
         | OpenError::Foreign { .. }

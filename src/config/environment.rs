@@ -59,6 +59,16 @@ impl Environment {
         Some(base.join(PROGRAM))
     }
 
+    /// A directory for what a reboot may take, as the surroundings name it: systemd's `RuntimeDirectory=`, else that of
+    /// the XDG base directories.
+    pub(crate) fn runtime_directory(&self) -> Option<PathBuf> {
+        if let Some(directories) = self.text("RUNTIME_DIRECTORY") {
+            return directories.split(':').next().map(PathBuf::from);
+        }
+        let base = self.path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute())?;
+        Some(base.join(PROGRAM))
+    }
+
     /// The variables whose name starts with `prefix`.
     pub(crate) fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &str> {
         self.0.keys().filter_map(|name| name.to_str()).filter(move |name| name.starts_with(prefix))
@@ -103,6 +113,18 @@ mod tests {
     #[test]
     fn ignores_relative_and_empty_directories() {
         assert_eq!(state_directory(&[("STATE_DIRECTORY", ""), ("XDG_STATE_HOME", "x"), ("HOME", "y")]), None);
+    }
+
+    #[test]
+    fn an_anchor_goes_where_systemd_says_then_xdg_and_nowhere_else() {
+        let runtime_directory = |variables: &[(&str, &str)]| {
+            variables.iter().copied().collect::<Environment>().runtime_directory()
+        };
+        let all =
+            [("RUNTIME_DIRECTORY", "/run/a:/run/b"), ("XDG_RUNTIME_DIR", "/run/user/1"), ("HOME", "/h")];
+        assert_eq!(runtime_directory(&all), Some(PathBuf::from("/run/a")));
+        assert_eq!(runtime_directory(&all[1..]), Some(PathBuf::from("/run/user/1/bls-signer")));
+        assert_eq!(runtime_directory(&all[2..]), None);
     }
 
     #[test]

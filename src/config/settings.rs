@@ -51,6 +51,8 @@ pub(crate) struct Settings {
 pub(crate) struct LedgerSettings {
     /// The directory of the ledger and the sealed keys; it may not exist yet.
     pub(crate) state_dir: PathBuf,
+    /// The directory of the ledger's anchor, if the surroundings have a place for it.
+    pub(crate) anchors: Option<PathBuf>,
     pub(crate) slashing_protection: bool,
     /// Refuse to start without an existing ledger: somebody said so, or there are keys that may have signed before.
     pub(crate) required: bool,
@@ -264,7 +266,8 @@ fn ledger(
     let required = is_wanted || keys.outlive_the_process();
     let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
     let longest_wait = timeout.map_or(LEDGER_WAIT_TIMEOUT, seconds);
-    Ok(LedgerSettings { state_dir, slashing_protection, required, longest_wait })
+    let anchors = environment.runtime_directory();
+    Ok(LedgerSettings { state_dir, anchors, slashing_protection, required, longest_wait })
 }
 
 fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {

@@ -17,6 +17,7 @@ use tokio::sync::RwLock;
 use tokio::task::spawn_blocking;
 
 mod admin;
+mod anchor;
 mod attention;
 mod clearance;
 mod commit_queue;
@@ -65,7 +66,7 @@ pub(crate) use self::second_judge::{SecondJudge, Silence};
 #[cfg(feature = "fuzz-internals")]
 pub(crate) use self::sqlite::log_damage;
 pub(crate) use self::sqlite::{
-    DirectoryId, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
+    DirectoryId, Loss, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
 };
 pub(crate) use self::watermarks::HighWatermark;
 
@@ -89,6 +90,11 @@ pub(crate) struct Settings {
     pub(crate) directory: PathBuf,
     /// What to do when there is no ledger yet.
     pub(crate) missing: Missing,
+    /// What to do about a ledger that lacks commits that it has had.
+    pub(crate) loss: Loss,
+    /// The directory of the ledger's anchor, outside of the state directory and best in memory. Without one nothing
+    /// notices that an older copy has taken the ledger's place.
+    pub(crate) anchors: Option<PathBuf>,
     /// When raw roots are signed.
     pub(crate) raw_roots: RawRoots,
     /// The configured network's genesis validators root. Without one, the first request or import pins it.
@@ -119,6 +125,8 @@ impl Settings {
         Self {
             directory,
             missing: Missing::Refuse,
+            loss: Loss::Refuse,
+            anchors: None,
             raw_roots: RawRoots::UnprotectedKeys,
             genesis_validators_root: None,
             clock: None,
@@ -253,7 +261,9 @@ impl Ledger {
     }
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
-        let (store, contents) = Store::open(&settings.directory, settings.missing, vfs)?;
+        let anchors = settings.anchors.as_deref();
+        let (store, contents) =
+            Store::open(&settings.directory, settings.missing, anchors, settings.loss, vfs)?;
         let Contents { head, entries, identity, is_new, directory, path } = contents;
         let known = settings.second_judge.as_ref().map(|_| SharedRecords::all(head, &entries));
         let opened = Opened::new(path, directory, identity, is_new, entries.len(), SystemTime::now());

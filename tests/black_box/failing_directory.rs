@@ -4,22 +4,18 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use nix::sys::signal::Signal;
-
-use crate::support::{Daemon, Setup, build_preload};
+use crate::support::{Daemon, Setup, build_preload, init};
 
 /// A log whose name a power loss can take away holds no record. SQLite does not look whether the sync succeeds.
 #[test]
 fn a_start_that_cannot_get_the_name_of_its_log_to_the_disk_ends() {
     let (setup, fails) = with_failing_directory();
-    let mut daemon = setup.start();
-    daemon.signal(Signal::SIGTERM);
-    assert!(daemon.wait().success());
-    let state = daemon.directory().join("state");
+    let state = setup.directory().join("state");
+    init(&state);
     fs::remove_file(state.join("ledger.sqlite-wal")).unwrap();
 
     symlink(&state, &fails).unwrap();
-    let daemon = ends_unsynced(daemon.kill(), &state);
+    let daemon = ends_unsynced(setup, &state);
     fs::remove_file(&fails).unwrap();
     daemon.kill().start();
 }

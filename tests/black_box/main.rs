@@ -44,6 +44,7 @@ mod packaged_tokens;
 mod raw_roots;
 mod repeated_refusals;
 mod roles;
+mod rolled_back_ledger;
 mod root_commands;
 mod sealed_keys;
 mod secrets;

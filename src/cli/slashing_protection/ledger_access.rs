@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::{Duration, SystemTime};
 
 use clap::Args;
 use hyper::Method;
@@ -13,9 +14,9 @@ use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::{owner, packaged};
 use crate::config::{self, Environment, RawSettings};
-use crate::ledger::{self, DirectoryId, Ledger, Missing, OpenError};
+use crate::ledger::{self, DirectoryId, Ledger, Loss, Missing, OpenError};
 use crate::ledger_settings;
-use crate::network::Network;
+use crate::network::{GenesisClock, Network};
 use crate::signer::LedgerAdmin;
 use crate::wire::slashing_protection::{Answered, PATH, Request};
 
@@ -39,6 +40,16 @@ impl LedgerArgs {
     /// Turns to the daemon that is named. Without one: opens the file, or turns to the packaged daemon while the file
     /// is in use.
     pub(super) fn open(self, missing: Missing, environment: &Environment) -> Result<LedgerAccess, Error> {
+        self.open_after(Loss::Refuse, missing, environment)
+    }
+
+    /// The same for a ledger that may have lost commits. One that is in use has lost none.
+    pub(super) fn open_after(
+        self,
+        loss: Loss,
+        missing: Missing,
+        environment: &Environment,
+    ) -> Result<LedgerAccess, Error> {
         if self.connect.is_named() {
             let directory = self.named_directory()?;
             let ledger = directory.map(known).transpose()?;
@@ -58,12 +69,16 @@ impl LedgerArgs {
             return Err(Error::OfTheService { packaged: packaged.to_owned(), own: directory });
         }
         let network = Box::new(Network::load(&settings.network)?);
+        check_present(loss, &network)?;
         let holder = self.connect.daemon(KEYMANAGER_SOCKET, environment);
         if ledger::is_held(&directory) {
             return Ok(LedgerAccess::Holder { daemon: holder?, ledger: known(directory)? });
         }
         owner::become_owner_of(&directory)?;
-        let opened = Ledger::open(ledger_settings::of(&settings, Some(&network), missing));
+        let opened = Ledger::open(ledger::Settings {
+            loss,
+            ..ledger_settings::of(&settings, Some(&network), missing)
+        });
         match opened {
             Ok(ledger) => Ok(LedgerAccess::File { ledger: Box::new(ledger), network, directory }),
             Err(OpenError::InUse { .. }) => {
@@ -83,6 +98,18 @@ impl LedgerArgs {
             Err(error) => Err(error),
         }
     }
+}
+
+/// What is lifted after a loss has to be the present, as far as that is known: below lies what may have been signed, and
+/// far above the keys would sign nothing.
+fn check_present(loss: Loss, network: &Network) -> Result<(), Error> {
+    let (Loss::Lift { slot, epoch }, Some(clock)) = (loss, GenesisClock::of(network)) else { return Ok(()) };
+    let now = SystemTime::now();
+    let (first, last) = (clock.present(now), clock.present(now.checked_add(A_WEEK).unwrap_or(now)));
+    if (first.0..=last.0).contains(&slot) && (first.1..=last.1).contains(&epoch) {
+        return Ok(());
+    }
+    Err(Error::NotThePresent { slot: first.0, epoch: first.1 })
 }
 
 /// A ledger's directory that was named, and which one that is.
@@ -176,6 +203,8 @@ impl fmt::Display for LedgerAccess {
         }
     }
 }
+
+const A_WEEK: Duration = Duration::from_secs(7 * 86_400);
 
 #[cfg(test)]
 mod tests {

@@ -16,8 +16,9 @@ use self::ledger_access::LedgerArgs;
 use super::{connect, interchange_file, output, owner};
 use crate::api::slashing_protection::OrderError;
 use crate::config::{self, Environment};
-use crate::ledger::{Missing, OpenError};
+use crate::ledger::{Loss, Missing, OpenError};
 use crate::network::NetworkError;
+use crate::primitives::{Epoch, Slot};
 use crate::wire::slashing_protection::{
     Export, ExportAnswer, FailedKey, HighWatermark, Import, ImportAnswer, Raise, RaiseAnswer, SomeKeys,
     Status,
@@ -90,6 +91,10 @@ pub(super) enum Command {
         /// Also far beyond the present: until then the keys sign nothing
         #[arg(long)]
         yes: bool,
+        /// Go on with a ledger that was rolled back or lost its log, with the watermarks of all its keys lifted to
+        /// --slot and --epoch. Both have to be the present at least
+        #[arg(long, requires_all = ["slot", "epoch"])]
+        accept_loss: bool,
     },
     /// Stop signing at a slot or an epoch, for a planned hand-over
     ///
@@ -129,8 +134,12 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
             let status = ledger.carry_out(Status { keys: keys.texts() })?;
             say(output, &if json { report::as_json(&status) } else { report::table(&status, &ledger) })
         }
-        Command::Raise { ledger_args, keys, slot, epoch, yes } => {
-            let ledger = ledger_args.open(Missing::Refuse, environment)?;
+        Command::Raise { ledger_args, keys, slot, epoch, yes, accept_loss } => {
+            let loss = match (accept_loss, slot, epoch) {
+                (true, Some(slot), Some(epoch)) => Loss::Lift { slot: Slot(slot), epoch: Epoch(epoch) },
+                (true | false, Some(_) | None, Some(_) | None) => Loss::Refuse,
+            };
+            let ledger = ledger_args.open_after(loss, Missing::Refuse, environment)?;
             let order = Raise { slot, epoch, keys: keys.texts(), far_ahead: yes };
             let RaiseAnswer { raised, still_refused, present } = ledger.carry_out(order)?;
             say(output, &format!("raised the watermarks of {raised} keys in the ledger {ledger}"))?;
@@ -253,6 +262,11 @@ pub(crate) enum Error {
         directory.display()
     )]
     OtherLedger { daemon: String, directory: PathBuf },
+    #[error(
+        "after a loss the watermarks are lifted to the present, or up to a week beyond, and to nothing else: the present \
+         is slot {slot}, epoch {epoch} by this host's clock; nothing was done"
+    )]
+    NotThePresent { slot: Slot, epoch: Epoch },
     #[error("cannot look at the state directory {}, so nothing was done", directory.display())]
     NoDirectory { directory: PathBuf, source: io::Error },
     #[error(

@@ -26,6 +26,26 @@ pub(crate) enum OpenError {
              system", path = .path.display())]
     ReadOnly { path: PathBuf },
     #[error(
+        "the slashing protection ledger {path} was not closed, and its log {path}-wal is gone or empty, so what was \
+         signed last is not on record. Put the log back as it was. If it is lost for good, go on with what is left: \
+         {GO_ON}",
+        path = .path.display()
+    )]
+    LogMissing { path: PathBuf },
+    #[error(
+        "the slashing protection ledger {path} is rolled back by {missing} commits: since this host started it has had \
+         {anchored} (by {anchor}), and now has {found}. An older copy took its place, or its log lost its end. Put the \
+         newest one back. If that is lost for good, go on with this one: {GO_ON}",
+        path = .path.display(), anchor = .anchor.display(), missing = .anchored.saturating_sub(*.found)
+    )]
+    RolledBack { path: PathBuf, anchor: PathBuf, anchored: u64, found: u64 },
+    #[error(
+        "another process has a copy of the slashing protection ledger {path} open (it holds {anchor}): two signers on \
+         two copies sign contradictions. End that process, or move one of the copies away for good",
+        path = .path.display(), anchor = .anchor.display()
+    )]
+    Copied { path: PathBuf, anchor: PathBuf },
+    #[error(
         "{path} is a left-over log of a ledger that is gone; restore the ledger beside it from where it went, or \
          move both away and import the protection history",
         path = .path.display()
@@ -76,6 +96,10 @@ pub(crate) enum OpenError {
     #[error("the slashing protection ledger's thread cannot be started")]
     Thread(#[source] io::Error),
 }
+
+/// How to go on after a loss.
+const GO_ON: &str = "`bls-signer slashing-protection raise --accept-loss --slot NOW --epoch NOW`, with the network's \
+                     current slot and epoch";
 
 /// A user, as people call it.
 fn named(user: Uid) -> String {

@@ -20,15 +20,15 @@ use super::{OpenError, StoreError};
 
 /// Replaces the log that a predecessor left by a copy that is synced, so that what is read from it is on the disk.
 ///
-/// A log that was damaged where it had been on record is an error.
-pub(super) fn rewrite_wal(directory: &Directory) -> Result<(), OpenError> {
+/// Says whether there is one with something in it. A log that was damaged where it had been on record is an error.
+pub(super) fn rewrite_wal(directory: &Directory) -> Result<bool, OpenError> {
     let failed = |action| {
         let path = directory.path_of(LOG);
         move |source| OpenError::Io { path, action, source }
     };
     let content = match content(directory, LOG).map_err(failed("read"))? {
         Some(content) if !content.is_empty() => content,
-        Some(_) | None => return Ok(()),
+        Some(_) | None => return Ok(false),
     };
     let database = content_of_ledger(directory).map_err(failed("read beside its ledger"))?;
     if let Some(offset) = damage(&content, &database) {
@@ -41,7 +41,8 @@ pub(super) fn rewrite_wal(directory: &Directory) -> Result<(), OpenError> {
     });
     written.map_err(failed("copied"))?;
     directory.rename(COPY, LOG).map_err(failed("replaced"))?;
-    directory.sync()
+    directory.sync()?;
+    Ok(true)
 }
 
 fn content_of_ledger(directory: &Directory) -> io::Result<Vec<u8>> {

@@ -11,6 +11,7 @@
 //! - At the start the log that a predecessor left is replaced by a synced copy, and then moved into the database. After
 //!   a failed fsync the kernel may show pages as clean that are not on disk; a record counts only when it has been
 //!   synced without an error.
+//! - While the database says that it is open, the log is not empty (`session`): one that is was lost.
 //! - The directory is synced by ourselves when the log is there: SQLite's one attempt swallows its errors as well.
 
 use std::path::{Path, PathBuf};
@@ -20,8 +21,12 @@ use rusqlite::{Connection, TransactionBehavior};
 use self::connection::{AfterCheckpoint, checkpoint, connect, write_ahead};
 use self::directory::{Directory, Lock};
 use self::files::{FILE_NAME, Files};
+use self::session::Session;
+use super::anchor::{Anchor, AnchorError};
 use super::row::KeyState;
+use super::rules::Watermark;
 use super::watermarks::Metadata;
+use crate::primitives::{Epoch, Slot};
 
 mod connection;
 mod directory;
@@ -31,6 +36,7 @@ mod identity;
 mod keystores;
 mod rows;
 mod schema;
+mod session;
 mod wal;
 
 pub(crate) use self::directory::{DirectoryId, is_held, is_in};
@@ -53,6 +59,20 @@ pub(crate) enum Missing {
     Refuse,
 }
 
+/// What to do about a ledger that lacks commits that it has had.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Loss {
+    /// Do not start: what is lost may still be found.
+    Refuse,
+    /// Lift all watermarks to these, and go on.
+    Lift {
+        /// Of blocks.
+        slot: Slot,
+        /// Of attestations, source and target.
+        epoch: Epoch,
+    },
+}
+
 /// What an opening read.
 #[derive(Debug)]
 pub(super) struct Contents {
@@ -73,6 +93,9 @@ pub(super) struct Contents {
 pub(super) struct Store {
     connection: Connection,
     files: Files,
+    session: Session,
+    /// Until a write of it fails.
+    anchor: Option<Anchor>,
     /// Since the log was last moved into the database.
     commits: usize,
     /// Held as long as the file is open, and before anything in the directory is touched.
@@ -82,10 +105,12 @@ pub(super) struct Store {
 impl Store {
     /// Opens the ledger in `directory` for this process alone and reads it to the end.
     ///
-    /// `vfs` names the SQLite file layer; `None` is the system's own.
+    /// `anchors` is the directory of its anchor. `vfs` names the SQLite file layer; `None` is the system's own.
     pub(super) fn open(
         directory: &Path,
         missing: Missing,
+        anchors: Option<&Path>,
+        loss: Loss,
         vfs: Option<&str>,
     ) -> Result<(Self, Contents), OpenError> {
         if missing == Missing::Refuse && !directory.exists() {
@@ -105,7 +130,7 @@ impl Store {
                 Missing::Create => files::create(&opened, |draft| fill(draft, vfs))?,
             }
         }
-        files::rewrite_wal(&opened)?;
+        let has_log = files::rewrite_wal(&opened)?;
         let sqlite = |source| OpenError::from_sqlite(&path, source);
         let connection = connect(&path, vfs).map_err(sqlite)?;
         write_ahead(&connection).map_err(sqlite)?;
@@ -113,19 +138,37 @@ impl Store {
             return Err(OpenError::ReadOnly { path });
         }
         schema::check(&connection, &path)?;
-        checkpoint(&connection, AfterCheckpoint::Truncate).map_err(sqlite)?;
-        let contents = Contents {
-            head: rows::read_head(&connection, &path)?,
-            entries: rows::read_entries(&connection, &path)?,
-            identity: identity::read(&connection, &path)?,
-            is_new,
-            directory: opened.id()?,
-            path: path.clone(),
+        let head = rows::read_head(&connection, &path)?;
+        let mut entries = rows::read_entries(&connection, &path)?;
+        let identity = identity::read(&connection, &path)?;
+        let mut session = session::read(&connection, &path)?;
+        let anchor = match anchors {
+            Some(anchors) => anchor(anchors, identity.id, &path)?,
+            None => None,
         };
-        let files = Files::watch(&path, directory)?;
+        if let Some(lost) = lost(session, has_log, anchor.as_ref(), &path) {
+            let Loss::Lift { slot, epoch } = loss else { return Err(lost) };
+            let floor = Watermark::floor(Some(slot), Some(epoch));
+            for entry in &mut entries {
+                entry.watermark = entry.watermark.merged(floor);
+            }
+            session.commits = session.commits.max(anchor.as_ref().map_or(0, Anchor::commits));
+            let transaction = connection.unchecked_transaction().map_err(sqlite)?;
+            rows::write_entries(&transaction, entries.iter().enumerate()).map_err(sqlite)?;
+            session = session.next(false);
+            session.write(&transaction).map_err(sqlite)?;
+            transaction.commit().map_err(sqlite)?;
+        }
+        session = close_session(&connection, session).map_err(sqlite)?;
         // By now the log exists. Only with its name on the disk is what a commit syncs found after a power loss.
         opened.sync()?;
-        Ok((Self { connection, files, commits: 0, _lock: lock }, contents))
+        session = open_session(&connection, session).map_err(sqlite)?;
+        let contents =
+            Contents { head, entries, identity, is_new, directory: opened.id()?, path: path.clone() };
+        let files = Files::watch(&path, directory)?;
+        let mut store = Self { connection, files, session, anchor, commits: 0, _lock: lock };
+        store.note_anchor();
+        Ok((store, contents))
     }
 
     /// Writes what has changed, entries with their positions, and changes to the kept keystores, in one transaction
@@ -146,8 +189,12 @@ impl Store {
         }
         rows::write_entries(&transaction, entries).map_err(StoreError::write)?;
         keystores::apply(&transaction, sealed).map_err(StoreError::write)?;
+        let session = self.session.next(true);
+        session.write(&transaction).map_err(StoreError::write)?;
         transaction.commit().map_err(StoreError::write)?;
+        self.session = session;
         self.commits = self.commits.saturating_add(1);
+        self.note_anchor();
         // Checked again after the fsync: what was synced has to be the file that a restart will read.
         self.files.note()
     }
@@ -179,27 +226,89 @@ impl Store {
     /// Moves the log into the database, so that the next commit is written over its beginning. A sync of bytes that
     /// replace others costs half of one that makes the file longer.
     pub(super) fn restart_wal(&mut self) -> Result<(), StoreError> {
-        self.checkpoint_wal(AfterCheckpoint::Restart)
+        self.files.check()?;
+        checkpoint(&self.connection, AfterCheckpoint::Restart).map_err(StoreError::write)?;
+        self.commits = 0;
+        self.files.note()
     }
 
     /// Moves the log into the database and empties it, so that what was deleted does not live on in the log.
     pub(super) fn truncate_wal(&mut self) -> Result<(), StoreError> {
-        self.checkpoint_wal(AfterCheckpoint::Truncate)
+        self.files.check()?;
+        let closed = close_session(&self.connection, self.session).map_err(StoreError::write)?;
+        self.session = open_session(&self.connection, closed).map_err(StoreError::write)?;
+        self.commits = 0;
+        self.note_anchor();
+        self.files.note()
     }
 
-    fn checkpoint_wal(&mut self, then: AfterCheckpoint) -> Result<(), StoreError> {
-        self.files.check()?;
-        checkpoint(&self.connection, then).map_err(StoreError::write)?;
-        self.commits = 0;
-        self.files.note()
+    /// An anchor that cannot be written protects less; that is no reason to sign nothing.
+    fn note_anchor(&mut self) {
+        let Some(Err(error)) = self.anchor.as_ref().map(|anchor| anchor.note(self.session.commits)) else {
+            return;
+        };
+        self.anchor = None;
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the ledger's anchor cannot be written: until a restart nothing notices an older copy of the ledger"
+        );
     }
 
     /// Moves the log into the database and closes the file. Not to be called after an error; a store that is merely
     /// dropped leaves its log for the next start.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
-        self.truncate_wal()?;
+        self.files.check()?;
+        self.session = close_session(&self.connection, self.session).map_err(StoreError::write)?;
+        self.note_anchor();
         self.connection.close().map_err(|(_, source)| StoreError::write(source))
     }
+}
+
+/// The anchor, where there can be one.
+fn anchor(anchors: &Path, ledger: LedgerId, path: &Path) -> Result<Option<Anchor>, OpenError> {
+    match Anchor::open(anchors, ledger) {
+        Ok(anchor) => Ok(Some(anchor)),
+        Err(AnchorError::Held { path: anchor }) => Err(OpenError::Copied { path: path.to_owned(), anchor }),
+        Err(error @ AnchorError::Io { .. }) => {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "nothing notices an older copy of the ledger"
+            );
+            Ok(None)
+        }
+    }
+}
+
+/// What the ledger lacks, if that shows.
+fn lost(session: Session, has_log: bool, anchor: Option<&Anchor>, path: &Path) -> Option<OpenError> {
+    if session.is_open && !has_log {
+        return Some(OpenError::LogMissing { path: path.to_owned() });
+    }
+    let anchor = anchor.filter(|anchor| anchor.commits() > session.commits)?;
+    Some(OpenError::RolledBack {
+        path: path.to_owned(),
+        anchor: anchor.path().to_owned(),
+        anchored: anchor.commits(),
+        found: session.commits,
+    })
+}
+
+/// Has the database say that nobody has it open, and empties the log.
+fn close_session(connection: &Connection, session: Session) -> rusqlite::Result<Session> {
+    let closed = if session.is_open { session.next(false) } else { session };
+    if closed != session {
+        closed.write(connection)?;
+    }
+    checkpoint(connection, AfterCheckpoint::Truncate)?;
+    Ok(closed)
+}
+
+/// Has the database say that it is open, with a log that is not empty.
+fn open_session(connection: &Connection, session: Session) -> rusqlite::Result<Session> {
+    let open = session.next(true);
+    open.write(connection)?;
+    checkpoint(connection, AfterCheckpoint::Restart)?;
+    Ok(open)
 }
 
 /// Makes an empty file a ledger, up to the mode of its log.

@@ -8,7 +8,7 @@ use rusqlite::Connection;
 
 use super::directory::Directory;
 use super::files::FILE_NAME;
-use super::{OpenError, identity, rows};
+use super::{OpenError, identity, rows, session};
 
 /// Makes an empty file a ledger.
 pub(super) fn create(connection: &Connection) -> rusqlite::Result<()> {
@@ -88,6 +88,10 @@ const MIGRATIONS: &[fn(&Connection) -> rusqlite::Result<()>] = &[
         connection.execute_batch(VERSION_4)?;
         identity::add(connection)
     },
+    |connection| {
+        connection.execute_batch(VERSION_5)?;
+        session::add(connection)
+    },
 ];
 
 /// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the key's row.
@@ -142,4 +146,15 @@ const VERSION_4: &str = "
         checksum INTEGER NOT NULL
     ) STRICT;
     ALTER TABLE keys ADD COLUMN raw_root_signed INTEGER NOT NULL DEFAULT 0 CHECK (raw_root_signed IN (0, 1));
+";
+
+/// Whether a process has the file open, and how many commits it has had: what tells a newest copy from an older one.
+const VERSION_5: &str = "
+    CREATE TABLE session (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        is_open INTEGER NOT NULL CHECK (is_open IN (0, 1)),
+        commits INTEGER NOT NULL,
+        checksum INTEGER NOT NULL
+    ) STRICT;
+    INSERT INTO session VALUES (1, 0, 0, 0);
 ";

@@ -17,6 +17,7 @@ mod memory_judge;
 mod power_loss;
 mod promises;
 mod raw_roots;
+mod rollback;
 mod throughput;
 mod two_judges;
 

@@ -1,0 +1,108 @@
+//! A ledger that was rolled back, copied or lost its log: the daemon refuses it, and says how to go on.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use crate::support::{Daemon, Key, Setup, attestation, block_header, command, ended, said};
+
+#[test]
+fn a_ledger_that_was_rolled_back_is_refused_until_its_loss_is_accepted() {
+    let key = Key::number(1);
+    let daemon = started();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
+    copy(daemon.directory(), "state", "older");
+    assert_eq!(daemon.sign(&key, &block_header(11, 1)).status, 200);
+    assert_eq!(daemon.sign(&key, &attestation(32, 2, 4, 1)).status, 200);
+    let setup = daemon.kill();
+    replace(setup.directory(), "state", "older");
+    let log = refused(setup, 78);
+    assert!(log.contains("rolled back by 2 commits") && log.contains("--accept-loss"), "{log}");
+}
+
+#[test]
+fn an_accepted_loss_lets_the_daemon_sign_what_lies_above() {
+    let key = Key::number(1);
+    let daemon = started();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
+    let setup = daemon.kill();
+    fs::remove_file(setup.directory().join("state/ledger.sqlite-wal")).unwrap();
+    let directory = setup.directory().to_owned();
+    let state = directory.join("state");
+    let raise = |accept: &[&str]| {
+        let words = ["slashing-protection", "raise", "--network", "minimal", "--slot", "20", "--epoch", "3"];
+        let mut raise = command(&directory, &[&words, accept].concat());
+        raise.arg("--state-dir").arg(&state).env("RUNTIME_DIRECTORY", directory.join("run"));
+        ended(raise)
+    };
+    let output = raise(&[]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(said(&output).contains("its log") && said(&output).contains("gone or empty"), "{output:?}");
+    // The log had all that was on record of it.
+    let output = raise(&["--accept-loss", "--key", &key.name()]);
+    assert!(output.status.success(), "{output:?}");
+
+    let daemon = setup.start();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &block_header(20, 2)).status, 412);
+    assert_eq!(daemon.sign(&key, &block_header(21, 2)).status, 200);
+}
+
+#[test]
+fn a_copy_beside_the_running_daemon_is_refused() {
+    let daemon = started();
+    copy(daemon.directory(), "state", "clone");
+    let directory = daemon.directory();
+    let mut clone =
+        command(directory, &["serve", "--network", "minimal", "--port", "0", "--state-dir", "clone"]);
+    clone.env("RUNTIME_DIRECTORY", directory.join("run"));
+    let output = ended(clone);
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert!(said(&output).contains("a copy of the slashing protection ledger"), "{output:?}");
+}
+
+#[test]
+fn kills_and_restarts_lose_nothing_and_are_never_refused() {
+    let key = Key::number(1);
+    let mut daemon = started();
+    daemon.import(&[&key]);
+    for slot in 1..=12 {
+        assert_eq!(daemon.sign(&key, &block_header(slot, 1)).status, 200);
+        let setup = if slot % 2 == 0 { daemon.kill() } else { stopped(daemon) };
+        daemon = setup.start();
+        daemon.import(&[&key]);
+        assert_eq!(daemon.sign(&key, &block_header(slot, 2)).status, 412);
+    }
+}
+
+fn stopped(mut daemon: Daemon) -> Setup {
+    daemon.signal(nix::sys::signal::Signal::SIGTERM);
+    assert!(daemon.wait().success());
+    daemon.kill()
+}
+
+/// With a place for the anchor, as systemd gives one.
+fn started() -> Daemon {
+    let setup = Setup::new().args(&["--network", "minimal"]);
+    let run = setup.directory().join("run");
+    setup.env("RUNTIME_DIRECTORY", run.to_str().unwrap()).start()
+}
+
+fn refused(setup: Setup, status: i32) -> String {
+    let (ended, log) = setup.fails();
+    assert_eq!(ended.code(), Some(status), "{log}");
+    log
+}
+
+fn copy(directory: &Path, from: &str, to: &str) {
+    let arguments = ["--recursive", "--preserve=mode", from, to];
+    assert!(Command::new("cp").args(arguments).current_dir(directory).status().unwrap().success());
+}
+
+fn replace(directory: &Path, name: &str, copy: &str) {
+    let place = directory.join(name);
+    fs::remove_dir_all(&place).unwrap();
+    fs::rename(directory.join(copy), place).unwrap();
+}
