@@ -207,6 +207,10 @@ impl Daemon {
         tell(self.notifier.stopping("answering what is in hand"));
         stopping.send_replace(true);
         serving.await;
+        // Tasks that end with the runtime may hold it still.
+        if let Protection::On(ledger) = &self.api.signer.protection {
+            ledger.close();
+        }
         tracing::info!("stopped");
         self.notifier.settle();
         outcome

@@ -20,6 +20,7 @@ use super::refusal::Refusal;
 use super::row_table::RowTable;
 use super::second_judge::{Consultation, NoAnswer, SecondJudge, Silence};
 use super::watermarks::{HighWatermark, Passed, Request, Watermarks};
+use crate::mutex::Mutex;
 use crate::network::GenesisClock;
 use crate::primitives::Root;
 use crate::raw_roots::RawRoots;
@@ -45,7 +46,7 @@ pub(super) struct LocalJudge {
     /// Places for those who wait, orders included.
     places: Arc<Semaphore>,
     /// There until the ledger is dropped.
-    thread: Option<JoinHandle<()>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
 }
 
 impl LocalJudge {
@@ -69,7 +70,7 @@ impl LocalJudge {
             second_judge: settings.second_judge.clone(),
             directory: settings.directory.clone(),
             places: Arc::new(Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS))),
-            thread: Some(thread),
+            thread: Mutex::new(Some(thread)),
         }
     }
 
@@ -246,10 +247,11 @@ impl LocalJudge {
     }
 }
 
-impl Drop for LocalJudge {
-    fn drop(&mut self) {
+impl LocalJudge {
+    /// Waits for the last commit and closes the file. Whoever comes later is told of a fault.
+    pub(super) fn close(&self) {
+        let Some(thread) = self.thread.lock().take() else { return };
         self.queue.send(Task::Close);
-        let Some(thread) = self.thread.take() else { return };
         let closing = Instant::now();
         while !thread.is_finished() {
             if closing.elapsed() > CLOSE_TIMEOUT {
@@ -260,6 +262,12 @@ impl Drop for LocalJudge {
         }
         // A panic in the thread has been reported by its hook; there is nobody left to tell.
         drop(thread.join());
+    }
+}
+
+impl Drop for LocalJudge {
+    fn drop(&mut self) {
+        self.close();
     }
 }
 

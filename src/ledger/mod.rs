@@ -181,6 +181,11 @@ impl Ledger {
         self.judge.send(Task::Ping)?.wait().await
     }
 
+    /// Waits for the last commit and closes the file, as a drop does where nobody else holds the ledger any more.
+    pub(crate) fn close(&self) {
+        self.judge.close();
+    }
+
     /// Where this signer was told to stop.
     pub(crate) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
         if self.judge.second_judge().is_some() {

@@ -80,6 +80,8 @@ fn kills_and_restarts_lose_nothing_and_are_never_refused() {
 fn stopped(mut daemon: Daemon) -> Setup {
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(daemon.wait().success());
+    let log = daemon.directory().join("state/ledger.sqlite-wal");
+    assert_eq!(fs::metadata(log).unwrap().len(), 0, "the ledger was not closed");
     daemon.kill()
 }
 
