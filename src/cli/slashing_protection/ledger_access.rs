@@ -100,8 +100,8 @@ impl LedgerArgs {
     }
 }
 
-/// What is lifted after a loss has to be the present, as far as that is known: below lies what may have been signed, and
-/// far above the keys would sign nothing.
+/// What is lifted after a loss has to be the present, as far as that is known: below lies what may have been signed,
+/// and far above the keys would sign nothing.
 fn check_present(loss: Loss, network: &Network) -> Result<(), Error> {
     let (Loss::Lift { slot, epoch }, Some(clock)) = (loss, GenesisClock::of(network)) else { return Ok(()) };
     let now = SystemTime::now();

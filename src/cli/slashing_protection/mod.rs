@@ -263,8 +263,8 @@ pub(crate) enum Error {
     )]
     OtherLedger { daemon: String, directory: PathBuf },
     #[error(
-        "after a loss the watermarks are lifted to the present, or up to a week beyond, and to nothing else: the present \
-         is slot {slot}, epoch {epoch} by this host's clock; nothing was done"
+        "after a loss the watermarks are lifted to the present, or up to a week beyond, and to nothing else: the \
+         present is slot {slot}, epoch {epoch} by this host's clock; nothing was done"
     )]
     NotThePresent { slot: Slot, epoch: Epoch },
     #[error("cannot look at the state directory {}, so nothing was done", directory.display())]
