@@ -122,6 +122,7 @@ impl Daemon {
             client_sources: settings.client_sources.clone(),
             reading_access: tokio::sync::Mutex::default(),
             public_keys: WrittenLists::default(),
+            expected_keys: settings.expected_keys,
             connections: Arc::new(ConnectionCounts::default()),
             started: Started { at: SystemTime::now(), clock: Instant::now() },
             faults: Repetitions::default(),
@@ -148,7 +149,7 @@ impl Daemon {
             tracing::info!("listening: {description}");
             let socket = listening_socket(socket, access.tls())
                 .map_err(|source| Error::Socket { description, source })?;
-            listeners.push(server::Listener { role, socket });
+            listeners.push(server::Listener { role, socket, is_inherited: opened.inherited });
             socket_files.extend(file);
         }
         Ok(Self { api, service, capacity, listeners, limits, notifier, _socket_files: socket_files })

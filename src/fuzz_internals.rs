@@ -20,7 +20,7 @@ use crate::bls::PublicKey;
 use crate::caller::{Caller, Peer, Source};
 use crate::config::{self, Address, Environment, ListenSpec, RawSettings, Role, Switch};
 use crate::daemon::Daemon;
-use crate::http::connection::Connection;
+use crate::http::connection::{Connection, Scope};
 use crate::http::connection_permits::ConnectionPermits;
 use crate::http::presence::ClientSocket;
 use crate::http::server::{Limits, http_builder};
@@ -148,7 +148,9 @@ impl Answers {
             let permit = self.permits.take(Source::of(peer)).await;
             let caller = Caller { role, peer, groups: Arc::default(), certificate: None };
             let stop = self.stop.subscribe();
-            let connection = Connection::new(caller, Admission::Open, permit, ClientSocket::default(), stop);
+            let probed = ClientSocket::default();
+            let connection =
+                Connection::new(caller, Admission::Open, permit, probed, stop, Scope::Everything);
             let serving =
                 connection.serve(server, Arc::clone(&self.service), &self.http, self.limits.timeouts);
             let (mut incoming, mut outgoing) = tokio::io::split(client);

@@ -1,4 +1,6 @@
 //! Health routes: `/upcheck`, `/healthcheck` (as Web3Signer answers it) and `/health`.
+//!
+//! `/upcheck` tells that the process lives; the others whether it should be sent duties.
 
 use std::time::SystemTime;
 
@@ -6,8 +8,9 @@ use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::Api;
-use super::problem::health_status;
+use super::problem::{Problem, health_status};
 use crate::caller::Caller;
+use crate::config::{ExpectedKeys, NoExpectation};
 use crate::http::negotiation::accepts_text;
 use crate::http::response::ApiResponse;
 use crate::http::tls::{Expiry, Validity};
@@ -22,18 +25,48 @@ pub(crate) fn upcheck(headers: &HeaderMap) -> ApiResponse {
     if accepts_text(headers) { ApiResponse::text("OK") } else { ApiResponse::raw_json(r#"{"status":"OK"}"#) }
 }
 
-/// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`.
-pub(crate) fn healthcheck(api: &Api, caller: &Caller) -> ApiResponse {
-    let checks = checks(api, caller.peer.is_operator());
+/// What a health request asks for, and when.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct HealthQuestion {
+    expected_keys: ExpectedKeys,
+    is_draining: bool,
+}
+
+impl HealthQuestion {
+    /// `keys=` in the query says how many keys must be able to sign; without it the option `expected_keys` does.
+    /// Other parameters mean nothing here.
+    pub(crate) fn new(api: &Api, query: Option<&str>, is_draining: bool) -> Result<Self, Problem> {
+        let parameters = query.unwrap_or_default().split('&');
+        let keys = parameters.filter_map(|parameter| parameter.strip_prefix("keys=")).next_back();
+        let expected_keys = match keys.map(str::parse) {
+            None => api.expected_keys,
+            Some(Ok(expected)) => expected,
+            Some(Err(wrong @ NoExpectation)) => {
+                return Err(Problem::bad_request(format!("`keys` in the query is {wrong}")));
+            }
+        };
+        Ok(Self { expected_keys, is_draining })
+    }
+}
+
+/// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`. A check that
+/// is down says in `data.problem` what is wrong and what to do.
+pub(crate) fn healthcheck(api: &Api, caller: &Caller, question: HealthQuestion) -> ApiResponse {
+    let checks = checks(api, caller.peer.is_operator(), question);
     let is_up = all_up(&checks);
     let status = if is_up { Status::Up } else { Status::Down };
     ApiResponse::json(&Healthcheck { status, checks, outcome: status }).with_status(health_status(is_up))
 }
 
-/// `GET /health`: `{"status": "healthy", "keys_loaded": N}`; 503 and `"unhealthy"` when a check fails.
-pub(crate) fn health(api: &Api) -> ApiResponse {
-    let is_up = all_up(&checks(api, false));
-    let status = if is_up { Condition::Healthy } else { Condition::Unhealthy };
+/// `GET /health`: `{"status": "healthy", "keys_loaded": N}`; 503 and `"unhealthy"` when a check fails, `"draining"`
+/// when the daemon stops.
+pub(crate) fn health(api: &Api, question: HealthQuestion) -> ApiResponse {
+    let is_up = all_up(&checks(api, false, question));
+    let status = match (question.is_draining, is_up) {
+        (true, _) => Condition::Draining,
+        (false, true) => Condition::Healthy,
+        (false, false) => Condition::Unhealthy,
+    };
     let keys_loaded = api.signer.keystores.ring().len();
     ApiResponse::json(&Health { status, keys_loaded }).with_status(health_status(is_up))
 }
@@ -42,81 +75,13 @@ fn all_up(checks: &[Check]) -> bool {
     checks.iter().all(|check| check.status == Status::Up)
 }
 
-/// What is asked first when something is wrong.
-fn process(api: &Api) -> Value {
-    json!({
-        "version": env!("CARGO_PKG_VERSION"),
-        "network": api.signer.network.name(),
-        "uptime-seconds": api.started.clock.elapsed().as_secs(),
-        "last-duty-seconds-ago": api.signer.outcomes.seconds_since_signature(),
-    })
-}
-
-/// An ended certificate is shown and turns nothing red: Unix sockets go on, and so do clients that pin it.
-fn certificate(expiry: Expiry) -> Value {
-    let state = match expiry.at(SystemTime::now()) {
-        Validity::Long => "valid",
-        Validity::Ending { days: _ } => "ends soon: renew it",
-        Validity::Over => "HAS ENDED: clients refuse it",
-    };
-    json!({ "certificate": state, "not-after": expiry.to_string() })
-}
-
-/// The checks, by Web3Signer's names where it has one. That slashing protection is off is said, but is no fault.
-/// Everybody may ask, so the names of key files are for the operator alone.
-fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
-    let (status, protection) = match &api.signer.protection {
-        Protection::Off(_) => (Status::Up, vec![("slashing-protection", json!("off"))]),
-        Protection::On(ledger) => match ledger.health() {
-            ledger::Health::Working => (Status::Up, vec![("slashing-protection", json!("on"))]),
-            ledger::Health::SecondJudgeAway(silence) => {
-                let seconds = silence.since.elapsed().as_secs();
-                let state = json!("away: its second judge does not answer");
-                (Status::Down, vec![("slashing-protection", state), ("seconds", json!(seconds))])
-            }
-            // This route needs no token, so it shows the kind of error and no more.
-            ledger::Health::Broken(cause) => {
-                (Status::Down, vec![("slashing-protection", json!("broken")), ("cause", json!(cause.kind()))])
-            }
-        },
-    };
-    let mut protection: Map<_, _> =
-        protection.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
-    // Of no fault of the signer's, so they turn nothing red: raw roots go on being signed, and a record stays what it
-    // is.
-    let Attention { raw_roots, far_ahead } = api.signer.protection.attention();
-    let concerns = [
-        ("unprotected-keys", "signed-raw-roots", raw_roots),
-        ("keys-with-a-record-far-ahead", "far-ahead", far_ahead),
-    ];
-    let concerns = concerns.into_iter().filter(|(_, _, keys)| !keys.is_empty());
-    let members = concerns.flat_map(|(count, names, keys)| {
-        [(count.to_owned(), json!(keys.count())), (names.to_owned(), json!(keys.to_string()))]
-    });
-    protection.extend(members);
-    // A file that gives no key stops nobody else, so it is shown and turns nothing red. A source that was configured
-    // and gives no key at all does: its directory is not mounted, or not readable, and validators that belong here do
-    // not sign.
-    let KeyFiles { problems, passed_over, barren_sources } = &*api.signer.keystores.key_files();
-    let keys_status = if barren_sources.is_empty() { Status::Up } else { Status::Down };
-    let mut keys = json!({
-        "keys-loaded": api.signer.keystores.ring().len(),
-        "error-count": problems.len(),
-        "sources-without-keys": barren_sources.len(),
-        "imported-keys": match api.signer.keystores.persistence() {
-            Persistence::Sealed => "sealed on disk",
-            Persistence::FdStore => "in memory, kept by the service manager over a restart",
-            Persistence::Memory => "in memory only",
-        },
-    });
-    if let (true, Value::Object(keys)) = (shows_files, &mut keys) {
-        keys.insert("files-not-loaded".to_owned(), json!(problems));
-        keys.insert("files-passed-over".to_owned(), json!(passed_over));
-    }
+/// The checks, by Web3Signer's names where it has one. Everybody may ask, so the names of key files are for the
+/// operator alone.
+fn checks(api: &Api, shows_files: bool, question: HealthQuestion) -> Vec<Check> {
     let mut checks = vec![
-        Check { id: "default-check".into(), status: Status::Up, data: Some(process(api)) },
-        Check { id: "slashing-protection".into(), status, data: Some(Value::Object(protection)) },
-        Check { id: "keys-check".into(), status: keys_status, data: Some(keys) },
+        default_check(api, question.is_draining),
+        protection_check(&api.signer.protection),
+        keys_check(api, shows_files, question.expected_keys),
         Check { id: "access-check".into(), status: Status::Up, data: access(api) },
         // A fork that the schedule does not have is signed for, so it is shown and turns nothing red.
         Check {
@@ -140,6 +105,108 @@ fn checks(api: &Api, shows_files: bool) -> Vec<Check> {
         data: Some(certificate(expiry)),
     }));
     checks
+}
+
+/// What is asked first when something is wrong.
+fn default_check(api: &Api, is_draining: bool) -> Check {
+    let mut data = Map::new();
+    data.insert("version".to_owned(), json!(env!("CARGO_PKG_VERSION")));
+    data.insert("network".to_owned(), json!(api.signer.network.name()));
+    data.insert("uptime-seconds".to_owned(), json!(api.started.clock.elapsed().as_secs()));
+    data.insert("last-duty-seconds-ago".to_owned(), json!(api.signer.outcomes.seconds_since_signature()));
+    let problem = is_draining
+        .then(|| "draining: the signer stops, answers the requests in hand and takes no new ones".to_owned());
+    Check::with("default-check", problem, data)
+}
+
+/// That slashing protection is off is said, but is no fault.
+fn protection_check(protection: &Protection) -> Check {
+    let mut data = Map::new();
+    let (state, problem) = match protection {
+        Protection::Off(_) => ("off", None),
+        Protection::On(ledger) => match ledger.health() {
+            ledger::Health::Working => ("on", None),
+            ledger::Health::SecondJudgeAway(silence) => {
+                let seconds = silence.since.elapsed().as_secs();
+                data.insert("seconds".to_owned(), json!(seconds));
+                let problem = format!(
+                    "the second judge has not answered for {seconds} s, so no block and no attestation is signed: \
+                     see whether it runs and can be reached"
+                );
+                ("away: its second judge does not answer", Some(problem))
+            }
+            // This route needs no token, so it shows the kind of error and no more.
+            ledger::Health::Broken(cause) => {
+                data.insert("cause".to_owned(), json!(cause.kind()));
+                let problem = "the ledger cannot be written, so no block and no attestation is signed: make room on \
+                               its disk, or see the signer's log, and restart the signer";
+                ("broken", Some(problem.to_owned()))
+            }
+        },
+    };
+    data.insert("slashing-protection".to_owned(), json!(state));
+    // Of no fault of the signer's, so they turn nothing red: raw roots go on being signed, and a record stays what it
+    // is.
+    let Attention { raw_roots, far_ahead } = protection.attention();
+    let concerns = [
+        ("unprotected-keys", "signed-raw-roots", raw_roots),
+        ("keys-with-a-record-far-ahead", "far-ahead", far_ahead),
+    ];
+    for (count, names, keys) in concerns.into_iter().filter(|(_, _, keys)| !keys.is_empty()) {
+        data.insert(count.to_owned(), json!(keys.count()));
+        data.insert(names.to_owned(), json!(keys.to_string()));
+    }
+    Check::with("slashing-protection", problem, data)
+}
+
+/// A file that gives no key stops nobody else, so where nobody expects its key it is shown and turns nothing red. A
+/// source that was configured and gives no key at all does: its directory is not mounted, or not readable, and
+/// validators that belong here do not sign.
+fn keys_check(api: &Api, shows_files: bool, expected: ExpectedKeys) -> Check {
+    let loaded = api.signer.keystores.ring().len();
+    let KeyFiles { problems, passed_over, barren_sources } = &*api.signer.keystores.key_files();
+    let mut wrong = Vec::new();
+    if !barren_sources.is_empty() {
+        let sources = barren_sources.len();
+        wrong.push(format!(
+            "{sources} configured directories of keys give none: are they mounted and readable"
+        ));
+    }
+    if loaded < expected.least() {
+        let least = expected.least();
+        wrong.push(format!(
+            "{loaded} keys can sign and {least} are expected: import them, or find what held them"
+        ));
+    }
+    if expected == ExpectedKeys::All && !problems.is_empty() {
+        wrong.push(format!("{} key files gave no key: the log names each with its reason", problems.len()));
+    }
+    let mut data = Map::new();
+    data.insert("keys-loaded".to_owned(), json!(loaded));
+    data.insert("keys-expected".to_owned(), json!(expected.to_string()));
+    data.insert("error-count".to_owned(), json!(problems.len()));
+    data.insert("sources-without-keys".to_owned(), json!(barren_sources.len()));
+    let kept = match api.signer.keystores.persistence() {
+        Persistence::Sealed => "sealed on disk",
+        Persistence::FdStore => "in memory, kept by the service manager over a restart",
+        Persistence::Memory => "in memory only",
+    };
+    data.insert("imported-keys".to_owned(), json!(kept));
+    if shows_files {
+        data.insert("files-not-loaded".to_owned(), json!(problems));
+        data.insert("files-passed-over".to_owned(), json!(passed_over));
+    }
+    Check::with("keys-check", (!wrong.is_empty()).then(|| wrong.join("; ")), data)
+}
+
+/// An ended certificate is shown and turns nothing red: Unix sockets go on, and so do clients that pin it.
+fn certificate(expiry: Expiry) -> Value {
+    let state = match expiry.at(SystemTime::now()) {
+        Validity::Long => "valid",
+        Validity::Ending { days: _ } => "ends soon: renew it",
+        Validity::Over => "HAS ENDED: clients refuse it",
+    };
+    json!({ "certificate": state, "not-after": expiry.to_string() })
 }
 
 /// What an operator should know of who may call; `None` where there is nothing to say. Names no file.

@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use self::public_keys::WrittenLists;
-use crate::config::ClientSources;
+use crate::config::{ClientSources, ExpectedKeys};
 use crate::http::access::Access;
 use crate::http::connection_counts::ConnectionCounts;
 use crate::repetitions::Repetitions;
@@ -34,6 +34,8 @@ pub(crate) struct Api {
     /// Held while the files of `access` and the clients are read again.
     pub(crate) reading_access: tokio::sync::Mutex<()>,
     pub(crate) public_keys: WrittenLists,
+    /// Without which health is red, where a request says nothing else.
+    pub(crate) expected_keys: ExpectedKeys,
     pub(crate) connections: Arc<ConnectionCounts>,
     pub(crate) started: Started,
     /// By the message that callers get.

@@ -101,6 +101,13 @@ impl Problem {
         Self::refusal(StatusCode::BAD_REQUEST, message)
     }
 
+    /// Of a request that comes when the signer is stopping. Its status is one that the sign route may send.
+    pub(crate) fn stopping() -> Self {
+        let message =
+            "the signer is stopping and takes nothing new: ask again, when the next one has started";
+        Self::refusal(StatusCode::INTERNAL_SERVER_ERROR, message)
+    }
+
     pub(crate) fn not_found(message: impl Into<String>) -> Self {
         Self::refusal(StatusCode::NOT_FOUND, message)
     }

@@ -9,8 +9,9 @@ use hyper::http::request::Parts;
 
 use super::problem::Problem;
 use super::{
-    Api, health, high_watermark, keystores, metrics, public_keys, reload, sign, sign_batch,
-    slashing_protection,
+    Api,
+    health::{self, HealthQuestion},
+    high_watermark, keystores, metrics, public_keys, reload, sign, sign_batch, slashing_protection,
 };
 use crate::bls::PublicKey;
 use crate::clients::Requester;
@@ -92,8 +93,10 @@ impl Handler {
         let signer = &api.signer;
         let answer = match self {
             Self::Upcheck => Ok(health::upcheck(&head.headers)),
-            Self::Healthcheck => Ok(health::healthcheck(api, caller)),
-            Self::Health => Ok(health::health(api)),
+            Self::Healthcheck => {
+                question(api, connection, head).map(|asked| health::healthcheck(api, caller, asked))
+            }
+            Self::Health => question(api, connection, head).map(|asked| health::health(api, asked)),
             Self::Metrics => metrics::metrics(api, &head.headers),
             Self::PublicKeys => public_keys::list(api, requester),
             Self::Sign => sign::sign(signer, requester, public_key, &head.headers, &body).await,
@@ -116,6 +119,10 @@ impl Handler {
         };
         (answer, Some(held))
     }
+}
+
+fn question(api: &Api, connection: &Connection, head: &Parts) -> Result<HealthQuestion, Problem> {
+    HealthQuestion::new(api, head.uri.query(), connection.is_draining())
 }
 
 /// A request that is here whole, as its handler needs it.

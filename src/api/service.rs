@@ -16,8 +16,8 @@ use crate::clients::Requester;
 use crate::config::Role;
 use crate::credentials::TokenDigest;
 use crate::http::body;
-use crate::http::capacity::{Capacity, RoleCapacity};
-use crate::http::connection::{Connection, Service};
+use crate::http::capacity::{Capacity, RoleCapacity, Workload};
+use crate::http::connection::{Connection, Scope, Service};
 use crate::http::framing::{self, FramingRefusal};
 use crate::http::guard::{Guard, GuardRefusal};
 use crate::http::memory_budget::Reservation;
@@ -91,6 +91,9 @@ impl ApiService {
         self.guard.admit(head, caller)?;
         let matched = routes::find(caller.role, &head.method, path)?;
         let route = matched.route;
+        if connection.scope == Scope::Monitoring && route.workload != Workload::Monitoring {
+            return Err(Problem::stopping());
+        }
         let token = match self.authorise(connection, head, route) {
             Ok(token) => token,
             Err(refusal) => {

@@ -38,6 +38,7 @@ impl RawSettings {
             key_config_path: self.key_config_path.or(weaker.key_config_path),
             fd_store: self.fd_store.or(weaker.fd_store),
             kdf_memory: self.kdf_memory.or(weaker.kdf_memory),
+            expected_keys: self.expected_keys.or(weaker.expected_keys),
             max_connections: self.max_connections.or(weaker.max_connections),
             max_requests: self.max_requests.or(weaker.max_requests),
             header_timeout: self.header_timeout.or(weaker.header_timeout),

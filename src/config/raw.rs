@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::clients::RawClient;
 use super::tokens::{TokenFile, token_files};
-use super::{AuthToken, ListenSpec, LogLevel, Switch};
+use super::{AuthToken, ExpectedKeys, ListenSpec, LogLevel, Switch};
 use crate::raw_roots::RawRoots;
 
 /// The options of the daemon, as one source gives them.
@@ -113,6 +113,9 @@ pub(crate) struct RawSettings {
     /// Memory for decrypting keystores, in MiB [default: 512]
     #[arg(long, value_name = "MIB", help_heading = KEYS)]
     pub(crate) kdf_memory: Option<NonZeroU32>,
+    /// Keys without which health is red: any, all (one of each key file, and one at least) or a number [default: any]
+    #[arg(long, value_name = "KEYS", help_heading = KEYS)]
+    pub(crate) expected_keys: Option<ExpectedKeys>,
 
     /// Connections open at one time on each listener, a quarter of it where no signatures are asked for; then idle ones
     /// are closed for new ones [default: 1024]

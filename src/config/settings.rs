@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::access::TlsFiles;
 use super::listen::ip_address;
 use super::{
-    Address, ClientSources, Environment, Error, ListenSpec, LogLevel, OpenKeymanager, RawSettings, Role,
-    Switch, Tls, TokenSources, Tokens,
+    Address, ClientSources, Environment, Error, ExpectedKeys, ListenSpec, LogLevel, OpenKeymanager,
+    RawSettings, Role, Switch, Tls, TokenSources, Tokens,
 };
 use crate::raw_roots::RawRoots;
 use crate::regular_file::RegularFile;
@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     /// Multiply with tables, rather than by the curve library alone.
     pub(crate) shared_root_tables: bool,
     pub(crate) keys: KeySources,
+    pub(crate) expected_keys: ExpectedKeys,
     pub(crate) limits: Limits,
     pub(crate) log_level: LogLevel,
     /// What is allowed but deserves a word in the log.
@@ -171,6 +172,7 @@ impl Settings {
             raw_roots: raw.raw_roots.unwrap_or_default(),
             shared_root_tables: raw.shared_root_tables.is_none_or(Switch::is_on),
             keys,
+            expected_keys: raw.expected_keys.unwrap_or_default(),
             limits: Limits {
                 connections: raw.max_connections.unwrap_or(CONNECTIONS),
                 requests: raw.max_requests.unwrap_or(REQUESTS),

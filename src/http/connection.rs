@@ -42,7 +42,16 @@ pub(crate) struct Connection {
     pub(crate) stalled: Arc<Notify>,
     /// Turns true when the server stops.
     pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) scope: Scope,
     activity: Activity,
+}
+
+/// What a connection may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Everything,
+    /// It came when the server was stopping already, to be told so.
+    Monitoring,
 }
 
 /// How long a connection may keep its server waiting.
@@ -61,9 +70,15 @@ impl Connection {
         permit: ConnectionPermit,
         client: ClientSocket,
         stop: watch::Receiver<bool>,
+        scope: Scope,
     ) -> Self {
         let (stalled, activity) = (Arc::new(Notify::new()), Activity::new());
-        Self { caller, admission, permit, client, stalled, stop, activity }
+        Self { caller, admission, permit, client, stalled, stop, scope, activity }
+    }
+
+    /// Whether the server is stopping.
+    pub(crate) fn is_draining(&self) -> bool {
+        *self.stop.borrow()
     }
 
     /// Serves it to its end: its own, its idle limit, pressure for its permit, or the server's stop.
@@ -161,7 +176,7 @@ impl<S: Service> Served<S> {
         let _request = self.connection.activity.begin();
         let version = request.version();
         let mut response = self.service.answer(&self.connection, request).await;
-        if *self.connection.stop.borrow() && version == Version::HTTP_11 {
+        if self.connection.is_draining() && version == Version::HTTP_11 {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)

@@ -17,7 +17,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
 use super::capacity::Capacity;
-use super::connection::{Connection, Service, Timeouts, stopped};
+use super::connection::{Connection, Scope, Service, Timeouts, stopped};
 use super::connection_counts::ConnectionCounts;
 use super::connection_permits::ConnectionPermits;
 use super::presence::{ClientSocket, probe_when_idle};
@@ -51,6 +51,8 @@ impl Limits {
 pub(crate) struct Listener {
     pub(crate) role: Role,
     pub(crate) socket: Socket,
+    /// systemd keeps it: who comes while we stop waits for the next process.
+    pub(crate) is_inherited: bool,
 }
 
 /// The transport of a listening socket.
@@ -59,8 +61,9 @@ pub(crate) enum Socket {
     Tcp(TcpListener, Option<Tls>),
 }
 
-/// Serves connections until `stop` turns true, then drains: no new connection, the requests in hand are answered, and
-/// what is not done after `grace` is cut off.
+/// Serves connections until `stop` turns true, then drains: the requests in hand are answered, and what is not done
+/// after `grace` is cut off. Meanwhile sockets of our own take new connections for monitoring alone, so that it can be
+/// seen.
 pub(crate) async fn serve<S: Service>(
     listeners: Vec<Listener>,
     service: Arc<S>,
@@ -76,14 +79,26 @@ pub(crate) async fn serve<S: Service>(
     let shared = Arc::new(Shared { service, counts, limits, failed_handshakes, http: http_builder(limits) });
     let mut acceptors = JoinSet::new();
     for listener in listeners {
-        acceptors.spawn(accept(listener, Arc::clone(&shared), open.clone(), stop.clone()));
+        let (shared, open, stop) = (Arc::clone(&shared), open.clone(), stop.clone());
+        acceptors.spawn(async move {
+            accept(&listener, shared, Some(open), stop).await;
+            listener
+        });
     }
     drop(open);
+    let mut late_acceptors = JoinSet::new();
     let mut every = interval(STALL_CHECK_INTERVAL);
     let mut most_held = 0;
     loop {
         tokio::select! {
-            acceptor = acceptors.join_next() => if acceptor.is_none() { break },
+            stopped = acceptors.join_next() => match stopped {
+                None => break,
+                Some(Ok(listener)) if !listener.is_inherited => {
+                    let (shared, stop) = (Arc::clone(&shared), stop.clone());
+                    late_acceptors.spawn(async move { accept(&listener, shared, None, stop).await });
+                }
+                Some(_) => {}
+            },
             _ = every.tick() => {
                 capacity.break_off_stalled();
                 let held = capacity.held_kib();
@@ -127,18 +142,20 @@ struct Shared<S> {
     http: auto::Builder<TokioExecutor>,
 }
 
-/// Accepts connections of one listener; `open` is held by each until it has ended.
+/// Accepts connections of one listener until the server stops; `open` is held by each until it has ended. Without
+/// `open` the server is stopping, and they are for monitoring alone.
 async fn accept<S: Service>(
-    listener: Listener,
+    listener: &Listener,
     shared: Arc<Shared<S>>,
-    open: mpsc::Sender<Infallible>,
+    open: Option<mpsc::Sender<Infallible>>,
     mut stop: watch::Receiver<bool>,
 ) {
+    let scope = if open.is_some() { Scope::Everything } else { Scope::Monitoring };
     let permits = ConnectionPermits::new(shared.limits.connections_for(listener.role));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            () = stopped(&mut stop) => return,
+            () = stopped(&mut stop), if scope == Scope::Everything => return,
         };
         let (stream, caller) = match accepted {
             Ok(accepted) => accepted,
@@ -154,7 +171,7 @@ async fn accept<S: Service>(
         };
         let permit = tokio::select! {
             permit = permits.take(Source::of(caller.peer)) => permit,
-            () = stopped(&mut stop) => return,
+            () = stopped(&mut stop), if scope == Scope::Everything => return,
         };
         let (shared, open, stop) = (Arc::clone(&shared), open.clone(), stop.clone());
         let counted = shared.counts.open(caller.role);
@@ -164,11 +181,11 @@ async fn accept<S: Service>(
             let client = stream.client_of(caller.role);
             match stream {
                 Stream::Unix(stream) => {
-                    let connection = Connection::new(caller, Admission::Open, permit, client, stop);
+                    let connection = Connection::new(caller, Admission::Open, permit, client, stop, scope);
                     connection.serve(stream, Arc::clone(service), http, limits.timeouts).await;
                 }
                 Stream::Tcp(stream) => {
-                    let connection = Connection::new(caller, Admission::Open, permit, client, stop);
+                    let connection = Connection::new(caller, Admission::Open, permit, client, stop, scope);
                     connection.serve(stream, Arc::clone(service), http, limits.timeouts).await;
                 }
                 Stream::Tls(stream, tls) => {
@@ -180,7 +197,7 @@ async fn accept<S: Service>(
                     match accepted {
                         Ok(Ok((stream, admission))) => {
                             caller.certificate = admission.shown();
-                            let connection = Connection::new(caller, admission, permit, client, stop);
+                            let connection = Connection::new(caller, admission, permit, client, stop, scope);
                             connection.serve(stream, Arc::clone(service), http, limits.timeouts).await;
                         }
                         Ok(Err(error)) => shared.note_failed_handshake(&caller, &error),

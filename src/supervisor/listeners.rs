@@ -20,6 +20,8 @@ use crate::config::{Address, ListenSpec, OpenKeymanager, Role, Settings};
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) listeners: Vec<Listener>,
+    /// Whether systemd handed the sockets over, and keeps them when we go.
+    pub(crate) inherited: bool,
     pub(crate) stored: Vec<StoredFd>,
 }
 
@@ -36,16 +38,16 @@ pub(crate) struct Listener {
 
 /// Takes the sockets that systemd handed over, or else binds the configured ones.
 pub(crate) fn open(settings: &Settings, inherited: Inherited) -> Result<Opened, Error> {
-    let activated = !inherited.sockets.is_empty();
-    if activated && settings.listen_chosen {
+    let is_activated = !inherited.sockets.is_empty();
+    if is_activated && settings.listen_chosen {
         tracing::warn!("systemd hands over sockets: --listen, --host and --port are not used");
     }
-    let listeners = if activated {
+    let listeners = if is_activated {
         inherited.sockets.into_iter().map(|(role, socket)| adopt(settings, role, socket)).collect()
     } else {
         settings.listen.iter().map(bind_to).collect::<Result<Vec<_>, _>>()
     }?;
-    Ok(Opened { listeners, stored: inherited.stored })
+    Ok(Opened { listeners, inherited: is_activated, stored: inherited.stored })
 }
 
 fn adopt(settings: &Settings, role: Role, socket: Socket) -> Result<Listener, Error> {

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// The body of `/healthcheck`, as Web3Signer answers it.
 #[derive(Serialize, Deserialize)]
@@ -23,6 +23,15 @@ pub(crate) struct Check {
     /// An object, if there is something to say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) data: Option<Value>,
+}
+
+impl Check {
+    /// A check that is down where there is a problem, which its data then name.
+    pub(crate) fn with(id: &'static str, problem: Option<String>, mut data: Map<String, Value>) -> Self {
+        let status = if problem.is_some() { Status::Down } else { Status::Up };
+        data.extend(problem.map(|problem| ("problem".to_owned(), Value::String(problem))));
+        Self { id: id.into(), status, data: Some(Value::Object(data)) }
+    }
 }
 
 /// Whether it works.
@@ -49,10 +58,12 @@ pub(crate) struct Health {
     pub(crate) keys_loaded: usize,
 }
 
-/// A [`Status`] in the words of `/health`.
+/// How the daemon is, in the words of `/health`.
 #[derive(Clone, Copy, Debug, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Condition {
     Healthy,
     Unhealthy,
+    /// It stops: requests in hand are answered, new ones are not.
+    Draining,
 }

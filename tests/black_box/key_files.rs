@@ -78,6 +78,29 @@ fn extensions_count_in_any_letter_case_and_what_is_passed_over_is_said_once() {
     assert_eq!(daemon.log().lines().filter(|line| is_said(line)).count(), 2, "{}", daemon.log());
 }
 
+/// Whoever expects all keys is told of one that is missing.
+#[test]
+fn a_file_without_a_key_is_red_where_all_keys_are_expected() {
+    let daemon = on_directories(Setup::new()).args(&["--expected-keys", "all"]).start();
+    let problem = |query: &str| {
+        let answer = daemon.send(&Request::get(&format!("/healthcheck{query}")));
+        let json = answer.json();
+        let checks = json["checks"].as_array().unwrap();
+        let check = checks.iter().find(|check| check["id"] == "keys-check").unwrap();
+        assert_eq!(answer.status == 503, check["data"]["problem"].is_string(), "{json}");
+        check["data"]["problem"].as_str().map(str::to_owned)
+    };
+    put(daemon.directory(), "keystore-1", &Key::number(1), "p");
+    private(&daemon.directory().join("keystores/keystore-2.json"), "no keystore");
+    reload(&daemon);
+    let said = problem("").unwrap();
+    assert!(said.contains("1 key files gave no key") && !said.contains("keystore-2"), "{said}");
+    assert_eq!((problem("?keys=1"), problem("?keys=any")), (None, None));
+    put(daemon.directory(), "keystore-2", &Key::number(2), "p");
+    reload(&daemon);
+    assert_eq!(problem(""), None);
+}
+
 #[test]
 fn a_source_that_gives_no_key_at_all_is_red_until_it_gives_one() {
     let setup = Setup::new();

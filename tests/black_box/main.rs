@@ -26,6 +26,7 @@ mod fairness;
 mod full_history;
 mod guards;
 mod handed_over_keys;
+mod health;
 mod history;
 mod hostile_protocol;
 mod hostile_requests;

@@ -21,6 +21,11 @@ pub(super) fn write(exposition: &mut Exposition<'_>, api: &Api) -> fmt::Result {
         "The network that is signed for",
         [([("network", name)], 1.0)],
     )?;
+    exposition.gauge(
+        "bls_signer_keys_expected",
+        "Keys without which health is red",
+        api.expected_keys.least(),
+    )?;
     write_keys(exposition, &api.signer.keystores)?;
     write_protection(exposition, &api.signer.protection)?;
     let connections = || api.connections.by_role();
