@@ -1,8 +1,9 @@
 //! Reading files that hold a secret or decide who may call: tokens, the seal secret, certificates, keys and passwords.
 //!
 //! Only a regular file is read, at most so many bytes of it, and a FIFO or a device that was named by mistake is not
-//! waited for. Symbolic links are followed where the operator names the file, as credentials and mounted secrets are
-//! often links; not where a directory does.
+//! waited for. Symbolic links are followed where the operator names the file, as credentials are often links. Where a
+//! directory names it, a link is followed that stays in that directory, as each file of a mounted Kubernetes Secret is
+//! one, and no other.
 
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
@@ -10,6 +11,8 @@ use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::str::Utf8Error;
 
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::libc;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -24,23 +27,37 @@ pub(crate) struct RegularFile {
 impl RegularFile {
     /// Opens without blocking.
     pub(crate) fn open(path: &Path) -> Result<Self, FileError> {
-        Self::open_with(path, 0)
+        Self::open_with(path, OFlag::empty())
     }
 
-    /// The same, and the last component of the path is no link.
-    pub(crate) fn open_unlinked(path: &Path) -> Result<Self, FileError> {
-        Self::open_with(path, libc::O_NOFOLLOW)
+    /// The same, and if the last component of the path is a link, it leads to a file in its own directory or below.
+    pub(crate) fn open_in_directory(path: &Path) -> Result<Self, FileError> {
+        match Self::open_with(path, OFlag::O_NOFOLLOW) {
+            Err(FileError::Read(error)) if error.raw_os_error() == Some(libc::ELOOP) => {}
+            opened => return opened,
+        }
+        let (Some(directory), Some(name)) = (path.parent(), path.file_name()) else {
+            return Err(FileError::Link);
+        };
+        let directory = if directory.as_os_str().is_empty() { Path::new(".") } else { directory };
+        let directory = File::open(directory).map_err(FileError::Read)?;
+        // One call looks where the link leads and opens it, so that nobody can turn it in between.
+        let how = OpenHow::new().flags(WITHOUT_WAITING).resolve(ResolveFlag::RESOLVE_BENEATH);
+        let opened = openat2(directory, name, how).map_err(|error| match error {
+            Errno::EXDEV | Errno::ELOOP | Errno::ENOENT => FileError::Link,
+            // An older kernel, or a filter of system calls that does not know it.
+            Errno::ENOSYS | Errno::EPERM => FileError::UnexaminedLink,
+            error => FileError::of(error.into()),
+        });
+        Self::of(opened?.into())
     }
 
-    fn open_with(path: &Path, flags: libc::c_int) -> Result<Self, FileError> {
-        let flags = flags | libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
-        let opened = OpenOptions::new().read(true).custom_flags(flags).open(path);
-        let file = opened.map_err(|error| match error.raw_os_error() {
-            Some(libc::ELOOP) if flags & libc::O_NOFOLLOW != 0 => FileError::Link,
-            // A socket, or a device without a driver.
-            Some(libc::ENXIO | libc::ENODEV) => FileError::NotRegular,
-            Some(_) | None => FileError::Read(error),
-        })?;
+    fn open_with(path: &Path, flags: OFlag) -> Result<Self, FileError> {
+        let opened = OpenOptions::new().read(true).custom_flags((flags | WITHOUT_WAITING).bits()).open(path);
+        Self::of(opened.map_err(FileError::of)?)
+    }
+
+    fn of(file: File) -> Result<Self, FileError> {
         let metadata = file.metadata().map_err(FileError::Read)?;
         if !metadata.is_file() {
             return Err(FileError::NotRegular);
@@ -126,8 +143,15 @@ pub(crate) enum FileError {
     TooLarge { bytes: u64, limit: u64 },
     #[error("it is being written: try again when that is done")]
     Growing,
-    #[error("it is a symbolic link, which is not followed")]
+    #[error(
+        "it is a symbolic link that leads to no file in its own directory or below: no other is followed"
+    )]
     Link,
+    #[error(
+        "it is a symbolic link, and this system does not tell where it leads (openat2, Linux 5.6): put the file itself \
+         there"
+    )]
+    UnexaminedLink,
     #[error("it is UTF-16 text (it begins with the byte order mark of that): save it as UTF-8")]
     Utf16,
     #[error("it is not UTF-8 text (line {line} has a byte that is none): save it as UTF-8")]
@@ -137,6 +161,14 @@ pub(crate) enum FileError {
 }
 
 impl FileError {
+    fn of(error: io::Error) -> Self {
+        match error.raw_os_error() {
+            // A socket, or a device without a driver.
+            Some(libc::ENXIO | libc::ENODEV) => Self::NotRegular,
+            Some(_) | None => Self::Read(error),
+        }
+    }
+
     /// Why these bytes are no UTF-8 text.
     pub(crate) fn no_text(bytes: &[u8], error: Utf8Error) -> Self {
         if text::is_utf16(bytes) {
@@ -146,6 +178,8 @@ impl FileError {
         Self::NotText { line: line_ends.saturating_add(1) }
     }
 }
+
+const WITHOUT_WAITING: OFlag = OFlag::O_NONBLOCK.union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
 /// How much larger than its file a buffer is.
 const SPARE_BYTES: u64 = 64;
@@ -183,6 +217,34 @@ mod tests {
         }
         let missing = RegularFile::open(Path::new("/nonexistent")).err();
         assert!(matches!(missing, Some(FileError::Read(error)) if error.kind() == io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn in_a_directory_only_links_that_stay_in_it_are_followed() {
+        use std::os::unix::fs::symlink;
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join("secret").join(name);
+        // As the kubelet mounts a Secret.
+        fs::create_dir_all(path("..2026_11_26")).unwrap();
+        fs::write(path("..2026_11_26/key"), "text").unwrap();
+        symlink("..2026_11_26", path("..data")).unwrap();
+        symlink("..data/key", path("key")).unwrap();
+        assert_eq!(*RegularFile::open_in_directory(&path("key")).unwrap().read_text(9).unwrap(), "text");
+
+        fs::write(directory.path().join("outside"), "text").unwrap();
+        symlink("../outside", path("up")).unwrap();
+        symlink(path("..2026_11_26/key"), path("whole")).unwrap();
+        symlink("whole", path("around")).unwrap();
+        symlink("loop", path("loop")).unwrap();
+        symlink("nowhere", path("dangling")).unwrap();
+        symlink("/proc/self/exe", path("magic")).unwrap();
+        for name in ["up", "whole", "around", "loop", "dangling", "magic"] {
+            let opened = RegularFile::open_in_directory(&path(name)).err();
+            assert!(matches!(opened, Some(FileError::Link)), "{name}: {opened:?}");
+        }
+        symlink("..data", path("directory")).unwrap();
+        let opened = RegularFile::open_in_directory(&path("directory")).err();
+        assert!(matches!(opened, Some(FileError::NotRegular)), "{opened:?}");
     }
 
     #[test]

@@ -10,6 +10,8 @@ use super::{Role, Settings};
 pub(crate) enum Exposure {
     /// Everybody who reaches the address can have everything signed.
     OpenSigning(Listener),
+    /// Everybody who reaches the address can use the Keymanager API, as [`Settings::allow_open_keymanager`] has it.
+    OpenKeymanager(Listener),
     /// Every user of this host can use the Keymanager API too.
     LocalKeymanager(Listener),
     /// The token goes over the network in the clear.
@@ -42,6 +44,7 @@ impl Settings {
             signs && self.tokens.signing.is_some() || manages_keys && self.tokens.keymanager.is_some();
         [
             (open_signing && !local).then_some(Exposure::OpenSigning(listener)),
+            (open_keymanager && !local).then_some(Exposure::OpenKeymanager(listener)),
             (open_keymanager && local).then_some(Exposure::LocalKeymanager(listener)),
             (asks_for_token && !local && self.tls.is_none()).then_some(Exposure::TokenInTheClear(listener)),
         ]
@@ -64,6 +67,12 @@ impl fmt::Display for Exposure {
                 f,
                 "{listener} signs for everybody who reaches it, exits and deposits too: demand client certificates \
                  (--tls-client-ca or --tls-known-clients-file) or a token, or let a firewall see to who reaches it"
+            ),
+            Self::OpenKeymanager(listener) => write!(
+                f,
+                "{listener} LETS EVERYBODY WHO REACHES IT IMPORT AND DELETE KEYS, and raise watermarks of slashing \
+                 protection, which nothing lowers again, as --allow-open-keymanager has it: ask for a token \
+                 (--auth-token-file keymanager=FILE) wherever its callers can send one"
             ),
             Self::LocalKeymanager(
                 listener @ Listener { role: Role::Signing | Role::Metrics | Role::Keymanager, .. },

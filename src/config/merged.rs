@@ -25,6 +25,7 @@ impl RawSettings {
             auth_token_file,
             http_origin_allowlist: self.http_origin_allowlist.or(weaker.http_origin_allowlist),
             http_host_allowlist: self.http_host_allowlist.or(weaker.http_host_allowlist),
+            allow_open_keymanager: self.allow_open_keymanager.or(weaker.allow_open_keymanager),
             network: self.network.or(weaker.network),
             state_dir: self.state_dir.or(weaker.state_dir),
             slashing_protection: self.slashing_protection.or(weaker.slashing_protection),

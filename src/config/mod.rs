@@ -138,7 +138,8 @@ pub(crate) enum Error {
 #[derive(Debug, thiserror::Error)]
 #[error(
     "the {role} listener on {address} would let anybody who reaches it import and delete keys: give --auth-token-file, \
-     or --tls-cert, --tls-key and --tls-client-ca, or listen on a loopback address or a Unix socket"
+     or --tls-cert, --tls-key and --tls-client-ca, or listen on a loopback address or a Unix socket. Where nothing but \
+     key tools reaches the address, as in a container network of its own, --allow-open-keymanager lets them in"
 )]
 pub(crate) struct OpenKeymanager {
     pub(crate) role: Role,

@@ -65,6 +65,11 @@ pub(crate) struct RawSettings {
     /// [default: none]
     #[arg(long, value_name = "ORIGINS", value_delimiter = ',', help_heading = ACCESS)]
     pub(crate) http_origin_allowlist: Option<Vec<String>>,
+    /// Let everybody who reaches a TCP address import and delete keys there, without token or client certificate.
+    /// Without it such a listener is refused, but on loopback [default: off]
+    #[arg(long, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_missing_value = "on",
+          help_heading = ACCESS)]
+    pub(crate) allow_open_keymanager: Option<Switch>,
 
     /// Network of the validators: a name or the path of a consensus config.yaml [default: mainnet]
     #[arg(long, value_name = "NETWORK", help_heading = SIGNING)]

@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) allowed_hosts: Vec<String>,
     /// Origins that requests may name, as they name them.
     pub(crate) allowed_origins: Vec<String>,
+    /// Whether anybody on the network may manage keys, as somebody has said.
+    pub(crate) allow_open_keymanager: bool,
     /// A network's name or the path of a consensus `config.yaml`, as given.
     pub(crate) network: String,
     pub(crate) ledger: LedgerSettings,
@@ -165,6 +167,7 @@ impl Settings {
             token_sources,
             allowed_hosts: allowed_hosts(raw.http_host_allowlist)?,
             allowed_origins: allowed_origins(raw.http_origin_allowlist.unwrap_or_default())?,
+            allow_open_keymanager: raw.allow_open_keymanager.is_some_and(Switch::is_on),
             network: raw.network.unwrap_or_else(|| "mainnet".to_owned()),
             client_sources: ClientSources { config, state_dir: ledger.state_dir.clone() },
             ledger,
@@ -192,7 +195,8 @@ impl Settings {
     /// here, and again for those that systemd hands over.
     pub(crate) fn refuse_open_keymanager(&self, spec: &ListenSpec) -> Result<(), OpenKeymanager> {
         let Address::Tcp(address) = spec.address else { return Ok(()) };
-        let guarded = self.tokens.keymanager.is_some()
+        let guarded = self.allow_open_keymanager
+            || self.tokens.keymanager.is_some()
             || self.tls.as_ref().is_some_and(|tls| tls.demands_client_certificate());
         if guarded || address.ip().to_canonical().is_loopback() || !spec.role.manages_keys() {
             return Ok(());

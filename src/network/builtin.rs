@@ -222,7 +222,7 @@ pub(super) const NETWORKS: &[Builtin] = &[
         ],
         announced: None,
     },
-    // It begins anew every few weeks, with another genesis; the dates of its newest forks move.
+    // It begins anew every few weeks, with another genesis.
     Builtin {
         name: "ephemery",
         preset: Preset::Mainnet,
@@ -234,8 +234,9 @@ pub(super) const NETWORKS: &[Builtin] = &[
             (Fork::Bellatrix, 0x3000101b, Some(0)),
             (Fork::Capella, 0x4000101b, Some(0)),
             (Fork::Deneb, 0x5000101b, Some(0)),
-            (Fork::Electra, 0x6000101b, None),
-            (Fork::Fulu, 0x7000101b, None),
+            (Fork::Electra, 0x6000101b, Some(0)),
+            (Fork::Fulu, 0x7000101b, Some(0)),
+            (Fork::Gloas, 0x8000101b, None),
         ],
         announced: None,
     },
@@ -245,18 +246,40 @@ pub(super) const NETWORKS: &[Builtin] = &[
         slot_ms: 6_000,
         genesis: None,
         genesis_version: 0x00000001,
-        later: &[
-            (Fork::Altair, 0x01000001, None),
-            (Fork::Bellatrix, 0x02000001, None),
-            (Fork::Capella, 0x03000001, None),
-            (Fork::Deneb, 0x04000001, None),
-            (Fork::Electra, 0x05000001, None),
-            (Fork::Fulu, 0x06000001, None),
-            (Fork::Gloas, 0x07000001, None),
-            (Fork::Heze, 0x08000001, None),
-        ],
+        later: TEST_FORKS,
         announced: None,
     },
+    // Teku's own, for its tests.
+    Builtin {
+        name: "swift",
+        preset: Preset::Swift,
+        slot_ms: 2_000,
+        genesis: None,
+        genesis_version: 0x00000001,
+        later: TEST_FORKS,
+        announced: None,
+    },
+    Builtin {
+        name: "less-swift",
+        preset: Preset::Swift,
+        slot_ms: 6_000,
+        genesis: None,
+        genesis_version: 0x00000001,
+        later: TEST_FORKS,
+        announced: None,
+    },
+];
+
+/// Those of the specifications' minimal configuration and of Teku's. A chain of tests sets dates of its own.
+const TEST_FORKS: &[(Fork, u32, Option<u64>)] = &[
+    (Fork::Altair, 0x01000001, None),
+    (Fork::Bellatrix, 0x02000001, None),
+    (Fork::Capella, 0x03000001, None),
+    (Fork::Deneb, 0x04000001, None),
+    (Fork::Electra, 0x05000001, None),
+    (Fork::Fulu, 0x06000001, None),
+    (Fork::Gloas, 0x07000001, None),
+    (Fork::Heze, 0x08000001, None),
 ];
 
 #[cfg(test)]
@@ -292,7 +315,9 @@ mod tests {
     fn genesis_roots_and_versions_are_all_different() {
         let roots: Vec<_> =
             NETWORKS.iter().filter_map(|network| network.to_network().genesis_validators_root()).collect();
-        let versions: Vec<_> = NETWORKS.iter().map(|network| network.genesis_version).collect();
+        let public =
+            NETWORKS.iter().filter(|network| matches!(network.preset, Preset::Mainnet | Preset::Gnosis));
+        let versions: Vec<_> = public.map(|network| network.genesis_version).collect();
         for (index, root) in roots.iter().enumerate() {
             assert!(!roots[..index].contains(root), "{root}");
         }

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use crate::primitives::{Epoch, ForkVersion, Root, Slot};
 use crate::regular_file::RegularFile;
+use crate::text::Bounded;
 use crate::yaml::YamlError;
 
 pub(crate) use clock::GenesisClock;
@@ -137,8 +138,9 @@ pub enum NetworkError {
     #[error("unknown network {0:?}: known names are {names}; or give the path of a config.yaml", names = known())]
     UnknownName(String),
     /// An address where a file is wanted.
-    #[error("the network {0:?} is an address: download its config.yaml and give the file's path; known names are \
-             {names}", names = known())]
+    #[error("the network is an address, and nothing is fetched here: `curl --fail --location --output config.yaml \
+             '{url}'` does, and --network=config.yaml then reads the file; known names are {names}",
+            url = Bounded(.0), names = known())]
     Url(String),
     /// The file could not be read.
     #[error("cannot read the network configuration {path}; known names are \
@@ -235,7 +237,7 @@ mod tests {
     #[test]
     fn an_address_is_refused_with_what_to_do() {
         let error = Network::load("https://example.org/config.yaml").unwrap_err().to_string();
-        assert!(error.contains("download"), "{error}");
+        assert!(error.contains("curl") && error.contains("'https://example.org/config.yaml'"), "{error}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The constants that are fixed for all networks of a kind.
 //!
-//! Source: consensus-specs, `presets/{mainnet,gnosis,minimal}`.
+//! Source: consensus-specs, `presets/{mainnet,gnosis,minimal}`; Teku, `spec/config/presets/swift`.
 
 use std::fmt;
 use std::num::NonZeroU64;
@@ -14,12 +14,16 @@ pub enum Preset {
     Gnosis,
     /// Small numbers for tests.
     Minimal,
+    /// Smaller ones, for Teku's tests.
+    Swift,
 }
 
 impl Preset {
+    const ALL: [Self; 4] = [Self::Mainnet, Self::Gnosis, Self::Minimal, Self::Swift];
+
     /// The preset of a `PRESET_BASE` value.
     pub fn by_name(name: &str) -> Option<Self> {
-        [Self::Mainnet, Self::Gnosis, Self::Minimal].into_iter().find(|preset| preset.name() == name)
+        Self::ALL.into_iter().find(|preset| preset.name() == name)
     }
 
     /// The name in `PRESET_BASE`.
@@ -28,6 +32,7 @@ impl Preset {
             Self::Mainnet => "mainnet",
             Self::Gnosis => "gnosis",
             Self::Minimal => "minimal",
+            Self::Swift => "swift",
         }
     }
 
@@ -37,6 +42,7 @@ impl Preset {
             Self::Mainnet => const { NonZeroU64::new(32).unwrap() },
             Self::Gnosis => const { NonZeroU64::new(16).unwrap() },
             Self::Minimal => const { NonZeroU64::new(8).unwrap() },
+            Self::Swift => const { NonZeroU64::new(4).unwrap() },
         }
     }
 
@@ -61,7 +67,7 @@ impl Preset {
     pub fn max_committees_per_slot(self) -> usize {
         match self {
             Self::Mainnet | Self::Gnosis => 64,
-            Self::Minimal => 4,
+            Self::Minimal | Self::Swift => 4,
         }
     }
 
@@ -69,7 +75,7 @@ impl Preset {
     pub fn max_validators_per_slot(self) -> usize {
         match self {
             Self::Mainnet | Self::Gnosis => MAX_VALIDATORS_PER_COMMITTEE * 64,
-            Self::Minimal => MAX_VALIDATORS_PER_COMMITTEE * 4,
+            Self::Minimal | Self::Swift => MAX_VALIDATORS_PER_COMMITTEE * 4,
         }
     }
 
@@ -77,7 +83,7 @@ impl Preset {
     pub fn sync_committee_size(self) -> usize {
         match self {
             Self::Mainnet | Self::Gnosis => 512,
-            Self::Minimal => 32,
+            Self::Minimal | Self::Swift => 32,
         }
     }
 

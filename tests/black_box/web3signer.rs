@@ -161,7 +161,23 @@ fn lodestar_s_tests_start_and_sign() {
 fn key_management_for_the_whole_network_needs_a_token() {
     let line = "--http-listen-host=0.0.0.0 --http-host-allowlist=* eth2 --network=hoodi --key-manager-api-enabled=true \
                 --slashing-protection-enabled=false";
-    deployment(line).fails_with("--auth-token-file");
+    let log = deployment(line).fails_with("--auth-token-file");
+    assert!(log.contains("--allow-open-keymanager"), "{log}");
+
+    let daemon = deployment(&format!("{line} --allow-open-keymanager")).start();
+    // As eth-docker and StakingBrain ask: with a header, and no token in it.
+    for nothing in ["Bearer NIL", "Bearer undefined"] {
+        let list = Request::get("/eth/v1/keystores").header("Authorization", nothing);
+        assert_eq!(daemon.tcp("all").send(&list).status, 200, "{nothing}");
+    }
+    assert_eq!(
+        warned(&daemon, "LETS EVERYBODY WHO REACHES IT IMPORT AND DELETE KEYS"),
+        1,
+        "{}",
+        daemon.log()
+    );
+    let health = daemon.tcp("all").send(&Request::get("/healthcheck"));
+    assert!(health.text().contains("LETS EVERYBODY WHO REACHES IT"), "{health:?}");
 }
 
 #[test]
@@ -182,7 +198,11 @@ fn what_cannot_be_read_or_has_a_wrong_value_is_named_as_it_was_given() {
         ("eth2 --slashing-protection-enabled=maybe", 2, "write true or false"),
         ("--http-listen-port=x eth2", 78, "--http-listen-port"),
         ("--logging=LOUD eth2", 78, "--logging"),
-        ("eth2 --network=https://example.org/config.yaml", 78, "address"),
+        (
+            "eth2 --network=https://example.org/config.yaml",
+            78,
+            "curl --fail --location --output config.yaml 'https://example.org/config.yaml'",
+        ),
     ] {
         let (code, log) = deployment(line).setup.fails();
         assert_eq!(code.code(), Some(status), "{line}: {log}");

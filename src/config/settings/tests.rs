@@ -111,6 +111,8 @@ fn keys_are_not_managed_by_anybody_on_the_network() {
         assert!(matches!(&error, Error::OpenKeymanager(_)), "{open}: {error}");
         assert!(error.to_string().contains("--auth-token-file"));
         assert!(validate(&format!("auth_token = '0123456789abcdef'\n{open}")).is_ok(), "{open}");
+        assert!(validate(&format!("allow_open_keymanager = true\n{open}")).is_ok(), "{open}");
+        assert!(validate(&format!("allow_open_keymanager = false\n{open}")).is_err(), "{open}");
     }
     for fine in [
         "host = '127.0.0.2'",
@@ -193,6 +195,13 @@ fn what_cannot_be_refused_is_said_of_each_listener() {
         (&token, Role::Keymanager, beyond, &["has no TLS"]),
         ("", Role::Metrics, beyond, &[]),
         ("", Role::Signing, local, &[]),
+        ("", Role::Keymanager, beyond, &["LETS EVERYBODY WHO REACHES IT IMPORT AND DELETE KEYS"]),
+        (
+            "",
+            Role::All,
+            beyond,
+            &["signs for everybody", "LETS EVERYBODY WHO REACHES IT IMPORT AND DELETE KEYS"],
+        ),
         ("", Role::All, local, &["have everything signed there, import and delete keys"]),
         ("", Role::Keymanager, "[::ffff:127.0.0.1]:1", &["can import and delete keys there"]),
         (&keymanager_token, Role::All, local, &[]),

@@ -1,4 +1,4 @@
-//! The files of key sources: regular, of bearable size, and no links, which could lead anywhere.
+//! The files of key sources: regular, of bearable size, and no links that lead out of their directory.
 
 use std::path::Path;
 
@@ -8,15 +8,16 @@ pub(crate) use crate::regular_file::FileError;
 
 use crate::regular_file::RegularFile;
 
-/// Reads a UTF-8 text of at most `limit` bytes. The last component of `path` must not be a link.
+/// Reads a UTF-8 text of at most `limit` bytes. If `path` is a link, it leads to a
+/// file in its own directory or below.
 pub(crate) fn read_text(path: &Path, limit: u64) -> Result<Zeroizing<String>, FileError> {
-    RegularFile::open_unlinked(path)?.read_text(limit)
+    RegularFile::open_in_directory(path)?.read_text(limit)
 }
 
 /// Reads a password in the same way. Every user must not be able to write it; a group may, as clients that share their
 /// directories leave such files behind, and another password opens nothing.
 pub(super) fn read_password(path: &Path) -> Result<Zeroizing<String>, FileError> {
-    RegularFile::open_unlinked(path)?.refuse_open_to_all()?.read_text(PASSWORD_LIMIT)
+    RegularFile::open_in_directory(path)?.refuse_open_to_all()?.read_text(PASSWORD_LIMIT)
 }
 
 /// The most bytes of a keystore; a usual one has less than 1 KiB.

@@ -210,7 +210,8 @@ pub(crate) enum LockedMemoryError {
     /// `RLIMIT_MEMLOCK` is used up.
     #[error(
         "the process may lock only {limit} bytes of memory and needs more for secret keys (32 bytes each, taken in \
-         steps of {STEP}): raise LimitMEMLOCK= in the systemd unit, or `ulimit -l` in the shell"
+         steps of {STEP}): raise LimitMEMLOCK= in the systemd unit, `ulimit -l` in the shell, or the container's limit \
+         (docker run --ulimit memlock=BYTES; in Kubernetes the runtime's)"
     )]
     Limit {
         /// The soft limit in bytes.

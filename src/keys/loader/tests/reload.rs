@@ -127,3 +127,35 @@ fn locked_memory_stays_flat_over_many_reloads() {
     }
     assert_eq!(bench.importer.memory().used(), 2);
 }
+
+#[test]
+fn a_mounted_secret_is_read_through_its_links_and_again_when_it_is_exchanged() {
+    let bench = Bench::new();
+    let exchange = |version: &str, number: u8| {
+        for directory in ["keys", "passwords"] {
+            let at = |name: &str| bench.path(&format!("{directory}/{name}"));
+            let (name, content) = match directory {
+                "keys" => ("key.json", bench.keystore(number, "password")),
+                _ => ("key.txt", "password".to_owned()),
+            };
+            fs::create_dir(at(&format!("..{version}"))).unwrap();
+            fs::write(at(&format!("..{version}/{name}")), content).unwrap();
+            symlink(format!("..{version}"), at("..data_tmp")).unwrap();
+            fs::rename(at("..data_tmp"), at("..data")).unwrap();
+            if !at(name).exists() {
+                symlink(format!("..data/{name}"), at(name)).unwrap();
+            }
+        }
+    };
+    exchange("first", 1);
+    let mut loader = bench.keystore_loader();
+    let loaded = loader.load(&bench.ring, Urgency::Start, &nothing_sealed, &|_| {});
+    assert_problems(&loaded, &[]);
+    assert_eq!((bench.numbers(&loaded), loaded.passed_over.paths.len()), (vec![1], 0));
+    loaded.apply(&bench.ring);
+
+    exchange("second", 2);
+    let loaded = bench.reload(&mut loader);
+    assert_problems(&loaded, &[]);
+    assert_eq!(bench.signing(), [2]);
+}
