@@ -6,8 +6,10 @@
 use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::bls::{self, HashedRoot, PublicKey, RootTables};
+use crate::deadline::Deadline;
 use crate::duty::Duty;
 use crate::keys::{HeldSignature, Key, OpenedKey, SecretKey};
 use crate::ledger::{
@@ -69,7 +71,9 @@ impl Signatory {
     /// Has the duty judged.
     pub async fn permission(&self) -> Result<Permission, Box<dyn Error>> {
         let permitted = SigningPolicy::permit_everybody(Arc::clone(&self.key), &self.duty)?;
-        Ok(Permission { judged: allowed(Protection::Off(Unprotected::accepted()).submit(permitted).await?)? })
+        Ok(Permission {
+            judged: allowed(Protection::Off(Unprotected::accepted()).submit(permitted, deadline()).await?)?,
+        })
     }
 }
 
@@ -94,11 +98,15 @@ impl Ledger {
     pub async fn clear(&self, public_keys: &[PublicKey], duty: &Duty) -> Result<(), Box<dyn Error>> {
         let permit = |public_key: &PublicKey| SigningPolicy::permit_everybody(*public_key, duty);
         let permits = public_keys.iter().map(permit).collect::<Result<Vec<_>, _>>()?;
-        for verdict in self.0.submit_all(permits).await? {
+        for verdict in self.0.submit_all(permits, deadline()).await? {
             allowed(verdict)?.cleared().await?;
         }
         Ok(())
     }
+}
+
+fn deadline() -> Deadline {
+    Deadline::after(Duration::from_secs(60))
 }
 
 fn allowed<K>(verdict: Verdict<K>) -> Result<Judged<K>, Box<dyn Error>> {

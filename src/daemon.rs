@@ -115,7 +115,8 @@ impl Daemon {
         let pool = SigningPool::start(hashes, protection.hurry()).map_err(Error::Pool)?;
         let policy = ArcSwap::from_pointee(SigningPolicy { raw_roots: settings.raw_roots, clients });
         let outcomes = Outcomes::new(&network, protection.is_on());
-        let signer = Signer { network, policy, protection, keystores, pool, outcomes };
+        let timeout = settings.signing_timeout;
+        let signer = Signer { network, timeout, policy, protection, keystores, pool, outcomes };
         let api = Arc::new(Api {
             signer: Arc::new(signer),
             access: Arc::clone(&access),

@@ -6,6 +6,7 @@ use crate::network::{GenesisClock, Network};
 
 /// Without a network the ledger is opened whatever chain it is of, and nothing is known of the time there.
 pub(crate) fn of(settings: &Settings, network: Option<&Network>, missing: Missing) -> ledger::Settings {
+    let defaults = ledger::Settings::new(settings.ledger.state_dir.clone());
     ledger::Settings {
         missing,
         anchors: settings.ledger.anchors.clone(),
@@ -13,7 +14,7 @@ pub(crate) fn of(settings: &Settings, network: Option<&Network>, missing: Missin
         genesis_validators_root: network.and_then(Network::genesis_validators_root),
         clock: network.and_then(GenesisClock::of),
         refuse_far_future: settings.refuse_far_future,
-        longest_wait: settings.ledger.longest_wait,
-        ..ledger::Settings::new(settings.ledger.state_dir.clone())
+        order_timeout: settings.signing_timeout.unwrap_or(defaults.order_timeout),
+        ..defaults
     }
 }

@@ -33,6 +33,7 @@ mod clients;
 mod config;
 mod credentials;
 mod daemon;
+mod deadline;
 mod duty_group;
 mod http;
 mod keymanager;

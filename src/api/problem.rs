@@ -278,6 +278,11 @@ impl From<SignFault> for Problem {
         match fault {
             SignFault::Ledger(fault) => fault.into(),
             SignFault::Pool(closed) => closed.into(),
+            SignFault::PoolBusy(busy) => Self::fault(busy.to_string(), busy),
+            SignFault::TooLate(_) => Self::fault(
+                "the signer is overloaded: there was no signature in time. The same message can be asked for again",
+                fault,
+            ),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::time::Instant;
 
 use hyper::Method;
 use hyper::body::Bytes;
@@ -87,7 +88,7 @@ impl Handler {
         request: RoutedRequest<'_>,
         held: H,
     ) -> (Result<ApiResponse, Problem>, Option<H>) {
-        let RoutedRequest { connection, head, token, public_key, body } = request;
+        let RoutedRequest { connection, head, token, arrived, public_key, body } = request;
         let caller = &connection.caller;
         let requester = Requester { caller, token };
         let signer = &api.signer;
@@ -99,8 +100,8 @@ impl Handler {
             Self::Health => question(api, connection, head).map(|asked| health::health(api, asked)),
             Self::Metrics => metrics::metrics(api, &head.headers),
             Self::PublicKeys => public_keys::list(api, requester),
-            Self::Sign => sign::sign(signer, requester, public_key, &head.headers, &body).await,
-            Self::SignBatch => sign_batch::sign_batch(signer, requester, &body).await,
+            Self::Sign => sign::sign(signer, requester, arrived, public_key, &head.headers, &body).await,
+            Self::SignBatch => sign_batch::sign_batch(signer, requester, arrived, &body).await,
             Self::HighWatermark => high_watermark::read(signer, requester).await,
             Self::ListKeystores => Ok(keystores::list(signer)),
             Self::ImportKeystores => {
@@ -131,6 +132,8 @@ pub(crate) struct RoutedRequest<'a> {
     pub(crate) head: &'a Parts,
     /// Of the bearer token, if it is one that the route asks for.
     pub(crate) token: Option<TokenDigest>,
+    /// When its last byte was here.
+    pub(crate) arrived: Instant,
     pub(crate) public_key: Option<PublicKey>,
     pub(crate) body: Bytes,
 }

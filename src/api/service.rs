@@ -2,7 +2,7 @@
 //! handler.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hyper::body::Incoming;
 use hyper::header::{CONNECTION, CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
@@ -42,8 +42,9 @@ impl Service for ApiService {
         let admitted = self.admit(connection, &head, &path).await;
         let capacity = self.capacity.of(connection.caller.role);
         let role: Option<Role> = admitted.as_ref().ok().and_then(|matched| matched.route.role);
-        let (outcome, reservation) = match (admitted, capacity.memory(role).reserve(head_bytes(&head)).await)
-        {
+        let max_wait = self.api.signer.least_time_limit();
+        let reserved = capacity.memory(role).reserve(head_bytes(&head), max_wait).await;
+        let (outcome, reservation) = match (admitted, reserved) {
             (Err(problem), reserved) => (Err(problem), reserved.ok()),
             (Ok(_), Err(full)) => (Err(full.into()), None),
             (Ok(matched), Ok(reservation)) => {
@@ -143,6 +144,7 @@ impl ApiService {
             Ok(body) => body,
             Err(refusal) => return (Err(refusal.into()), Some(reservation)),
         };
+        let arrived = Instant::now();
         // A caller that was let in may have been shut out while the body was on its way.
         let token = match self.authorise(connection, head, route) {
             Ok(token) => token,
@@ -150,11 +152,13 @@ impl ApiService {
         };
         // From here on the connection is not closed for another one.
         let _working = connection.permit.work();
-        let permit = match capacity.in_flight_permit(route.workload).await {
+        let permit = match capacity.in_flight_permit(route.workload, self.api.signer.least_time_limit()).await
+        {
             Ok(permit) => permit,
             Err(overloaded) => return (Err(overloaded.into()), Some(reservation)),
         };
-        let request = RoutedRequest { connection, head, token, public_key: matched.public_key, body };
+        let request =
+            RoutedRequest { connection, head, token, arrived, public_key: matched.public_key, body };
         let (answer, held) = route.handler.answer(&self.api, request, (permit, reservation)).await;
         let Some((_permit, mut reservation)) = held else { return (answer, None) };
         // Before the permit goes to the next: answers that find no memory are as few as there are permits.

@@ -2,6 +2,8 @@
 //!
 //! Source: ethereum/remote-signing-api v1.4.0; where it is silent, Web3Signer's behaviour.
 
+use std::time::Instant;
+
 use hyper::HeaderMap;
 use serde::Serialize;
 
@@ -21,13 +23,14 @@ use crate::signer::Signer;
 pub(crate) async fn sign(
     signer: &Signer,
     requester: Requester<'_>,
+    arrived: Instant,
     public_key: Option<PublicKey>,
     headers: &HeaderMap,
     body: &[u8],
 ) -> Result<ApiResponse, Problem> {
     let grant = signer.grant(requester)?;
     let read = || blocking::in_place_if_large(body.len(), || Duty::parse(body, &signer.network));
-    let signature = signer.sign(&grant, public_key, read).await?.to_string();
+    let signature = signer.sign(&grant, arrived, public_key, read).await?.to_string();
     Ok(if prefers_json(headers) {
         ApiResponse::json(&Signed { signature })
     } else {

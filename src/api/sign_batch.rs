@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashSet;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -25,13 +26,14 @@ use crate::text::{self, JsonError};
 pub(crate) async fn sign_batch(
     signer: &Signer,
     requester: Requester<'_>,
+    arrived: Instant,
     body: &[u8],
 ) -> Result<ApiResponse, Problem> {
     let grant = signer.grant(requester)?;
     let batch = blocking::in_place_if_large(body.len(), || Batch::parse(body))?;
     let signing_request = batch.signing_request.get().as_bytes();
     let read = || blocking::in_place_if_large(body.len(), || Duty::parse(signing_request, &signer.network));
-    let results = signer.sign_many(&grant, &batch.public_keys, read).await?;
+    let results = signer.sign_many(&grant, arrived, &batch.public_keys, read).await?;
     Ok(blocking::in_place_if_large(body.len(), || {
         let results = batch.identifiers.iter().zip(results);
         let answer: Vec<_> =

@@ -44,7 +44,7 @@ impl RawSettings {
             max_requests: self.max_requests.or(weaker.max_requests),
             header_timeout: self.header_timeout.or(weaker.header_timeout),
             idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
-            ledger_timeout: self.ledger_timeout.or(weaker.ledger_timeout),
+            signing_timeout: self.signing_timeout.or(weaker.signing_timeout),
             log_level: self.log_level.or(weaker.log_level),
             client: self.client.or(weaker.client),
         }

@@ -29,7 +29,7 @@ pub(crate) use expected_keys::{ExpectedKeys, NoExpectation};
 pub(crate) use exposure::Exposure;
 pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
-pub(crate) use settings::{KeySources, LEDGER_WAIT_TIMEOUT, Settings};
+pub(crate) use settings::{KeySources, Settings};
 pub(crate) use tokens::{AuthToken, TokenFile, TokenSources, Tokens};
 pub(crate) use values::{LogLevel, Switch};
 

@@ -135,9 +135,10 @@ pub(crate) struct RawSettings {
     /// Seconds after which an idle connection is closed [default: 900]
     #[arg(long, value_name = "SECONDS", help_heading = LIMITS)]
     pub(crate) idle_timeout: Option<NonZeroU32>,
-    /// Seconds that a block or an attestation may wait for its record on disk, before the answer is 500 [default: 4]
+    /// Seconds after which a request to sign is answered 500 [default: the part of a slot that its duty has, 4 s for an
+    /// attestation on mainnet]
     #[arg(long, value_name = "SECONDS", help_heading = LIMITS)]
-    pub(crate) ledger_timeout: Option<NonZeroU32>,
+    pub(crate) signing_timeout: Option<NonZeroU32>,
 
     /// How much to log [default: info]
     #[arg(long, value_name = "LEVEL", ignore_case = true, help_heading = LOGGING)]

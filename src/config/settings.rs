@@ -38,6 +38,8 @@ pub(crate) struct Settings {
     pub(crate) ledger: LedgerSettings,
     /// Refuse slots more than two years ahead of clock and records, where the network's genesis is known.
     pub(crate) refuse_far_future: bool,
+    /// For how long a request to sign is of use; none: for as long as the duty says, by network and fork.
+    pub(crate) signing_timeout: Option<Duration>,
     pub(crate) raw_roots: RawRoots,
     /// Multiply with tables, rather than by the curve library alone.
     pub(crate) shared_root_tables: bool,
@@ -59,8 +61,6 @@ pub(crate) struct LedgerSettings {
     pub(crate) slashing_protection: bool,
     /// Refuse to start without an existing ledger: somebody said so, or there are keys that may have signed before.
     pub(crate) required: bool,
-    /// How long a request may wait for its record.
-    pub(crate) longest_wait: Duration,
 }
 
 /// Where keys come from, apart from the Keymanager API.
@@ -151,14 +151,7 @@ impl Settings {
             key_config: raw.key_config_path,
             kdf_memory_mib: raw.kdf_memory.unwrap_or(KDF_MEMORY_MIB),
         };
-        let ledger = ledger(
-            raw.slashing_protection,
-            raw.require_ledger,
-            &keys,
-            raw.state_dir,
-            raw.ledger_timeout,
-            environment,
-        )?;
+        let ledger = ledger(raw.slashing_protection, raw.require_ledger, &keys, raw.state_dir, environment)?;
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
@@ -172,6 +165,7 @@ impl Settings {
             client_sources: ClientSources { config, state_dir: ledger.state_dir.clone() },
             ledger,
             refuse_far_future: raw.refuse_far_future.is_none_or(Switch::is_on),
+            signing_timeout: raw.signing_timeout.map(seconds),
             raw_roots: raw.raw_roots.unwrap_or_default(),
             shared_root_tables: raw.shared_root_tables.is_none_or(Switch::is_on),
             keys,
@@ -261,7 +255,6 @@ fn ledger(
     require_ledger: Option<Switch>,
     keys: &KeySources,
     state_dir: Option<PathBuf>,
-    timeout: Option<NonZeroU32>,
     environment: &Environment,
 ) -> Result<LedgerSettings, Error> {
     let slashing_protection = slashing_protection.is_none_or(Switch::is_on);
@@ -271,9 +264,8 @@ fn ledger(
     }
     let required = is_wanted || keys.outlive_the_process();
     let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
-    let longest_wait = timeout.map_or(LEDGER_WAIT_TIMEOUT, seconds);
     let anchors = environment.runtime_directory();
-    Ok(LedgerSettings { state_dir, anchors, slashing_protection, required, longest_wait })
+    Ok(LedgerSettings { state_dir, anchors, slashing_protection, required })
 }
 
 fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {
@@ -303,9 +295,6 @@ fn keystores(
 fn seconds(seconds: NonZeroU32) -> Duration {
     Duration::from_secs(seconds.get().into())
 }
-
-/// A vote is due a third of a slot into it, four seconds before the aggregates: later it is of little use.
-pub(crate) const LEDGER_WAIT_TIMEOUT: Duration = Duration::from_secs(4);
 
 const PORT: u16 = 8080;
 const ALLOWED_HOSTS: &[&str] = &["localhost", "127.0.0.1", "[::1]"];

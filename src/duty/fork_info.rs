@@ -37,6 +37,8 @@ pub(super) struct SigningVersion {
 pub(super) struct ChainDomain {
     pub(super) domain: Domain,
     pub(super) genesis_validators_root: Root,
+    /// See [`SigningVersion`].
+    pub(super) fork: Fork,
     /// See [`SigningVersion::newer`].
     pub(super) newer_version: Option<ForkVersion>,
 }
@@ -96,10 +98,10 @@ impl<'n> ForkInfo<'n> {
 
     /// The domain of a message under a version.
     pub(super) fn domain(&self, kind: DomainType, version: SigningVersion) -> ChainDomain {
-        let SigningVersion { version, newer, fork: _ } = version;
+        let SigningVersion { version, newer, fork } = version;
         let genesis_validators_root = self.genesis_validators_root;
         let domain = Domain::new(kind, version, genesis_validators_root);
-        ChainDomain { domain, genesis_validators_root, newer_version: newer }
+        ChainDomain { domain, genesis_validators_root, fork, newer_version: newer }
     }
 
     fn judged(

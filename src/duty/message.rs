@@ -18,6 +18,8 @@ pub(super) struct Message {
     pub(super) domain: Domain,
     pub(super) claim: Claim,
     pub(super) genesis_validators_root: Option<Root>,
+    /// The fork that the message is signed under; none without `fork_info`.
+    pub(super) fork: Option<Fork>,
     pub(super) newer_version: Option<ForkVersion>,
 }
 
@@ -262,6 +264,7 @@ impl Reader<'_> {
             domain: domain.domain,
             claim: Claim::Unslashable,
             genesis_validators_root: Some(domain.genesis_validators_root),
+            fork: Some(domain.fork),
             newer_version: domain.newer_version,
         })
     }
@@ -282,6 +285,7 @@ impl Reader<'_> {
             domain: Domain::of_no_chain(self.domain, genesis_version),
             claim: Claim::Unslashable,
             genesis_validators_root: None,
+            fork: None,
             newer_version: None,
         })
     }

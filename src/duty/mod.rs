@@ -17,13 +17,15 @@ mod raw_root;
 mod refusal;
 mod request;
 mod ssz;
+mod time_limit;
 
-use crate::network::Network;
+use crate::network::{Fork, Network};
 use crate::primitives::{Epoch, ForkVersion, Root, SigningRoot, Slot};
 
 pub use kind::{Kind, UnknownKind};
 pub(crate) use priority::Priority;
 pub use refusal::Refusal;
+pub(crate) use time_limit::least_time_limit;
 
 /// One request to sign, understood: its signing root is computed from its content, never taken from the caller
 /// (a [`Claim::RawRoot`] excepted, which says so).
@@ -33,6 +35,8 @@ pub struct Duty {
     signing_root: SigningRoot,
     claim: Claim,
     genesis_validators_root: Option<Root>,
+    /// The fork that it is signed under; none without `fork_info`.
+    fork: Option<Fork>,
     newer_version: Option<ForkVersion>,
 }
 

@@ -28,6 +28,7 @@ pub(super) fn parse(request: &At<'_>) -> Result<Duty, Refusal> {
         signing_root: SigningRoot(root),
         claim: Claim::RawRoot,
         genesis_validators_root: None,
+        fork: None,
         newer_version: None,
     })
 }

@@ -26,6 +26,7 @@ pub(super) fn parse(body: &[u8], network: &Network) -> Result<Duty, Refusal> {
         signing_root: computed,
         claim: message.claim,
         genesis_validators_root: message.genesis_validators_root,
+        fork: message.fork,
         newer_version: message.newer_version,
     })
 }

@@ -91,17 +91,22 @@ impl RoleCapacity {
     }
 
     /// Waits for the permit to work on a request, which is to be here whole: a permit is for work alone.
-    pub(crate) async fn in_flight_permit(&self, workload: Workload) -> Result<InFlightPermit, Overloaded> {
+    /// `max_wait`: for as long as a request to sign is of use.
+    pub(crate) async fn in_flight_permit(
+        &self,
+        workload: Workload,
+        max_wait: Duration,
+    ) -> Result<InFlightPermit, Overloaded> {
         let (permits, max_wait) = match workload {
             Workload::Monitoring => return Ok(InFlightPermit(None)),
-            Workload::Signature => (&self.signatures, MAX_WAIT),
-            Workload::Batch => (&self.batches, MAX_WAIT),
-            Workload::Administration => (&self.administration, MAX_WAIT),
+            Workload::Signature => (&self.signatures, max_wait),
+            Workload::Batch => (&self.batches, max_wait),
+            Workload::Administration => (&self.administration, MAX_ADMIN_WAIT),
             Workload::Import => (&self.imports, MAX_IMPORT_WAIT),
         };
         match timeout(max_wait, Arc::clone(permits).acquire_owned()).await {
             Ok(Ok(permit)) => Ok(InFlightPermit(Some(permit))),
-            Ok(Err(_)) | Err(_) => Err(Overloaded { seconds: max_wait.as_secs() }),
+            Ok(Err(_)) | Err(_) => Err(Overloaded { waited: max_wait }),
         }
     }
 }
@@ -125,9 +130,9 @@ pub(crate) struct InFlightPermit(
 
 /// There was no permit for a request within the time that a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the signer is overloaded: the request waited {seconds} s for its turn")]
+#[error("the signer is overloaded: the request waited {waited:.1?} for its turn")]
 pub(crate) struct Overloaded {
-    seconds: u64,
+    waited: Duration,
 }
 
 /// Memory for signing requests: a batch of 16,384 keys is 1.6 MB and its answer up to 7, a full block a few MB at most.
@@ -148,8 +153,8 @@ const MAX_ADMIN_REQUESTS: usize = 16;
 /// Imports at one time: each takes a thread that waits for its decryptions.
 const MAX_IMPORTS: usize = 2;
 
-/// How long a request waits for its permit. Validator clients give up after about 5 s.
-const MAX_WAIT: Duration = Duration::from_secs(4);
+/// How long an order waits for its permit.
+const MAX_ADMIN_WAIT: Duration = Duration::from_secs(4);
 
 /// How long an import waits for the ones before it: thousands of heavy keystores take half an hour.
 const MAX_IMPORT_WAIT: Duration = Duration::from_secs(3600);

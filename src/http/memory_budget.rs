@@ -39,11 +39,15 @@ impl MemoryBudget {
         Arc::new(Self { small: pool(size.small), large: pool(size.large), size, waits: Mutex::default() })
     }
 
-    /// Reserves memory for one more request with a head of so many bytes.
-    pub(crate) async fn reserve(self: &Arc<Self>, head: usize) -> Result<Reservation, BudgetExhausted> {
+    /// Reserves memory for one more request with a head of so many bytes, which never waits longer than `max_wait`.
+    pub(crate) async fn reserve(
+        self: &Arc<Self>,
+        head: usize,
+        max_wait: Duration,
+    ) -> Result<Reservation, BudgetExhausted> {
         let kib = kib(head).saturating_add(REQUEST_OVERHEAD_KIB).min(SMALL_REQUEST_KIB);
-        let small = self.take(&self.small, kib).await?;
-        Ok(Reservation { budget: Arc::clone(self), small, large: None })
+        let small = self.take(&self.small, kib, max_wait).await?;
+        Ok(Reservation { budget: Arc::clone(self), small, large: None, max_wait })
     }
 
     /// Breaks off what has not moved for too long, and where memory runs short also what does not move now. Called
@@ -66,7 +70,12 @@ impl MemoryBudget {
         held(&self.small, self.size.small).saturating_add(held(&self.large, self.size.large))
     }
 
-    async fn take(&self, pool: &Arc<Semaphore>, kib: u32) -> Result<OwnedSemaphorePermit, BudgetExhausted> {
+    async fn take(
+        &self,
+        pool: &Arc<Semaphore>,
+        kib: u32,
+        max_wait: Duration,
+    ) -> Result<OwnedSemaphorePermit, BudgetExhausted> {
         if let Ok(taken) = Arc::clone(pool).try_acquire_many_owned(kib) {
             return Ok(taken);
         }
@@ -81,18 +90,18 @@ impl MemoryBudget {
                 }
             }
         };
-        match timeout(MAX_WAIT, waiting).await {
+        match timeout(max_wait, waiting).await {
             Ok(Ok(taken)) => Ok(taken),
-            Ok(Err(_)) | Err(_) => Err(BudgetExhausted { seconds: MAX_WAIT.as_secs() }),
+            Ok(Err(_)) | Err(_) => Err(BudgetExhausted { waited: max_wait }),
         }
     }
 }
 
 /// There was no memory for a request within the time that a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the signer is overloaded: for {seconds} s there was no room for the request")]
+#[error("the signer is overloaded: for {waited:.1?} there was no room for the request")]
 pub(crate) struct BudgetExhausted {
-    seconds: u64,
+    waited: Duration,
 }
 
 /// One request's reservation of the memory, given back when dropped.
@@ -100,6 +109,7 @@ pub(crate) struct Reservation {
     budget: Arc<MemoryBudget>,
     small: OwnedSemaphorePermit,
     large: Option<OwnedSemaphorePermit>,
+    max_wait: Duration,
 }
 
 impl Reservation {
@@ -111,12 +121,12 @@ impl Reservation {
         let wanted = kib(bytes).saturating_add(REQUEST_OVERHEAD_KIB);
         let small = wanted.min(SMALL_REQUEST_KIB).saturating_sub(permits(&self.small));
         if small > 0 {
-            self.small.merge(self.budget.take(&self.budget.small, small).await?);
+            self.small.merge(self.budget.take(&self.budget.small, small, self.max_wait).await?);
         }
         let held = self.large.as_ref().map_or(0, permits);
         let large = wanted.saturating_sub(SMALL_REQUEST_KIB).min(self.budget.size.large).saturating_sub(held);
         if large > 0 {
-            let taken = self.budget.take(&self.budget.large, large).await?;
+            let taken = self.budget.take(&self.budget.large, large, self.max_wait).await?;
             match &mut self.large {
                 Some(held) => held.merge(taken),
                 None => self.large = Some(taken),
@@ -235,9 +245,6 @@ const PROGRESS_BYTES: usize = 64 * 1024;
 /// While others wait for memory, what has not moved for this long is broken off.
 const QUIET_UNDER_PRESSURE: Duration = Duration::from_millis(250);
 
-/// How long a request waits for memory. Validator clients give up after about 5 s.
-const MAX_WAIT: Duration = Duration::from_secs(4);
-
 /// How long a request waits before it looks again for what can be broken off, and how many it then breaks off.
 const RETRY_INTERVAL: Duration = Duration::from_millis(20);
 const MAX_BREAK_OFFS: usize = 16;
@@ -250,6 +257,7 @@ mod tests {
 
     use super::*;
 
+    const MAX_WAIT: Duration = Duration::from_secs(4);
     const SIZE: BudgetSize = BudgetSize { small: 256, large: 1024 };
 
     fn free(budget: &MemoryBudget) -> (usize, usize) {
@@ -264,7 +272,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let memory = MemoryBudget::new(SIZE);
-                let mut reservation = memory.reserve(0).await.unwrap();
+                let mut reservation = memory.reserve(0, MAX_WAIT).await.unwrap();
                 let held = |budget: &MemoryBudget| 1280 - free(budget).0 - free(budget).1;
                 for (bytes, shrink) in sizes {
                     let needed = bytes.div_ceil(1024) + 4;
@@ -286,17 +294,17 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_large_request_leaves_room_for_small_ones() {
         let memory = MemoryBudget::new(SIZE);
-        let mut large = memory.reserve(0).await.unwrap();
+        let mut large = memory.reserve(0, MAX_WAIT).await.unwrap();
         large.cover(1 << 30).await.unwrap();
-        let mut small = memory.reserve(1000).await.unwrap();
+        let mut small = memory.reserve(1000, MAX_WAIT).await.unwrap();
         small.cover(10_000).await.unwrap();
-        assert_eq!(small.cover(100_000).await, Err(BudgetExhausted { seconds: 4 }));
+        assert_eq!(small.cover(100_000).await, Err(BudgetExhausted { waited: MAX_WAIT }));
     }
 
     #[tokio::test]
     async fn who_waits_for_room_gets_that_of_a_stalled_one() {
         let memory = MemoryBudget::new(SIZE);
-        let mut stalled = memory.reserve(0).await.unwrap();
+        let mut stalled = memory.reserve(0, MAX_WAIT).await.unwrap();
         stalled.cover(1 << 20).await.unwrap();
         let told = Arc::new(Notify::new());
         let watch = stalled.watch(Duration::from_secs(3600), Arc::clone(&told));
@@ -304,7 +312,7 @@ mod tests {
             told.notified().await;
             drop((watch, stalled));
         });
-        let mut other = memory.reserve(0).await.unwrap();
+        let mut other = memory.reserve(0, MAX_WAIT).await.unwrap();
         other.cover(1 << 20).await.unwrap();
         breaking_off.await.unwrap();
     }
@@ -312,7 +320,7 @@ mod tests {
     #[tokio::test]
     async fn a_trickle_is_no_progress_and_the_limit_holds_without_a_crowd() {
         let memory = MemoryBudget::new(SIZE);
-        let reservation = memory.reserve(0).await.unwrap();
+        let reservation = memory.reserve(0, MAX_WAIT).await.unwrap();
         let (told, kept) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut trickle = reservation.watch(Duration::from_secs(1), Arc::clone(&told));
         let _patient = reservation.watch(Duration::from_secs(3600), Arc::clone(&kept));

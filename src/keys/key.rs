@@ -152,8 +152,11 @@ impl HeldSignature {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::bls::{RootTables, verify};
+    use crate::deadline::Deadline;
     use crate::duty::Duty;
     use crate::ledger::{Protection, Unprotected, Verdict};
     use crate::network::Network;
@@ -187,7 +190,8 @@ mod tests {
         let body = format!(r#"{{"signingRoot": "{root}", "domain_name": "randao"}}"#);
         let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
         let permitted = SigningPolicy::permit_everybody(Arc::clone(key), &duty).unwrap();
-        match wait(Protection::Off(Unprotected::accepted()).submit(permitted)).unwrap() {
+        let deadline = Deadline::after(Duration::from_secs(60));
+        match wait(Protection::Off(Unprotected::accepted()).submit(permitted, deadline)).unwrap() {
             Verdict::Allowed(judged) => judged,
             Verdict::Refused(refusal) => panic!("{refusal}"),
         }

@@ -231,7 +231,7 @@ impl Ledger {
             drop(first.send(passed));
         };
         second_judge.carry_out(shared, Box::new(then));
-        Ok(reply.after(answered, self.judge.deadline()))
+        Ok(reply.after(answered, self.judge.order_deadline()))
     }
 }
 

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use super::commit_queue::{CommitQueue, SyncWhen};
-use super::deadline::Deadline;
 use super::fault::Fault;
 use super::refusal::Refusal;
 use super::row::PendingWrite;
 use super::second_judge::{Answer, PendingAnswer};
 use super::watermarks::Request;
 use crate::bls::PublicKey;
+use crate::deadline::Deadline;
 use crate::primitives::SigningRoot;
 
 /// The ledger's answer to one request.

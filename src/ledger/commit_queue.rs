@@ -2,15 +2,15 @@
 
 use std::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
-use super::deadline::{Deadline, is_stalled};
 use super::fault::Fault;
 use super::row::PendingWrite;
 use super::sqlite::StoreError;
 use super::transaction::AdminTask;
+use crate::deadline::Deadline;
 use crate::metrics::Histogram;
 
 /// What the writer is asked to do.
@@ -209,6 +209,15 @@ impl Commits {
         self.running_since.is_some_and(is_stalled)
     }
 }
+
+/// Whether what began then has gone on for so long that nothing new should be judged before it ends.
+pub(super) fn is_stalled(since: Instant) -> bool {
+    since.elapsed() > STALLED_AFTER
+}
+
+/// A commit takes a few milliseconds on a slow disk, moving the log or a second judge's answer not much more. What
+/// takes longer may never end; what is judged meanwhile would be on record without a signature.
+const STALLED_AFTER: Duration = Duration::from_millis(100);
 
 /// So many records are worth a sync. It takes as much of a core as a signature does, so more of them would save little.
 const RECORDS_WORTH_A_SYNC: usize = 16;

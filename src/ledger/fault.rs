@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::sqlite::StoreError;
+use crate::deadline::TooLate;
 use crate::network::NamedRoot;
 use crate::primitives::Root;
 
@@ -67,6 +68,12 @@ impl Fault {
             | Self::SecondJudgeUnknown { .. } => true,
             Self::QueueFull | Self::SecondJudgeAway { .. } | Self::SecondJudgeOfOtherChain { .. } => false,
         }
+    }
+}
+
+impl From<TooLate> for Fault {
+    fn from(TooLate { waited, limit }: TooLate) -> Self {
+        Self::WaitedTooLong { waited, limit }
     }
 }
 

@@ -12,7 +12,6 @@ use super::Settings;
 use super::attention::Attention;
 use super::clearance::{Judged, Verdict};
 use super::commit_queue::{CommitQueue, Task};
-use super::deadline::Deadline;
 use super::far_future::Horizon;
 use super::fault::Fault;
 use super::policy::Policy;
@@ -20,6 +19,7 @@ use super::refusal::Refusal;
 use super::row_table::RowTable;
 use super::second_judge::{Consultation, NoAnswer, SecondJudge, Silence};
 use super::watermarks::{HighWatermark, Passed, Request, Watermarks};
+use crate::deadline::Deadline;
 use crate::mutex::Mutex;
 use crate::network::GenesisClock;
 use crate::primitives::Root;
@@ -38,7 +38,7 @@ pub(super) struct LocalJudge {
     raw_roots: RawRoots,
     clock: Option<GenesisClock>,
     refuse_far_future: bool,
-    longest_wait: Duration,
+    order_timeout: Duration,
     /// Who has to agree, where there is somebody.
     second_judge: Option<Arc<dyn SecondJudge>>,
     /// Of the ledger's files.
@@ -66,7 +66,7 @@ impl LocalJudge {
             raw_roots: settings.raw_roots,
             clock: settings.clock,
             refuse_far_future: settings.refuse_far_future,
-            longest_wait: settings.longest_wait,
+            order_timeout: settings.order_timeout,
             second_judge: settings.second_judge.clone(),
             directory: settings.directory.clone(),
             places: Arc::new(Semaphore::new(settings.queue.min(Semaphore::MAX_PERMITS))),
@@ -85,8 +85,11 @@ impl LocalJudge {
     }
 
     /// Judges requests in their order.
-    pub(super) async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
-        let deadline = self.deadline();
+    pub(super) async fn judge_all(
+        &self,
+        requests: &[Request],
+        deadline: Deadline,
+    ) -> Result<Vec<Verdict>, Fault> {
         let watermarks = self.watermarks(deadline).await?;
         let mut consultation = self.consultation();
         let verdict = |request| self.verdict(&watermarks, request, deadline, &mut consultation);
@@ -96,8 +99,7 @@ impl LocalJudge {
     }
 
     /// Judges one request.
-    pub(super) async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
-        let deadline = self.deadline();
+    pub(super) async fn judge(&self, request: &Request, deadline: Deadline) -> Result<Verdict, Fault> {
         let watermarks = self.watermarks(deadline).await?;
         let mut consultation = self.consultation();
         let verdict = self.verdict(&watermarks, request, deadline, &mut consultation);
@@ -121,7 +123,7 @@ impl LocalJudge {
 
     /// Where signing stops. Known also while the disk hangs, and when the ledger is broken.
     pub(super) async fn high_watermark(&self) -> Result<HighWatermark, Fault> {
-        let watermarks = self.deadline().limit(self.watermarks.read());
+        let watermarks = self.order_deadline().limit(self.watermarks.read());
         Ok(watermarks.await?.head().high_watermark)
     }
 
@@ -142,8 +144,9 @@ impl LocalJudge {
         self.second_judge.as_ref()
     }
 
-    pub(super) fn deadline(&self) -> Deadline {
-        Deadline::after(self.longest_wait)
+    /// For orders and whoever only looks; a request to sign brings its own.
+    pub(super) fn order_deadline(&self) -> Deadline {
+        Deadline::after(self.order_timeout)
     }
 
     /// The second judge's silence, if it is long.
@@ -174,7 +177,7 @@ impl LocalJudge {
         match (watermarks.await, self.long_silence()) {
             (Ok(watermarks), _) => self.working(watermarks),
             (Err(_), Some(silence)) => Err(NoAnswer::Away(silence).into()),
-            (Err(late), None) => Err(late),
+            (Err(late), None) => Err(late.into()),
         }
     }
 

@@ -21,7 +21,6 @@ mod anchor;
 mod attention;
 mod clearance;
 mod commit_queue;
-mod deadline;
 mod far_future;
 mod fault;
 mod interchange;
@@ -76,7 +75,7 @@ use self::shared_order::SharedRecords;
 use self::sqlite::{Contents, Store};
 use self::watermarks::{Request, Watermarks};
 use self::writer::Writer;
-use crate::config::LEDGER_WAIT_TIMEOUT;
+use crate::deadline::Deadline;
 use crate::duty::Claim;
 use crate::network::GenesisClock;
 use crate::primitives::Root;
@@ -108,9 +107,8 @@ pub(crate) struct Settings {
     pub(crate) second_judge: Option<Arc<dyn SecondJudge>>,
     /// So many requests and orders may wait; more are turned away.
     pub(crate) queue: usize,
-    /// A request that has waited longer is a fault. While a commit takes unduly long nothing is judged, so that what
-    /// waits for it is not recorded.
-    pub(crate) longest_wait: Duration,
+    /// How long an order waits for a second judge, and whoever looks for the ledger.
+    pub(crate) order_timeout: Duration,
     /// The write-ahead log is moved into the database and emptied when it is longer than this (in bytes).
     pub(crate) wal_limit_bytes: u64,
     /// It is moved and written over from its beginning when it has so many commits and nobody asks for a while.
@@ -120,7 +118,7 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    /// The defaults: the ledger must exist, 8192 requests may wait, [`LEDGER_WAIT_TIMEOUT`] at most.
+    /// The defaults: the ledger must exist, 8192 requests may wait.
     pub(crate) fn new(directory: PathBuf) -> Self {
         Self {
             directory,
@@ -133,7 +131,7 @@ impl Settings {
             refuse_far_future: true,
             second_judge: None,
             queue: 8_192,
-            longest_wait: LEDGER_WAIT_TIMEOUT,
+            order_timeout: Duration::from_secs(4),
             wal_limit_bytes: 2 << 20,
             wal_limit_commits: 50,
             quiet: Duration::from_millis(200),
@@ -159,9 +157,14 @@ impl Ledger {
         &self.opened
     }
 
-    /// Asks whether a permitted duty may be signed. Duties that cannot be slashed never wait.
-    pub(crate) async fn submit<K: OfKey>(&self, permitted: Permitted<'_, K>) -> Result<Verdict<K>, Fault> {
-        let verdict = self.judge(&Request::from(&permitted)).await?;
+    /// Asks whether a permitted duty may be signed. Duties that cannot be slashed never wait. While a commit takes
+    /// unduly long nothing is judged, so that what waits for it until its deadline is not recorded.
+    pub(crate) async fn submit<K: OfKey>(
+        &self,
+        permitted: Permitted<'_, K>,
+        deadline: Deadline,
+    ) -> Result<Verdict<K>, Fault> {
+        let verdict = self.judge_until(&Request::from(&permitted), deadline).await?;
         Ok(verdict.for_key(permitted.into_key()))
     }
 
@@ -170,9 +173,10 @@ impl Ledger {
     pub(crate) async fn submit_all<K: OfKey>(
         &self,
         permitted: Vec<Permitted<'_, K>>,
+        deadline: Deadline,
     ) -> Result<Vec<Verdict<K>>, Fault> {
         let requests: Vec<_> = permitted.iter().map(Request::from).collect();
-        let verdicts = self.judge_all(&requests).await?.into_iter().zip(permitted);
+        let verdicts = self.judge_all_until(&requests, deadline).await?.into_iter().zip(permitted);
         Ok(verdicts.map(|(verdict, permitted)| verdict.for_key(permitted.into_key())).collect())
     }
 
@@ -191,7 +195,7 @@ impl Ledger {
         if self.judge.second_judge().is_some() {
             // Another host may have set it.
             let status = self.status(Selection::Only(HashSet::new()));
-            if let Ok(status) = self.judge.deadline().limit(status).await {
+            if let Ok(status) = self.judge.order_deadline().limit(status).await {
                 return Ok(status?.high_watermark);
             }
             // The disk here hangs, so what is known in memory has to do.
@@ -251,18 +255,29 @@ impl Ledger {
         }
     }
 
-    async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
+    async fn judge_until(&self, request: &Request, deadline: Deadline) -> Result<Verdict, Fault> {
         if needs_no_record(request) {
             return Ok(self.judge.unrecorded(request));
         }
-        self.judge.judge(request).await
+        self.judge.judge(request, deadline).await
     }
 
-    async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
+    async fn judge_all_until(&self, requests: &[Request], deadline: Deadline) -> Result<Vec<Verdict>, Fault> {
         if requests.iter().all(needs_no_record) {
             return Ok(requests.iter().map(|request| self.judge.unrecorded(request)).collect());
         }
-        self.judge.judge_all(requests).await
+        self.judge.judge_all(requests, deadline).await
+    }
+
+    /// For tests, which wait as long as an order does.
+    #[cfg(test)]
+    async fn judge(&self, request: &Request) -> Result<Verdict, Fault> {
+        self.judge_until(request, self.judge.order_deadline()).await
+    }
+
+    #[cfg(test)]
+    async fn judge_all(&self, requests: &[Request]) -> Result<Vec<Verdict>, Fault> {
+        self.judge_all_until(requests, self.judge.order_deadline()).await
     }
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {

@@ -5,6 +5,7 @@ use super::of_key::OfKey;
 use super::order::{Activated, Activation, ActivationOutcome, Past};
 use super::watermarks::Request;
 use super::{Attention, Fault, Ledger};
+use crate::deadline::Deadline;
 use crate::signing_policy::Permitted;
 
 /// Slashing protection: what stands between a permitted duty and its signature.
@@ -19,9 +20,13 @@ pub(crate) enum Protection {
 
 impl Protection {
     /// Asks whether a permitted duty may be signed. Duties that cannot be slashed never wait.
-    pub(crate) async fn submit<K: OfKey>(&self, permitted: Permitted<'_, K>) -> Result<Verdict<K>, Fault> {
+    pub(crate) async fn submit<K: OfKey>(
+        &self,
+        permitted: Permitted<'_, K>,
+        deadline: Deadline,
+    ) -> Result<Verdict<K>, Fault> {
         match self {
-            Self::On(ledger) => ledger.submit(permitted).await,
+            Self::On(ledger) => ledger.submit(permitted, deadline).await,
             Self::Off(unprotected) => Ok(unprotected.allow(permitted)),
         }
     }
@@ -31,9 +36,10 @@ impl Protection {
     pub(crate) async fn submit_all<K: OfKey>(
         &self,
         permitted: Vec<Permitted<'_, K>>,
+        deadline: Deadline,
     ) -> Result<Vec<Verdict<K>>, Fault> {
         match self {
-            Self::On(ledger) => ledger.submit_all(permitted).await,
+            Self::On(ledger) => ledger.submit_all(permitted, deadline).await,
             Self::Off(unprotected) => {
                 Ok(permitted.into_iter().map(|permitted| unprotected.allow(permitted)).collect())
             }
@@ -93,6 +99,8 @@ impl Unprotected {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::bls::PublicKey;
     use crate::duty::Duty;
@@ -105,7 +113,8 @@ mod tests {
         for root in ["11", "22"] {
             let duty = Duty::parse(block(root).as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
             let permitted = SigningPolicy::permit_everybody(PublicKey([1; 48]), &duty).unwrap();
-            let Verdict::Allowed(judged) = protection.submit(permitted).await.unwrap() else {
+            let deadline = Deadline::after(Duration::from_secs(60));
+            let Verdict::Allowed(judged) = protection.submit(permitted, deadline).await.unwrap() else {
                 panic!("{root}")
             };
             assert_eq!(judged.signing_root(), duty.signing_root());

@@ -16,12 +16,13 @@ use std::time::Instant;
 
 use tokio::sync::{oneshot, watch};
 
-use super::deadline::{Deadline, is_stalled};
+use super::commit_queue::is_stalled;
 use super::fault::{Cause, Fault};
 use super::refusal::Refusal;
 use super::shared_order::{SharedOrder, SharedRecords};
 use super::watermarks::Request;
 use crate::bls::PublicKey;
+use crate::deadline::Deadline;
 use crate::duty::Claim;
 use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 use crate::raw_roots::RawRoots;

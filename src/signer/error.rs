@@ -1,7 +1,8 @@
 //! Refusals and faults of signing, apart from each other.
 
 use super::outcome::OutcomeKind;
-use super::pool::PoolClosed;
+use super::pool::{PoolBusy, PoolClosed};
+use crate::deadline::TooLate;
 use crate::{duty, ledger, signing_policy};
 
 /// Why a duty was not signed.
@@ -35,6 +36,12 @@ pub(crate) enum SignFault {
     Ledger(ledger::Fault),
     #[error(transparent)]
     Pool(PoolClosed),
+    /// It was not begun, and nothing is on record of it.
+    #[error(transparent)]
+    PoolBusy(PoolBusy),
+    /// It waited for a core until then. What was judged may be on record; the same message can be signed later.
+    #[error("there was no core for the signature in time")]
+    TooLate(#[from] TooLate),
 }
 
 impl SignError {
@@ -53,7 +60,9 @@ impl SignError {
                 ) => OutcomeKind::Forbidden,
                 SignRefusal::SlashingProtection(_) => OutcomeKind::Slashable,
             },
-            Self::Failed(SignFault::Ledger(_) | SignFault::Pool(_)) => OutcomeKind::Fault,
+            Self::Failed(
+                SignFault::Ledger(_) | SignFault::Pool(_) | SignFault::PoolBusy(_) | SignFault::TooLate(_),
+            ) => OutcomeKind::Fault,
         }
     }
 }
@@ -100,5 +109,17 @@ impl From<ledger::Withheld> for SignError {
 impl From<PoolClosed> for SignError {
     fn from(closed: PoolClosed) -> Self {
         Self::Failed(SignFault::Pool(closed))
+    }
+}
+
+impl From<PoolBusy> for SignError {
+    fn from(busy: PoolBusy) -> Self {
+        Self::Failed(SignFault::PoolBusy(busy))
+    }
+}
+
+impl From<TooLate> for SignError {
+    fn from(late: TooLate) -> Self {
+        Self::Failed(SignFault::TooLate(late))
     }
 }

@@ -14,16 +14,19 @@ mod sign;
 mod sign_many;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use crate::bls::PublicKey;
 use crate::clients::{Client, ClientName, Requester};
-use crate::duty::Duty;
+use crate::deadline::Deadline;
+use crate::duty::{Duty, least_time_limit};
 use crate::keymanager::Keystores;
 use crate::keys::Key;
 use crate::ledger::Protection;
-use crate::network::Network;
+use crate::network::{GenesisClock, Network};
+use crate::primitives::Epoch;
 use crate::signing_policy::{self, Permitted, SigningPolicy};
 
 pub(crate) use self::counts::{Protected, SigningCounts};
@@ -37,6 +40,8 @@ use self::pool::SigningPool;
 /// What signs: made once by the daemon and shared by all requests. No key has to wait for another's lock.
 pub(crate) struct Signer {
     pub(crate) network: Network,
+    /// For how long a request is of use; none: for as long as its duty says.
+    pub(crate) timeout: Option<Duration>,
     /// Replaced on a reload.
     pub(crate) policy: ArcSwap<SigningPolicy>,
     pub(crate) protection: Protection,
@@ -60,6 +65,20 @@ impl Signer {
             }
         };
         Ok(Grant { requester, policy, client })
+    }
+
+    /// For how long a request is of use, as far as it can be told before its duty is known.
+    pub(crate) fn least_time_limit(&self) -> Duration {
+        self.timeout.unwrap_or_else(|| {
+            let epoch =
+                GenesisClock::of(&self.network).map_or(Epoch(0), |clock| clock.present(SystemTime::now()).1);
+            least_time_limit(&self.network, self.network.forks().at(epoch))
+        })
+    }
+
+    /// Until when an answer is of use.
+    fn deadline(&self, arrived: Instant, duty: &Duty) -> Deadline {
+        Deadline::new(arrived, self.timeout.unwrap_or_else(|| duty.time_limit(&self.network)))
     }
 
     /// The key of this name, if the client may have the duty signed with it. `None`: what named it is no public key, so

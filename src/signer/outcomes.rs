@@ -188,7 +188,7 @@ type FaultKind = (Discriminant<SignFault>, Option<Discriminant<ledger::Fault>>);
 fn fault_kind(fault: &SignFault) -> FaultKind {
     let of_ledger = match fault {
         SignFault::Ledger(fault) => Some(discriminant(fault)),
-        SignFault::Pool(_) => None,
+        SignFault::Pool(_) | SignFault::PoolBusy(_) | SignFault::TooLate(_) => None,
     };
     (discriminant(fault), of_ledger)
 }

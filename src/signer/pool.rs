@@ -6,6 +6,7 @@
 //! To hand over a result means to wake another thread, which on busy cores costs a tenth of a signature. So while more
 //! work waits, a few results are handed over together. And keys that sign the same root are multiplied a few at a time.
 
+mod key_times;
 mod queue;
 mod round_robin;
 
@@ -13,12 +14,14 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
 use self::queue::{Presigning, Queue, Turn, TurnWork, Work};
 use crate::bls::HashCache;
 use crate::caller::Share;
+use crate::deadline::Deadline;
 use crate::duty::Priority;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, SyncWhen};
@@ -34,6 +37,26 @@ impl SigningPool {
     /// calls `at_rest`.
     pub(crate) fn start(hashes: HashCache, at_rest: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         Self::with_threads(thread::available_parallelism().unwrap_or(NonZeroUsize::MIN), hashes, at_rest)
+    }
+
+    /// Refuses signatures of so many keys that are not to be expected in time, by what waits before them and by how
+    /// long the last ones took. Ask before they are judged: what is judged is on record.
+    ///
+    /// # Errors
+    /// They are not.
+    pub(crate) fn refuse_late(
+        &self,
+        share: Share,
+        priority: Priority,
+        keys: usize,
+        deadline: Deadline,
+    ) -> Result<(), PoolBusy> {
+        let queue = self.shared.queue();
+        let Some(time) = queue.key_times.typical() else { return Ok(()) };
+        let keys = queue.keys_until(share, priority, keys).div_ceil(self.shared.threads.get());
+        drop(queue);
+        let (needed, left) = (time.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX)), deadline.left());
+        if needed <= left { Ok(()) } else { Err(PoolBusy { needed, left }) }
     }
 
     /// Queues the signatures of what was judged, all of one root, at once, in this share; the future is those
@@ -142,6 +165,17 @@ pub(crate) enum Backlog {
     MoreWork,
 }
 
+/// The signatures would come too late.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the signer is overloaded: with what waits for its cores, the signatures would take about {needed:.1?}, and are of \
+     use for {left:.1?}. Nothing was recorded: ask again, or for fewer keys at a time"
+)]
+pub(crate) struct PoolBusy {
+    needed: Duration,
+    left: Duration,
+}
+
 /// There is no result: the work panicked, or the pool was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the signing threads have ended")]
@@ -172,8 +206,9 @@ impl Shared {
     /// One thread's life.
     fn work(&self) {
         let mut finished = Vec::with_capacity(RESULT_BATCH.saturating_add(KEYS_AT_A_TIME));
+        let mut timed = None;
         loop {
-            let Some(Turn { priority, work, backlog }) = self.try_next().or_else(|| {
+            let Some(Turn { priority, work, backlog }) = self.try_next(&mut timed).or_else(|| {
                 deliver(&mut finished);
                 self.next()
             }) else {
@@ -181,7 +216,7 @@ impl Shared {
             };
             match work {
                 TurnWork::Signatures(signatures) => {
-                    self.presign_all(signatures, sync_when(priority, backlog), &mut finished);
+                    timed = self.presign_all(signatures, sync_when(priority, backlog), &mut finished);
                 }
                 TurnWork::Other(work) => finished.extend(work(backlog)),
             }
@@ -191,24 +226,38 @@ impl Shared {
         }
     }
 
-    /// The record goes to the disk while its signature is computed; only the release must wait for it.
-    fn presign_all(&self, work: Vec<Presigning>, sync_when: SyncWhen, finished: &mut Vec<Deliver>) {
+    /// The record goes to the disk while its signature is computed; only the release must wait for it. Gives the time
+    /// that each key took; none where nobody waited for any.
+    fn presign_all(
+        &self,
+        work: Vec<Presigning>,
+        sync_when: SyncWhen,
+        finished: &mut Vec<Deliver>,
+    ) -> Option<Duration> {
+        let begun = Instant::now();
         let (mut answers, mut all) = (Vec::with_capacity(work.len()), Vec::with_capacity(work.len()));
         for Presigning { mut judged, answer } in work.into_iter().filter(Presigning::is_wanted) {
             judged.iter().for_each(|judged| judged.begin_to_record(sync_when));
             answers.push((answer, judged.len()));
             all.append(&mut judged);
         }
+        let keys = u32::try_from(all.len()).unwrap_or(u32::MAX);
         let mut held = Key::presign(all, &self.hashes).into_iter();
+        let time = begun.elapsed().checked_div(keys);
         for (answer, count) in answers {
             let held: Vec<_> = held.by_ref().take(count).collect();
             // The caller was cancelled: the signatures are dropped.
             finished.push(Box::new(move || drop(answer.send(held))));
         }
+        time
     }
 
-    fn try_next(&self) -> Option<Turn> {
+    /// `timed`: how long each of the signatures of the turn before took.
+    fn try_next(&self, timed: &mut Option<Duration>) -> Option<Turn> {
         let mut queue = self.queue();
+        if let Some(time) = timed.take() {
+            queue.key_times.note(time);
+        }
         if queue.closed { None } else { self.take(&mut queue) }
     }
 

@@ -1,18 +1,23 @@
 //! Chain from a duty to its signature: key, policy, judgement, multiplication beside the record, release.
 
+use std::time::Instant;
+
 use super::error::SignError;
 use super::outcome::{Latencies, Outcome, Stopwatch};
 use super::pool::PoolClosed;
 use super::{Grant, Signer};
 use crate::bls::{PublicKey, Signature};
+use crate::deadline::Deadline;
 use crate::duty::{self, Duty};
 use crate::ledger::Verdict;
 
 impl Signer {
-    /// Signs the duty that `read` gives with this key, for this client, and notes what came of it.
+    /// Signs the duty that `read` gives with this key, for this client, and notes what came of it. `arrived`: when the
+    /// request was here whole, from which its deadline counts.
     pub(crate) async fn sign(
         &self,
         grant: &Grant<'_>,
+        arrived: Instant,
         public_key: Option<PublicKey>,
         read: impl FnOnce() -> Result<Duty, duty::Refusal>,
     ) -> Result<Signature, SignError> {
@@ -22,7 +27,10 @@ impl Signer {
         latencies.parse = stopwatch.lap();
         let (duty, result) = match read {
             Ok(duty) => {
-                let result = self.sign_duty(grant, &duty, public_key, &mut stopwatch, &mut latencies).await;
+                let deadline = self.deadline(arrived, &duty);
+                let signing =
+                    self.sign_duty(grant, &duty, deadline, public_key, &mut stopwatch, &mut latencies);
+                let result = signing.await;
                 (Some(duty), result)
             }
             Err(refusal) => (None, Err(refusal.into())),
@@ -36,18 +44,21 @@ impl Signer {
         &self,
         grant: &Grant<'_>,
         duty: &Duty,
+        deadline: Deadline,
         public_key: Option<PublicKey>,
         stopwatch: &mut Stopwatch,
         latencies: &mut Latencies,
     ) -> Result<Signature, SignError> {
         let permitted = self.permitted(grant, public_key, duty)?;
-        let judged = match self.protection.submit(permitted).await? {
+        let (share, priority) = (grant.requester.caller.share(), duty.kind().priority());
+        self.pool.refuse_late(share, priority, 1, deadline)?;
+        let judged = match self.protection.submit(permitted, deadline).await? {
             Verdict::Allowed(judged) => judged,
             Verdict::Refused(refusal) => return Err(refusal.into()),
         };
         latencies.judge = stopwatch.lap();
-        let held = self.pool.presign(grant.requester.caller.share(), duty.kind().priority(), vec![judged]);
-        let held = held.await?.pop().ok_or(PoolClosed)?;
+        let held = deadline.limit(self.pool.presign(share, priority, vec![judged])).await?;
+        let held = held?.pop().ok_or(PoolClosed)?;
         latencies.multiply = stopwatch.lap();
         let signature = held.release().await?;
         latencies.wait = stopwatch.lap();

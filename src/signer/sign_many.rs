@@ -2,6 +2,7 @@
 //! ledger, and the signatures are spread over all cores.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::error::SignError;
 use super::outcome::{Latencies, Outcome, Stopwatch};
@@ -10,7 +11,8 @@ use super::{Grant, Signer};
 use crate::blocking;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Share;
-use crate::duty::{self, Duty};
+use crate::deadline::Deadline;
+use crate::duty::{self, Duty, Priority};
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, Verdict, Withheld};
 
@@ -19,10 +21,11 @@ impl Signer {
     /// results are in the order of the keys; what is refused for one key does not concern the others.
     ///
     /// # Errors
-    /// There is no duty, or something failed: then none is signed.
+    /// There is no duty, or something failed, or its time is over: then none is signed.
     pub(crate) async fn sign_many(
         &self,
         grant: &Grant<'_>,
+        arrived: Instant,
         public_keys: &[Option<PublicKey>],
         read: impl FnOnce() -> Result<Duty, duty::Refusal>,
     ) -> Result<Vec<Result<Signature, SignError>>, SignError> {
@@ -32,8 +35,10 @@ impl Signer {
         latencies.parse = stopwatch.lap();
         let (duty, results) = match read {
             Ok(duty) => {
-                let results =
-                    self.sign_with_all(grant, &duty, public_keys, &mut stopwatch, &mut latencies).await;
+                let deadline = self.deadline(arrived, &duty);
+                let signing =
+                    self.sign_with_all(grant, &duty, deadline, public_keys, &mut stopwatch, &mut latencies);
+                let results = signing.await;
                 (Some(duty), results)
             }
             Err(refusal) => (None, Err(refusal.into())),
@@ -57,6 +62,7 @@ impl Signer {
         &self,
         grant: &Grant<'_>,
         duty: &Duty,
+        deadline: Deadline,
         public_keys: &[Option<PublicKey>],
         stopwatch: &mut Stopwatch,
         latencies: &mut Latencies,
@@ -76,7 +82,9 @@ impl Signer {
             }
         });
         let (mut allowed, mut judged) = (Vec::with_capacity(positions.len()), Vec::new());
-        let verdicts = self.protection.submit_all(permits).await?;
+        let (share, priority) = (grant.requester.caller.share(), duty.kind().priority());
+        self.pool.refuse_late(share, priority, permits.len(), deadline)?;
+        let verdicts = self.protection.submit_all(permits, deadline).await?;
         latencies.judge = stopwatch.lap();
         for (at, verdict) in positions.into_iter().zip(verdicts) {
             match verdict {
@@ -87,7 +95,7 @@ impl Signer {
                 Verdict::Refused(refusal) => results.push((at, Err(refusal.into()), *latencies)),
             }
         }
-        let held = self.presign_all(grant.requester.caller.share(), duty, judged).await?;
+        let held = deadline.limit(self.presign_all(share, priority, judged)).await??;
         latencies.multiply = stopwatch.lap();
         for (at, held) in allowed.into_iter().zip(held) {
             let result = match held.release().await {
@@ -111,10 +119,10 @@ impl Signer {
     async fn presign_all(
         &self,
         share: Share,
-        duty: &Duty,
+        priority: Priority,
         judged: Vec<Judged<Arc<Key>>>,
     ) -> Result<Vec<HeldSignature>, PoolClosed> {
-        let (priority, count) = (duty.kind().priority(), judged.len());
+        let count = judged.len();
         let slices: Vec<_> =
             sliced(judged, KEYS_AT_A_TIME).map(|slice| self.pool.presign(share, priority, slice)).collect();
         let mut held = Vec::with_capacity(count);

@@ -44,6 +44,7 @@ const LAYERS: &[&str] = &[
     "duty_group",
     "raw_roots",
     "blocking",
+    "deadline",
     "repetitions",
     "primitives",
     "yaml",

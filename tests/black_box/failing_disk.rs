@@ -276,7 +276,7 @@ fn on_a_bad_disk(library: &str, variable: &str) -> (Daemon, PathBuf) {
 
 /// With one second of patience. It hangs while the file is there.
 fn on_a_hanging_disk() -> (Daemon, PathBuf) {
-    let setup = Setup::new().args(&["--network", "minimal", "--ledger-timeout", "1"]);
+    let setup = Setup::new().args(&["--network", "minimal", "--signing-timeout", "1"]);
     let library = build_preload(setup.directory(), "hanging_disk");
     let flag = setup.directory().join("hangs");
     (setup.env("LD_PRELOAD", &library).env("HANGING_DISK", flag.to_str().unwrap()).start(), flag)

@@ -66,7 +66,6 @@ fn the_example_file_shows_the_real_defaults() {
         "max_requests",
         "header_timeout",
         "idle_timeout",
-        "ledger_timeout",
         "log_level",
     ];
     let from_example = validate(&keys.map(shown).join("\n")).ok().unwrap();
@@ -309,7 +308,7 @@ fn the_seal_comes_from_the_credentials_unless_a_file_is_given() {
 #[test]
 fn zero_is_no_limit() {
     for key in
-        ["max_connections", "max_requests", "header_timeout", "idle_timeout", "ledger_timeout", "kdf_memory"]
+        ["max_connections", "max_requests", "header_timeout", "idle_timeout", "signing_timeout", "kdf_memory"]
     {
         assert!(RawSettings::from_toml(&format!("{key} = 0")).is_err(), "{key}");
     }

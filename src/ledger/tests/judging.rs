@@ -129,7 +129,7 @@ fn that_the_chain_is_another_one_is_told_before_anything_else() {
 fn duties_that_cannot_be_slashed_need_no_ledger() {
     let directory = tempfile::tempdir().unwrap();
     let ledger =
-        Ledger::open(Settings { longest_wait: Duration::ZERO, ..settings(directory.path()) }).unwrap();
+        Ledger::open(Settings { order_timeout: Duration::ZERO, ..settings(directory.path()) }).unwrap();
     sign(&ledger, request(1, 1, Claim::Unslashable));
 }
 

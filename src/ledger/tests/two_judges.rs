@@ -217,7 +217,7 @@ proptest! {
         let directories = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
         let hosts = directories.each_ref().map(|directory| {
             let hasty = Duration::from_millis(10);
-            Ledger::open(Settings { longest_wait: hasty, ..beside(directory.path(), &shared) }).unwrap()
+            Ledger::open(Settings { order_timeout: hasty, ..beside(directory.path(), &shared) }).unwrap()
         });
         let mut history = History::default();
         for (host, way, request) in steps {
@@ -248,7 +248,7 @@ fn host(directory: &Path, shared: &Arc<MemoryJudge>) -> Ledger {
 fn beside(directory: &Path, shared: &Arc<MemoryJudge>) -> Settings {
     Settings {
         second_judge: Some(shared.clone()),
-        longest_wait: Duration::from_secs(2),
+        order_timeout: Duration::from_secs(2),
         ..settings(directory)
     }
 }

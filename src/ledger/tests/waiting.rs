@@ -183,7 +183,7 @@ impl Busy {
 }
 
 fn impatient(directory: &Path) -> Settings {
-    Settings { longest_wait: PATIENCE, ..settings(directory) }
+    Settings { order_timeout: PATIENCE, ..settings(directory) }
 }
 
 /// Longer than a commit may take before it counts as hanging.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::oneshot;
 
+use super::key_times::KeyTimes;
 use super::round_robin::RoundRobin;
 use super::{Backlog, Deliver};
 use crate::caller::Share;
@@ -25,6 +26,7 @@ pub(super) struct Queue {
     others: RoundRobin<Work>,
     /// How many pieces of work of each share have gone before votes since nothing waited.
     blocks_ahead: HashMap<Share, usize>,
+    pub(super) key_times: KeyTimes,
     /// Threads that wait for work: only they need to be woken.
     pub(super) idle: usize,
     /// Whether it was said that all are at rest, since work was taken last.
@@ -62,18 +64,31 @@ pub(super) enum TurnWork {
 
 impl Queue {
     pub(super) fn add(&mut self, share: Share, priority: Priority, work: Work) {
+        let keys = work.keys();
         match priority {
             Priority::Block => {
                 let ahead = self.blocks_ahead.entry(share).or_default();
                 if *ahead < BLOCKS_AHEAD {
                     *ahead = ahead.saturating_add(1);
-                    self.blocks.add(share, work);
+                    self.blocks.add(share, work, keys);
                 } else {
-                    self.votes.add(share, work);
+                    self.votes.add(share, work, keys);
                 }
             }
-            Priority::Vote => self.votes.add(share, work),
-            Priority::Other => self.others.add(share, work),
+            Priority::Vote => self.votes.add(share, work, keys),
+            Priority::Other => self.others.add(share, work, keys),
+        }
+    }
+
+    /// For about how many keys is signed until it is for so many that a share adds now, those included.
+    pub(super) fn keys_until(&self, share: Share, priority: Priority, added: usize) -> usize {
+        let (blocks, votes) = (self.blocks.weight(), self.votes.weight());
+        match priority {
+            Priority::Block if added <= BLOCKS_AHEAD => self.blocks.weight_until(share, added),
+            Priority::Block | Priority::Vote => blocks.saturating_add(self.votes.weight_until(share, added)),
+            Priority::Other => {
+                blocks.saturating_add(votes).saturating_add(self.others.weight_until(share, added))
+            }
         }
     }
 
@@ -90,13 +105,17 @@ impl Queue {
             (Priority::Other, &mut self.others),
         ];
         let turn = queues.into_iter().find_map(|(priority, queue)| {
-            let work = queue.turn(|first, behind| match (first, priority) {
-                (Work::Other(work), _) => TurnWork::Other(work),
-                (Work::Signatures(first), Priority::Block) => TurnWork::Signatures(vec![first]),
-                (Work::Signatures(first), Priority::Vote | Priority::Other) => {
-                    let part = behind.len().saturating_add(1).div_ceil(threads.get());
-                    TurnWork::Signatures(joined(first, behind, part, &at_a_time))
-                }
+            let work = queue.turn(|first, behind| {
+                let work = match (first, priority) {
+                    (Work::Other(work), _) => TurnWork::Other(work),
+                    (Work::Signatures(first), Priority::Block) => TurnWork::Signatures(vec![first]),
+                    (Work::Signatures(first), Priority::Vote | Priority::Other) => {
+                        let part = behind.len().saturating_add(1).div_ceil(threads.get());
+                        TurnWork::Signatures(joined(first, behind, part, &at_a_time))
+                    }
+                };
+                let keys = work.keys();
+                (work, keys)
             })?;
             Some((priority, work))
         });
@@ -112,6 +131,27 @@ impl Queue {
     /// Everything that waits, to be dropped where the queue is not locked.
     pub(super) fn clear(&mut self) -> impl Sized + use<> {
         (std::mem::take(&mut self.blocks), std::mem::take(&mut self.votes), std::mem::take(&mut self.others))
+    }
+}
+
+impl Work {
+    /// Of how many keys it is; what is no signature counts as one.
+    fn keys(&self) -> usize {
+        match self {
+            Self::Signatures(signatures) => signatures.judged.len(),
+            Self::Other(_) => 1,
+        }
+    }
+}
+
+impl TurnWork {
+    pub(super) fn keys(&self) -> usize {
+        match self {
+            Self::Signatures(signatures) => {
+                signatures.iter().fold(0, |sum, one| sum.saturating_add(one.judged.len()))
+            }
+            Self::Other(_) => 1,
+        }
     }
 }
 
@@ -168,8 +208,11 @@ const BLOCKS_AHEAD: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::caller::Source;
+    use crate::deadline::Deadline;
     use crate::duty::Duty;
     use crate::keys::{OpenedKey, SecretKey};
     use crate::ledger::{Activation, ActivationOutcome, Protection, Unprotected, Verdict};
@@ -309,7 +352,8 @@ mod tests {
         let permitted = SigningPolicy::permit_everybody(Arc::new(Key::imported(activated)), &duty).unwrap();
         let protection = Protection::Off(Unprotected::accepted());
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        match runtime.block_on(protection.submit(permitted)).unwrap() {
+        let deadline = Deadline::after(Duration::from_secs(60));
+        match runtime.block_on(protection.submit(permitted, deadline)).unwrap() {
             Verdict::Allowed(judged) => judged,
             Verdict::Refused(refusal) => panic!("{refusal}"),
         }

@@ -11,7 +11,13 @@ pub(super) struct RoundRobin<T> {
     /// The shares that have items, the one whose turn is next first.
     order: VecDeque<Share>,
     /// The items of each share in `order`, the oldest first, and of no other.
-    items: HashMap<Share, VecDeque<T>>,
+    items: HashMap<Share, Items<T>>,
+}
+
+struct Items<T> {
+    waiting: VecDeque<T>,
+    /// Of those that wait, together.
+    weight: usize,
 }
 
 impl<T> Default for RoundRobin<T> {
@@ -21,25 +27,45 @@ impl<T> Default for RoundRobin<T> {
 }
 
 impl<T> RoundRobin<T> {
-    pub(super) fn add(&mut self, share: Share, item: T) {
-        let items = self.items.entry(share).or_default();
-        if items.is_empty() {
+    /// Adds an item; `weight` says how much work it is.
+    pub(super) fn add(&mut self, share: Share, item: T, weight: usize) {
+        let none = || Items { waiting: VecDeque::new(), weight: 0 };
+        let items = self.items.entry(share).or_insert_with(none);
+        if items.waiting.is_empty() {
             self.order.push_back(share);
         }
-        items.push_back(item);
+        items.waiting.push_back(item);
+        items.weight = items.weight.saturating_add(weight);
     }
 
-    /// The next share's turn: its oldest item, and what `take` takes beside it of the same share's further ones.
-    pub(super) fn turn<R>(&mut self, take: impl FnOnce(T, &mut VecDeque<T>) -> R) -> Option<R> {
+    /// The next share's turn: its oldest item, and what `take` takes beside it of the same share's further ones. `take`
+    /// also says what they weigh.
+    pub(super) fn turn<R>(&mut self, take: impl FnOnce(T, &mut VecDeque<T>) -> (R, usize)) -> Option<R> {
         let share = self.order.pop_front()?;
         let items = self.items.get_mut(&share)?;
-        let taken = items.pop_front().map(|item| take(item, items));
-        if items.is_empty() {
+        let taken = items.waiting.pop_front().map(|item| take(item, &mut items.waiting));
+        let taken = taken.map(|(taken, weight)| {
+            items.weight = items.weight.saturating_sub(weight);
+            taken
+        });
+        if items.waiting.is_empty() {
             self.items.remove(&share);
         } else {
             self.order.push_back(share);
         }
         taken
+    }
+
+    /// What is done until so much is done that a share adds now, that included: each other share has as much at most.
+    pub(super) fn weight_until(&self, share: Share, added: usize) -> usize {
+        let own = self.items.get(&share).map_or(0, |items| items.weight).saturating_add(added);
+        let others = self.items.iter().filter(|(other, _)| **other != share);
+        others.fold(own, |sum, (_, items)| sum.saturating_add(items.weight.min(own)))
+    }
+
+    /// The weight of all items.
+    pub(super) fn weight(&self) -> usize {
+        self.items.values().fold(0, |sum, items| sum.saturating_add(items.weight))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -54,6 +80,25 @@ mod tests {
     use super::*;
     use crate::caller::Source;
 
+    #[test]
+    fn an_items_turn_comes_after_as_much_of_each_other_share() {
+        let mut queue = RoundRobin::default();
+        let share = |user| Share::Client(Source::User(user));
+        for (user, items) in [(1, 100), (2, 3), (3, 1)] {
+            for _ in 0..items {
+                queue.add(share(user), user, 1);
+            }
+        }
+        for (user, added, turns) in
+            [(4, 1, 4), (4, 2, 2 + 2 + 2 + 1), (4, 50, 50 + 50 + 3 + 1), (1, 1, 101 + 4)]
+        {
+            assert_eq!(queue.weight_until(share(user), added), turns, "{added} more of {user}");
+        }
+        queue.add(share(4), 4, 1);
+        let mut order = std::iter::from_fn(|| queue.turn(|user, _| (user, 1)));
+        assert_eq!(order.position(|user| user == 4), Some(3), "the fourth turn is that of the newcomer");
+    }
+
     proptest! {
         #[test]
         fn between_two_turns_of_a_share_each_other_that_waits_has_one(
@@ -65,12 +110,12 @@ mod tests {
             let mut seen: HashMap<u32, Vec<u32>> = HashMap::new();
             for (number, step) in steps.into_iter().chain([None; 400]).enumerate() {
                 if let Some(user) = step {
-                    queue.add(Share::Client(Source::User(user)), (user, number));
+                    queue.add(Share::Client(Source::User(user)), (user, number), number);
                     waiting.entry(user).or_default().push_back(number);
                     seen.entry(user).or_default();
                     continue;
                 }
-                let Some((user, number)) = queue.turn(|item, _| item) else {
+                let Some((user, number)) = queue.turn(|item, _| (item, item.1)) else {
                     prop_assert!(waiting.is_empty() && queue.is_empty() && queue.items.is_empty());
                     continue;
                 };
@@ -90,6 +135,7 @@ mod tests {
                 }
             }
             prop_assert!(waiting.is_empty());
+            prop_assert_eq!(queue.weight(), 0);
         }
     }
 }

@@ -113,6 +113,29 @@ fn who_waits_when_the_workers_go_is_told() {
     closing.join().unwrap();
 }
 
+#[test]
+fn what_cannot_be_signed_in_time_is_refused_and_anothers_few_keys_are_not() {
+    let (pool, gate) = occupied();
+    let waiting: Vec<_> = (0..1_000).map(|_| pool.run(A, Priority::Vote, |_| ())).collect();
+    let vote = |share, keys| {
+        pool.refuse_late(share, Priority::Vote, keys, Deadline::after(Duration::from_secs(600)))
+    };
+    assert_eq!(vote(A, 1_000_000), Ok(()), "nothing is known yet of how long it takes");
+    for _ in 0..100 {
+        pool.shared.queue().key_times.note(Duration::from_secs(1));
+    }
+    let busy = vote(A, 1).unwrap_err();
+    assert_eq!(busy.needed, Duration::from_secs(1_001));
+    assert!(busy.to_string().contains("Nothing was recorded"), "{busy}");
+    assert_eq!(vote(B, 1), Ok(()), "it has its turn after one of the others");
+    assert_eq!(vote(B, 200), Ok(()));
+    assert_eq!(vote(B, 400).map_err(|busy| busy.needed), Err(Duration::from_secs(800)));
+    let late = pool.refuse_late(A, Priority::Block, 1, Deadline::after(Duration::ZERO));
+    assert_eq!(late.map_err(|busy| busy.needed), Err(Duration::from_secs(1)), "a block goes before votes");
+    gate.send(()).unwrap();
+    waiting.into_iter().for_each(|result| wait(result).unwrap());
+}
+
 /// One thread, busy until the sender is used.
 fn occupied() -> (SigningPool, mpsc::Sender<()>) {
     let (pool, (gate, opened), (begun, is_begun)) = (pool(1), mpsc::channel(), mpsc::channel());

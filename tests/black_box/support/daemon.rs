@@ -167,6 +167,8 @@ impl Setup {
         if this.state == State::Made && this.has_key_sources() && !state.exists() {
             init(&state);
         }
+        // What a busy machine signs late is for the tests of deadlines alone.
+        let timeout = (this.command == "serve").then_some(("BLS_SIGNER_SIGNING_TIMEOUT", "120"));
         let mut words = this.starter.iter().map(String::as_str).chain([binary.as_str(), this.command]);
         let mut handed = std::mem::take(&mut this.handed).into_iter().map(Stdio::from);
         let mut child = Command::new(words.next().unwrap())
@@ -175,6 +177,7 @@ impl Setup {
             .args(&this.args)
             .env_clear()
             .env("NOTIFY_SOCKET", &notify_path)
+            .envs(timeout)
             .envs(this.environment.iter().map(|(name, value)| (name, value)))
             .stdin(handed.next().unwrap_or_else(Stdio::null))
             .stdout(handed.next().unwrap_or_else(Stdio::null))
