@@ -27,6 +27,8 @@ pub(crate) struct SigningCounts {
     pub(crate) permitted: Counter,
     /// Time that slashing protection took, records on disk included.
     pub(crate) protection: Family<Protected, RecentDurations>,
+    /// Time that signatures took on the signing threads, with the wait for one.
+    pub(crate) multiplications: RecentDurations,
 }
 
 /// What is counted of the duties of one group.
@@ -71,6 +73,7 @@ impl SigningCounts {
             durations: RecentDurations::default(),
             permitted: Counter::default(),
             protection: Family::default(),
+            multiplications: RecentDurations::default(),
         }
     }
 
@@ -92,6 +95,7 @@ impl SigningCounts {
         if outcome.error.is_some() {
             return;
         }
+        self.multiplications.record(latencies.multiply);
         for (stage, histogram) in of_duty.stages.iter() {
             histogram.record_duration(latencies.of(stage));
         }

@@ -29,7 +29,7 @@ use crate::network::{GenesisClock, Network};
 use crate::primitives::Epoch;
 use crate::signing_policy::{self, Permitted, SigningPolicy};
 
-pub(crate) use self::counts::{Protected, SigningCounts};
+pub(crate) use self::counts::SigningCounts;
 pub(crate) use self::error::{SignError, SignFault, SignRefusal};
 pub(crate) use self::ledger_admin::{AdminError, LedgerAdmin};
 pub(crate) use self::outcome::OutcomeKind;

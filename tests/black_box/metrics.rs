@@ -54,6 +54,8 @@ fn requests_are_counted_by_duty_outcome_and_rule() {
         ("signing_bls_signing_duration_count", 9.0),
         (r#"eth2_slashingprotection_database_duration_count{signingOperation="block"}"#, 2.0),
         (r#"eth2_slashingprotection_database_duration_count{signingOperation="attestation"}"#, 3.0),
+        (r#"http_vertx_worker_pool_usage_count{poolName="signing-threads"}"#, 4.0),
+        (r#"http_vertx_worker_pool_rejected_total{poolName="signing-threads"}"#, 0.0),
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}");
     }
@@ -79,6 +81,8 @@ fn what_the_daemon_has_and_how_it_stands_is_shown() {
         (r#"bls_signer_connections_accepted_total{listener="metrics"}"#, 1.0),
         ("bls_signer_key_sources_without_keys", 0.0),
         ("bls_signer_log_events_dropped_total", 0.0),
+        ("bls_signer_wrong_computations_total", 0.0),
+        ("bls_signer_keys_expected", 0.0),
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}");
     }

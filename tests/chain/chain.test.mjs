@@ -1,14 +1,17 @@
 // A real validator client on a real beacon node, with the daemon as its only signer, through four forks to finality. In the
-// middle of an epoch the daemon is killed and started again.
+// middle of an epoch the daemon is killed and started again. A Prometheus scrapes it, and has data for every panel at the end.
 import assert from "node:assert/strict";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import {test} from "node:test";
+import {alertedSeries, panelQueries} from "../monitoring/queries.mjs";
+import {Prometheus} from "../monitoring/prometheus.mjs";
 import {Daemon} from "../support/daemon.mjs";
 import {ExecutionLayer} from "./execution.mjs";
 import {interopKeys, keystore} from "./interop.mjs";
-import {FORK_EPOCHS, Lodestar, SECONDS_PER_SLOT, SLOTS_PER_EPOCH, configYaml, sleep} from "./lodestar.mjs";
+import {FORK_EPOCHS, Lodestar, SECONDS_PER_SLOT, SLOTS_PER_EPOCH, configYaml, freePort, sleep} from "./lodestar.mjs";
+import {dashboardData, startPrometheus} from "./monitoring.mjs";
 import {Recorder} from "./recorder.mjs";
 
 const VALIDATORS = 8;
@@ -35,7 +38,7 @@ test("a validator client finalizes a chain with this signer, which is killed and
     chain = undefined;
   }
   assert.ok(chain, "the chain did not begin");
-  const {daemon, recorder, lodestar, importKeys} = chain;
+  const {daemon, recorder, lodestar, importKeys, prometheus, started} = chain;
 
   await lodestar.until(() => lodestar.slot >= KILL_SLOT, LAST_SLOT);
   await sleep(SECONDS_PER_SLOT * 500); // into the slot: duties are on their way
@@ -61,22 +64,38 @@ test("a validator client finalizes a chain with this signer, which is killed and
   for (const type of ["ATTESTATION", "AGGREGATION_SLOT", "RANDAO_REVEAL", "SYNC_COMMITTEE_MESSAGE", "BLOCK_V2 PHASE0", "BLOCK_V2 CAPELLA"]) {
     assert.ok(recorder.types[type] > 0, `no ${type} was asked for`);
   }
+  await showsEverything(prometheus, started);
 });
+
+/** Every panel of our dashboard and of the public ones has data, and every series that an alert asks for is there. */
+async function showsEverything(prometheus, started) {
+  assert.deepEqual(await prometheus.unreached(), []);
+  const asked = [...panelQueries(), ...alertedSeries().map((name) => ({from: "alerts", expr: name}))];
+  const empty = [];
+  for (const {from, expr} of asked) {
+    if ((await prometheus.series(expr, started)).length === 0) empty.push(`${from}: ${expr}`);
+  }
+  if (process.env.DASHBOARD_DATA) fs.writeFileSync(process.env.DASHBOARD_DATA, JSON.stringify(await dashboardData(prometheus, started)));
+  assert.deepEqual(empty, [], "Prometheus has no data for these");
+}
 
 /** Starts everything; puts what ends it into `running`. */
 async function startChain(running, delay) {
   const keys = interopKeys(VALIDATORS);
   const keystores = await Promise.all(keys.map((key) => keystore(key, PASSWORD)));
+  const metrics = await freePort();
   const daemon = await Daemon.start((directory) => {
     const network = path.join(directory, "config.yaml");
     fs.writeFileSync(network, configYaml());
-    return ["--network", network];
+    return ["--network", network, "--listen", `metrics=127.0.0.1:${metrics}`, "--expected-keys", String(VALIDATORS)];
   });
   running.push(() => daemon.stop());
   const importKeys = async () => {
     assert.deepEqual(await daemon.importKeys(keystores, keys.map(() => PASSWORD)), keys.map(() => "imported"));
   };
   await importKeys();
+  const started = Date.now();
+  const prometheus = await startPrometheus(running, metrics);
 
   const directory = fs.mkdtempSync(path.join(os.tmpdir(), "bls-signer-chain-"));
   running.push(() => fs.rmSync(directory, {recursive: true, force: true}));
@@ -88,5 +107,5 @@ async function startChain(running, delay) {
   running.push(() => lodestar.stop());
   await lodestar.startBeaconNode(VALIDATORS, execution);
   lodestar.startValidatorClient(recorder.url);
-  return {daemon, recorder, lodestar, importKeys};
+  return {daemon, recorder, lodestar, importKeys, prometheus, started};
 }

@@ -136,7 +136,8 @@ export class Lodestar {
 
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-function freePort() {
+/** A TCP port of loopback that nobody listens on. */
+export function freePort() {
   return new Promise((resolve) => {
     const server = http.createServer().listen(0, "127.0.0.1", () => {
       const {port} = server.address();

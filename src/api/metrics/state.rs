@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::exposition::Exposition;
 use crate::api::Api;
+use crate::bls;
 use crate::keymanager::{KeyFiles, Keystores, Persistence};
 use crate::ledger::{Attention, Health, Protection};
 use crate::logging;
@@ -38,6 +39,11 @@ pub(super) fn write(exposition: &mut Exposition<'_>, api: &Api) -> fmt::Result {
         "bls_signer_connections_accepted",
         "Connections since the start by the role of their listener",
         connections().map(|(role, of_role)| ([("listener", role.name())], of_role.accepted.value())),
+    )?;
+    exposition.counter(
+        "bls_signer_wrong_computations",
+        "Computations whose result was wrong, which was noticed and made good: the machine is failing",
+        bls::failed_checks(),
     )?;
     exposition.counter(
         "bls_signer_log_events_dropped",

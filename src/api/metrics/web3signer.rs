@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use super::exposition::Exposition;
 use crate::api::Api;
-use crate::metrics::{Family, RecentDurations};
-use crate::signer::{OutcomeKind, Protected};
+use crate::metrics::RecentDurations;
+use crate::signer::OutcomeKind;
 
 pub(super) fn write(exposition: &mut Exposition<'_>, api: &Api) -> fmt::Result {
     let counts = api.signer.outcomes.counts();
@@ -46,7 +46,26 @@ pub(super) fn write(exposition: &mut Exposition<'_>, api: &Api) -> fmt::Result {
         exposition.untyped(&format!("{name}_total"), help, value)?;
     }
     write_signing_duration(exposition, &counts.durations)?;
-    write_database_duration(exposition, &counts.protection)
+    let protection: Vec<_> = counts.protection.iter().map(|(kind, times)| (kind.name(), times)).collect();
+    write_summaries(
+        exposition,
+        "eth2_slashingprotection_database_duration",
+        "Seconds that a request spent on slashing protection, of the last ten minutes",
+        "signingOperation",
+        &protection,
+    )?;
+    write_summaries(
+        exposition,
+        "http_vertx_worker_pool_usage",
+        "Seconds of a signature on the signing threads with the wait for one, of the last ten minutes",
+        "poolName",
+        &[(SIGNING_THREADS, &counts.multiplications)],
+    )?;
+    exposition.untyped_with(
+        "http_vertx_worker_pool_rejected_total",
+        "Signatures that the signing threads refused: there are none",
+        [([("poolName", SIGNING_THREADS)], 0.0)],
+    )
 }
 
 fn write_signing_duration(exposition: &mut Exposition<'_>, durations: &RecentDurations) -> fmt::Result {
@@ -59,26 +78,24 @@ fn write_signing_duration(exposition: &mut Exposition<'_>, durations: &RecentDur
     exposition.untyped(&format!("{name}_sum"), "Seconds of signing requests", durations.sum().as_secs_f64())
 }
 
-fn write_database_duration(
+/// A summary for each value of one label.
+fn write_summaries(
     exposition: &mut Exposition<'_>,
-    protection: &Family<Protected, RecentDurations>,
+    name: &str,
+    help: &str,
+    label: &'static str,
+    summaries: &[(&str, &RecentDurations)],
 ) -> fmt::Result {
-    let name = "eth2_slashingprotection_database_duration";
-    let help = "Seconds that a request spent on slashing protection, of the last ten minutes";
-    let operations = || protection.iter().map(|(kind, durations)| (kind.name(), durations));
-    let samples = operations().flat_map(|(operation, durations)| {
+    let samples = summaries.iter().flat_map(|(of, durations)| {
         let quantiles = durations.quantiles(QUANTILES.map(|(share, _)| share)).map(seconds);
-        QUANTILES.iter().zip(quantiles).map(move |((_, quantile), value)| {
-            ([("signingOperation", operation), ("quantile", *quantile)], value)
-        })
+        let named = QUANTILES.iter().zip(quantiles);
+        named.map(move |((_, quantile), value)| ([(label, *of), ("quantile", *quantile)], value))
     });
     exposition.untyped_with(name, help, samples)?;
-    let counts = operations()
-        .map(|(operation, durations)| ([("signingOperation", operation)], durations.count() as f64));
-    exposition.untyped_with(&format!("{name}_count"), "Requests that were judged", counts)?;
-    let sums =
-        operations().map(|(operation, times)| ([("signingOperation", operation)], times.sum().as_secs_f64()));
-    exposition.untyped_with(&format!("{name}_sum"), "Seconds of judging", sums)
+    let counts = summaries.iter().map(|(of, durations)| ([(label, *of)], durations.count() as f64));
+    exposition.untyped_with(&format!("{name}_count"), "How many there were since the start", counts)?;
+    let sums = summaries.iter().map(|(of, durations)| ([(label, *of)], durations.sum().as_secs_f64()));
+    exposition.untyped_with(&format!("{name}_sum"), "Seconds in all since the start", sums)
 }
 
 /// Not a number where there is nothing to tell, as summaries have it.
@@ -89,3 +106,6 @@ fn seconds(duration: Option<Duration>) -> f64 {
 /// Those of Web3Signer's metrics library (hyperledger/besu).
 const QUANTILES: [(f64, &str); 6] =
     [(0.2, "0.2"), (0.5, "0.5"), (0.8, "0.8"), (0.95, "0.95"), (0.99, "0.99"), (1.0, "1.0")];
+
+/// In the place of a pool of Vert.x, Web3Signer's HTTP server.
+const SIGNING_THREADS: &str = "signing-threads";

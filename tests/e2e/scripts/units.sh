@@ -27,5 +27,7 @@ step "manual pages and completions"
 man -w 8 bls-signer >/dev/null
 man -w 5 bls-signer.toml >/dev/null
 bash -n /usr/share/bash-completion/completions/bls-signer
+grep -q '^groups:' /usr/share/bls-signer/prometheus/alerts.yml
+grep -q '"title": "bls-signer"' /usr/share/bls-signer/grafana/bls-signer.json
 grep -q '^#compdef bls-signer' /usr/share/zsh/vendor-completions/_bls-signer
 grep -q 'complete -c bls-signer' /usr/share/fish/vendor_completions.d/bls-signer.fish
