@@ -48,7 +48,7 @@ impl Measured {
         self.median(Turn::cpu_ratio)
     }
 
-    /// A slot's duration, in the time that its multiplications take on all cores.
+    /// A slot's duration, in the time that as many plain signatures take on all cores.
     pub fn slot_ratio(&self) -> f64 {
         self.median(Turn::slot_ratio)
     }
@@ -104,8 +104,8 @@ impl Turn {
     }
 
     pub fn slot_ratio(&self) -> f64 {
-        let multiplications = self.baseline.multiplication().as_secs_f64() * self.slot.signatures as f64;
-        self.slot.duration.as_secs_f64() / (multiplications / cores() as f64)
+        let signatures = self.baseline.sign.as_secs_f64() * self.slot.signatures as f64;
+        self.slot.duration.as_secs_f64() / (signatures / cores() as f64)
     }
 }
 
