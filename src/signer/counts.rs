@@ -202,19 +202,9 @@ const REQUEST_NANOSECONDS: &[u64] = &[
     4_000_000_000,
 ];
 
-/// Steps begin at a tenth of a millisecond.
-const STAGE_NANOSECONDS: &[u64] = &[
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    50_000_000,
-    250_000_000,
-    1_000_000_000,
-];
+/// Few, as there is a histogram for each step of each duty: all must be scraped within 64 KiB.
+const STAGE_NANOSECONDS: &[u64] =
+    &[250_000, 500_000, 1_000_000, 5_000_000, 25_000_000, 100_000_000, 500_000_000];
 
 /// Thirds of 12 s and of 5 s, quarters of both, and what lies between.
 const SLOT_NANOSECONDS: &[u64] = &[

@@ -1,5 +1,5 @@
-//! How soon the built daemon is ready with many keys, what they weigh, and what heavy imports cost those who sign:
-//! `tests/bench/keys --help`.
+//! How soon the built daemon is ready with many keys, what they weigh, what a scrape of its metrics takes, and what heavy
+//! imports cost those who sign: `tests/bench/keys --help`.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,6 +24,7 @@
 mod imports;
 #[path = "../load/process.rs"]
 mod process;
+mod scrapes;
 mod starts;
 #[path = "../load/statistics.rs"]
 mod statistics;
@@ -33,7 +34,7 @@ mod support;
 
 use clap::Parser;
 
-/// Measures starts with many keys, and imports beside signing
+/// Measures starts with many keys, scrapes of the metrics, and imports beside signing
 #[derive(Parser)]
 #[command(name = "keys")]
 struct Options {
@@ -46,6 +47,9 @@ struct Options {
     /// Instead: sign while so many scrypt keystores (n = 262144, 256 MiB and most of a second each) are imported
     #[arg(long, value_name = "N")]
     imports: Option<u64>,
+    /// Instead: scrape the metrics so often
+    #[arg(long, value_name = "N", conflicts_with = "imports")]
+    scrapes: Option<usize>,
     /// `cargo bench` adds it
     #[arg(long, hide = true)]
     bench: bool,
@@ -53,9 +57,10 @@ struct Options {
 
 fn main() {
     let options = Options::parse();
-    match options.imports {
-        Some(count) => imports::measure(count),
-        None => starts::measure(options.keys, options.starts),
+    match (options.imports, options.scrapes) {
+        (Some(count), _) => imports::measure(count),
+        (None, Some(scrapes)) => scrapes::measure(options.keys, scrapes),
+        (None, None) => starts::measure(options.keys, options.starts),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::soak;
 use crate::statistics::{microseconds, milliseconds};
 use crate::support::Key;
 use crate::turns;
-use crate::variant::{Ledger, Syncs, Variant};
+use crate::variant::{Ledger, Syncs, Variant, Watched};
 use crate::workload::Workload;
 
 /// One line of the table.
@@ -31,8 +31,9 @@ pub fn measure(report: &mut Report, keys: &[Key], options: &Options) {
     let off = Variant::plain(Ledger::Off);
     let slow_disk =
         [on, Variant { syncs: Syncs::Delayed { ms: options.sync_delay.unwrap_or(DELAY_MS) }, ..on }];
+    let watched = Variant { watched: Watched::Yes, ..on };
     let plan: [(Workload, &[Variant]); 7] = [
-        (Workload::SharedRoot, &[on, off]),
+        (Workload::SharedRoot, &[on, off, watched]),
         (Workload::DistinctRoots, &[on, off]),
         (Workload::MixedSlot, &[on, off]),
         (Workload::Batch, &[on]),
@@ -80,6 +81,15 @@ pub fn of(report: &Report) -> Vec<Goal> {
             what,
         });
     }
+    goals.extend(report.costs_of_watching().map(|(watched, ratio)| Goal {
+        what: format!(
+            "{}: signatures per second, scraped and logging each / neither",
+            watched.workload.name()
+        ),
+        goal: ">= 0.97".to_owned(),
+        measured: format!("{ratio:.3}"),
+        reached: Some(ratio >= 0.97),
+    }));
     goals.extend(report.slow_disk(Workload::AllAtOnce).map(|slow| slow_syncs(keys, &slow)));
     goals.extend(on(Workload::BlockBehindVotes).and_then(block_behind_votes));
     goals.extend(report.soak.as_ref().map(|soak| Goal {

@@ -30,6 +30,7 @@ mod goals;
 mod measured;
 mod process;
 mod report;
+mod scraper;
 mod soak;
 mod statistics;
 #[allow(unused_imports, reason = "as above")]
@@ -73,6 +74,9 @@ pub struct Options {
     /// Also delay every sync of the ledger by this many milliseconds, and compare with none
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     sync_delay: Option<u32>,
+    /// Also scrape the metrics every second and log every signature, and compare with neither
+    #[arg(long)]
+    watched: bool,
     /// Run this other build of the daemon beside this one, in turn, such as that of an earlier version
     #[arg(long, value_name = "PATH")]
     against: Option<PathBuf>,

@@ -12,7 +12,7 @@ use crate::goals::{self, Goal};
 use crate::measured::{Measured, SlowDisk, cores};
 use crate::soak::Soak;
 use crate::statistics::{microseconds, milliseconds};
-use crate::variant::{Build, Ledger, Syncs, Variant};
+use crate::variant::{Build, Ledger, Syncs, Variant, Watched};
 use crate::workload::Workload;
 
 /// All that was measured in a run.
@@ -51,6 +51,15 @@ impl Report {
         Workload::EVERY.into_iter().filter_map(|workload| {
             let off = self.plain(workload, Ledger::Off)?;
             Some((workload, self.plain(workload, Ledger::On)?.throughput_of(off)))
+        })
+    }
+
+    /// Throughput of a daemon that is watched in parts of one that is not, where both took turns.
+    pub fn costs_of_watching(&self) -> impl Iterator<Item = (&Measured, f64)> {
+        let watched = self.measured.iter().filter(|it| it.variant.watched == Watched::Yes);
+        watched.filter_map(|it| {
+            let unwatched = self.of(it.workload, Variant { watched: Watched::No, ..it.variant })?;
+            Some((it, it.throughput_of(unwatched)))
         })
     }
 
@@ -96,6 +105,10 @@ impl Report {
             .costs_of_the_ledger()
             .map(|(workload, ratio)| json!({"workload": workload.name(), "throughput_on_over_off": ratio}))
             .collect();
+        let watched = self.costs_of_watching().map(|(it, ratio)| {
+            json!({"workload": it.workload.name(), "ledger": it.variant.name(), "throughput_over_unwatched": ratio})
+        });
+        let watched: Vec<_> = watched.collect();
         let slow = Workload::EVERY.into_iter().filter_map(|workload| {
             let slow = self.slow_disk(workload)?;
             Some(json!({
@@ -117,6 +130,7 @@ impl Report {
             "blst_sign_on_all_cores_us": microseconds(self.sign_on_all_cores),
             "workloads": workloads,
             "ledger": costs,
+            "watched": watched,
             "slow_disk": slow.collect::<Vec<_>>(),
             "soak": self.soak.as_ref().map(Soak::json),
             "goals": self.with_goals.then(|| goals::of(self).iter().map(Goal::json).collect::<Vec<_>>()),
@@ -158,6 +172,10 @@ impl Report {
     fn say_the_comparisons(&self, text: &mut String) {
         for (workload, ratio) in self.costs_of_the_ledger() {
             let _ = writeln!(text, "{}: {ratio:.2} of the throughput without the ledger", workload.name());
+        }
+        for (watched, ratio) in self.costs_of_watching() {
+            let (workload, variant) = (watched.workload.name(), watched.variant.name());
+            let _ = writeln!(text, "{workload}, ledger {variant}: {ratio:.3} of the throughput unwatched");
         }
         for (this, other) in self.builds_side_by_side() {
             let _ = writeln!(

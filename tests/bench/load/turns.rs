@@ -8,8 +8,9 @@ use crate::baseline::{Baseline, Yardstick};
 use crate::client::{Clients, Slot};
 use crate::measured::{Measured, Turn};
 use crate::process;
+use crate::scraper::Scraper;
 use crate::support::{Daemon, Key};
-use crate::variant::{Ledger, Variant};
+use crate::variant::{Ledger, Variant, Watched};
 use crate::workload::{Validators, Workload};
 
 /// Runs a workload on a daemon of each variant: one slot to warm up and then those that count.
@@ -47,6 +48,7 @@ pub fn run(workload: Workload, variants: &[Variant], keys: &[Key], options: &Opt
 struct Player {
     variant: Variant,
     daemon: Daemon,
+    _scraper: Option<Scraper>,
     clients: Clients,
     /// The daemon's CPU time when its last turn had ended.
     cpu: Duration,
@@ -66,7 +68,11 @@ impl Player {
         let mut clients = Clients::connect(&daemon, connections).await;
         clients.send(workload.requests(validators, 0)).await;
         let (cpu, resident_kib) = (process::cpu(daemon.pid()), resident_kib(&daemon));
-        Self { variant, daemon, clients, cpu, resident_kib, turns: Vec::new() }
+        let scraper = match variant.watched {
+            Watched::No => None,
+            Watched::Yes => Some(Scraper::of(daemon.socket())),
+        };
+        Self { variant, daemon, _scraper: scraper, clients, cpu, resident_kib, turns: Vec::new() }
     }
 
     /// All CPU time since the turn before counts for this one: what the daemon does behind a slot is the slot's, too.

@@ -13,6 +13,7 @@ pub struct Variant {
     pub ledger: Ledger,
     pub syncs: Syncs,
     pub build: Build,
+    pub watched: Watched,
 }
 
 /// Which program runs as the daemon.
@@ -22,6 +23,14 @@ pub enum Build {
     This,
     /// Another one, such as an earlier version: `--against`.
     Other(&'static Path),
+}
+
+/// Whether anybody looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Watched {
+    No,
+    /// Its metrics are scraped every second, and it logs every signature.
+    Yes,
 }
 
 /// Whether slashing protection is on.
@@ -43,7 +52,7 @@ pub enum Syncs {
 impl Variant {
     /// This build's daemon on the disk as it is.
     pub fn plain(ledger: Ledger) -> Self {
-        Self { ledger, syncs: Syncs::Plain, build: Build::This }
+        Self { ledger, syncs: Syncs::Plain, build: Build::This, watched: Watched::No }
     }
 
     /// What the options ask for, in the order of the tables. A delayed daemon has the plain one beside it, and each the
@@ -52,7 +61,10 @@ impl Variant {
         let delayed = options.sync_delay.map(|ms| Syncs::Delayed { ms });
         let syncs: Vec<_> = [Syncs::Plain].into_iter().chain(delayed).collect();
         let of = |ledger: Ledger| syncs.iter().map(move |&syncs| Self { syncs, ..Self::plain(ledger) });
-        let wanted: Vec<_> = options.ledger.iter().flat_map(|&ledger| of(ledger)).collect();
+        let plain: Vec<_> = options.ledger.iter().flat_map(|&ledger| of(ledger)).collect();
+        let watched = plain.iter().filter(|_| options.watched);
+        let watched = watched.map(|&variant| Self { watched: Watched::Yes, ..variant });
+        let wanted: Vec<_> = plain.iter().copied().chain(watched).collect();
         Self::with_others(&wanted, options)
     }
 
@@ -76,7 +88,11 @@ impl Variant {
             Build::This => "",
             Build::Other(_) => ", other build",
         };
-        format!("{ledger}{syncs}{build}")
+        let watched = match self.watched {
+            Watched::No => "",
+            Watched::Yes => ", watched",
+        };
+        format!("{ledger}{syncs}{build}{watched}")
     }
 
     /// Starts a daemon that holds the keys and takes so many connections with a request each.
@@ -89,7 +105,7 @@ impl Variant {
             "--slashing-protection",
             self.ledger.name(),
             "--log-level",
-            "warn",
+            self.watched.log_level(),
             "--max-connections",
             &most_connections.to_string(),
             "--max-requests",
@@ -122,6 +138,15 @@ impl Ledger {
         match self {
             Self::On => "on",
             Self::Off => "off",
+        }
+    }
+}
+
+impl Watched {
+    fn log_level(self) -> &'static str {
+        match self {
+            Self::No => "warn",
+            Self::Yes => "debug",
         }
     }
 }
