@@ -15,7 +15,7 @@ use crate::http::negotiation::accepts_text;
 use crate::http::response::ApiResponse;
 use crate::http::tls::{Expiry, Validity};
 use crate::keymanager::{KeyFiles, Persistence};
-use crate::ledger::{self, Attention, Protection};
+use crate::ledger::{self, Attention, Lifted, Protection};
 use crate::logging;
 use crate::wire::health::{Check, Condition, Health, Healthcheck, Status};
 
@@ -145,6 +145,16 @@ fn protection_check(protection: &Protection) -> Check {
         },
     };
     data.insert("slashing-protection".to_owned(), json!(state));
+    // Its start went on by itself, at the cost of one vote a key at most.
+    let lifted = match protection {
+        Protection::On(ledger) => ledger.opened().lifted.as_ref(),
+        Protection::Off(_) => None,
+    };
+    if let Some(Lifted { slot, epoch, doubt }) = lifted {
+        let lifted =
+            json!({ "slot": slot.to_string(), "epoch": epoch.to_string(), "reason": doubt.to_string() });
+        data.insert("watermarks-lifted-at-the-start".to_owned(), lifted);
+    }
     // Of no fault of the signer's, so they turn nothing red: raw roots go on being signed, and a record stays what it
     // is.
     let Attention { raw_roots, far_ahead } = protection.attention();

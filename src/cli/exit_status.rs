@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use super::{Error, keys, packaged, slashing_protection, token};
 use crate::daemon;
 use crate::keymanager::StartError;
-use crate::ledger::OpenError;
+use crate::ledger::{NoPresent, OpenError};
 use crate::supervisor::listeners;
 
 /// What the process says to its parent; sysexits(3) where there is a fitting number.
@@ -157,13 +157,19 @@ fn ledger_status(error: &OpenError) -> ExitStatus {
         OpenError::Missing { .. }
         | OpenError::LogMissing { .. }
         | OpenError::RolledBack { .. }
+        | OpenError::Unproven { source: None | Some(NoPresent::UnknownGenesis), .. }
         | OpenError::Orphan { .. }
         | OpenError::Exposed { .. }
         | OpenError::Foreign { .. }
         | OpenError::NotALedger { .. }
         | OpenError::Newer { .. }
         | OpenError::OtherChain { .. } => ExitStatus::Configuration,
-        OpenError::ReadOnly { .. }
+        // A clock gets right by itself, as a rule.
+        OpenError::Unproven {
+            source: Some(NoPresent::ClockAhead { .. } | NoPresent::ClockBehind { .. }),
+            ..
+        }
+        | OpenError::ReadOnly { .. }
         | OpenError::Damaged { .. }
         | OpenError::Sqlite { .. }
         | OpenError::Io { .. }

@@ -116,8 +116,11 @@ impl Package<'_> {
         if !self.is_state(state_dir, environment) {
             return environment.clone();
         }
-        let around =
-            environment.clone().with("STATE_DIRECTORY", self.state).with("RUNTIME_DIRECTORY", ANCHORS);
+        let around = environment
+            .clone()
+            .with("STATE_DIRECTORY", self.state)
+            .with("RUNTIME_DIRECTORY", ANCHORS_IN_MEMORY)
+            .with("CACHE_DIRECTORY", ANCHORS_ON_DISK);
         // Removed by an administrator who needs none of it, the defaults hold.
         if named(config, &CONFIG_VARIABLES, environment).is_none() && Path::new(self.config).exists() {
             return around.with("BLS_SIGNER_CONFIG", self.config);
@@ -148,8 +151,9 @@ const PACKAGE: Package<'static> =
     Package { state: "/var/lib/bls-signer", config: "/etc/bls-signer/config.toml" };
 const STATE_VARIABLES: [&str; 2] = ["BLS_SIGNER_STATE_DIR", "STATE_DIRECTORY"];
 const CONFIG_VARIABLES: [&str; 1] = ["BLS_SIGNER_CONFIG"];
-/// Where the service keeps its ledger's anchor: `RuntimeDirectory=` of its unit.
-const ANCHORS: &str = "/run/bls-signer-ledger";
+/// Where the service keeps its ledger's anchors: `RuntimeDirectory=` and `CacheDirectory=` of its unit.
+const ANCHORS_IN_MEMORY: &str = "/run/bls-signer-ledger";
+const ANCHORS_ON_DISK: &str = "/var/cache/bls-signer";
 /// Where systemd puts what it decrypts for the service while that runs (systemd.exec(5)).
 const CREDENTIALS: &str = "/run/credentials/bls-signer.service";
 const SEAL: &str = "bls-signer.seal";

@@ -69,6 +69,17 @@ impl Environment {
         Some(base.join(PROGRAM))
     }
 
+    /// A directory on a disk for what may be lost and comes back by itself: systemd's `CacheDirectory=`, else that of the
+    /// XDG base directories. Backups leave it out.
+    pub(crate) fn cache_directory(&self) -> Option<PathBuf> {
+        if let Some(directories) = self.text("CACHE_DIRECTORY") {
+            return directories.split(':').next().map(PathBuf::from);
+        }
+        let absolute = |name: &str| self.path(name).filter(|path| path.is_absolute());
+        let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
+        Some(base.join(PROGRAM))
+    }
+
     /// The variables whose name starts with `prefix`.
     pub(crate) fn names_with_prefix(&self, prefix: &str) -> impl Iterator<Item = &str> {
         self.0.keys().filter_map(|name| name.to_str()).filter(move |name| name.starts_with(prefix))
@@ -116,15 +127,19 @@ mod tests {
     }
 
     #[test]
-    fn an_anchor_goes_where_systemd_says_then_xdg_and_nowhere_else() {
-        let runtime_directory = |variables: &[(&str, &str)]| {
-            variables.iter().copied().collect::<Environment>().runtime_directory()
-        };
+    fn anchors_go_where_systemd_says_then_xdg() {
+        let environment = |variables: &[(&str, &str)]| variables.iter().copied().collect::<Environment>();
         let all =
             [("RUNTIME_DIRECTORY", "/run/a:/run/b"), ("XDG_RUNTIME_DIR", "/run/user/1"), ("HOME", "/h")];
+        let runtime_directory = |variables: &[(&str, &str)]| environment(variables).runtime_directory();
         assert_eq!(runtime_directory(&all), Some(PathBuf::from("/run/a")));
         assert_eq!(runtime_directory(&all[1..]), Some(PathBuf::from("/run/user/1/bls-signer")));
         assert_eq!(runtime_directory(&all[2..]), None);
+        let all = [("CACHE_DIRECTORY", "/var/cache/a"), ("XDG_CACHE_HOME", "/c"), ("HOME", "/h")];
+        let cache_directory = |variables: &[(&str, &str)]| environment(variables).cache_directory();
+        assert_eq!(cache_directory(&all), Some(PathBuf::from("/var/cache/a")));
+        assert_eq!(cache_directory(&all[1..]), Some(PathBuf::from("/c/bls-signer")));
+        assert_eq!(cache_directory(&all[2..]), Some(PathBuf::from("/h/.cache/bls-signer")));
     }
 
     #[test]

@@ -30,6 +30,7 @@ impl RawSettings {
             state_dir: self.state_dir.or(weaker.state_dir),
             slashing_protection: self.slashing_protection.or(weaker.slashing_protection),
             require_ledger: self.require_ledger.or(weaker.require_ledger),
+            unproven: self.unproven.or(weaker.unproven),
             refuse_far_future: self.refuse_far_future.or(weaker.refuse_far_future),
             shared_root_tables: self.shared_root_tables.or(weaker.shared_root_tables),
             raw_roots: self.raw_roots.or(weaker.raw_roots),

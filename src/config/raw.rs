@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::clients::RawClient;
 use super::tokens::{TokenFile, token_files};
-use super::{AuthToken, ExpectedKeys, ListenSpec, LogLevel, Switch};
+use super::{AuthToken, ExpectedKeys, ListenSpec, LogLevel, Switch, UnprovenStart};
 use crate::raw_roots::RawRoots;
 
 /// The options of the daemon, as one source gives them.
@@ -87,6 +87,10 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_missing_value = "on",
           help_heading = SIGNING)]
     pub(crate) require_ledger: Option<Switch>,
+    /// What a start does about a ledger that nothing shows to be the newest: after a long time without power, or one that
+    /// was restored or moved [default: lift]
+    #[arg(long, value_name = "WHAT", help_heading = SIGNING)]
+    pub(crate) unproven: Option<UnprovenStart>,
     /// Whether to sign roots that come without their duty [default: unprotected-keys]
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,

@@ -9,7 +9,7 @@ use super::access::TlsFiles;
 use super::listen::ip_address;
 use super::{
     Address, ClientSources, Environment, Error, ExpectedKeys, ListenSpec, LogLevel, OpenKeymanager,
-    RawSettings, Role, Switch, Tls, TokenSources, Tokens,
+    RawSettings, Role, Switch, Tls, TokenSources, Tokens, UnprovenStart,
 };
 use crate::raw_roots::RawRoots;
 use crate::regular_file::RegularFile;
@@ -56,8 +56,10 @@ pub(crate) struct Settings {
 pub(crate) struct LedgerSettings {
     /// The directory of the ledger and the sealed keys; it may not exist yet.
     pub(crate) state_dir: PathBuf,
-    /// The directory of the ledger's anchor, if the surroundings have a place for it.
-    pub(crate) anchors: Option<PathBuf>,
+    /// The directories of the ledger's anchors, as far as the surroundings have a place for them.
+    pub(crate) anchors: Vec<PathBuf>,
+    /// What a start does about a ledger that nothing shows to be the newest.
+    pub(crate) unproven: UnprovenStart,
     pub(crate) slashing_protection: bool,
     /// Refuse to start without an existing ledger: somebody said so, or there are keys that may have signed before.
     pub(crate) required: bool,
@@ -151,7 +153,14 @@ impl Settings {
             key_config: raw.key_config_path,
             kdf_memory_mib: raw.kdf_memory.unwrap_or(KDF_MEMORY_MIB),
         };
-        let ledger = ledger(raw.slashing_protection, raw.require_ledger, &keys, raw.state_dir, environment)?;
+        let ledger = ledger(
+            raw.slashing_protection,
+            raw.require_ledger,
+            raw.unproven,
+            &keys,
+            raw.state_dir,
+            environment,
+        )?;
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
@@ -253,6 +262,7 @@ fn allowed_origins(origins: Vec<String>) -> Result<Vec<String>, Error> {
 fn ledger(
     slashing_protection: Option<Switch>,
     require_ledger: Option<Switch>,
+    unproven: Option<UnprovenStart>,
     keys: &KeySources,
     state_dir: Option<PathBuf>,
     environment: &Environment,
@@ -264,8 +274,10 @@ fn ledger(
     }
     let required = is_wanted || keys.outlive_the_process();
     let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
-    let anchors = environment.runtime_directory();
-    Ok(LedgerSettings { state_dir, anchors, slashing_protection, required })
+    let anchors =
+        [environment.runtime_directory(), environment.cache_directory()].into_iter().flatten().collect();
+    let unproven = unproven.unwrap_or_default();
+    Ok(LedgerSettings { state_dir, anchors, unproven, slashing_protection, required })
 }
 
 fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {

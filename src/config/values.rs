@@ -24,6 +24,17 @@ pub(crate) enum LogLevel {
     Trace,
 }
 
+/// What a start does about a ledger that nothing shows to be the newest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum UnprovenStart {
+    /// Lift all watermarks to the present: a key may miss one vote, and one block that is due at once.
+    #[default]
+    Lift,
+    /// End: an operator looks first.
+    Refuse,
+}
+
 impl From<LogLevel> for LevelFilter {
     fn from(level: LogLevel) -> Self {
         match level {

@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use crate::config::Settings;
-use crate::ledger::{self, Attention, Ledger, Missing, Protection, StoreError, Unprotected};
+use crate::config::{Settings, UnprovenStart};
+use crate::ledger::{
+    self, Attention, Ledger, Lifted, Missing, Protection, StoreError, Unprotected, Unproven,
+};
 use crate::ledger_settings;
 use crate::network::Network;
 use crate::text::chain;
@@ -19,15 +21,30 @@ pub(super) fn protection(
     has_keys: bool,
 ) -> Result<Protection, ledger::OpenError> {
     if !settings.ledger.slashing_protection {
+        let state_dir = &settings.ledger.state_dir;
+        let has_ledger = ledger::is_in(state_dir);
+        if has_ledger {
+            ledger::mark_unproven(state_dir, "a daemon was started without slashing protection")?;
+        }
         tracing::warn!(
             "SLASHING PROTECTION IS OFF: nothing stops this signer from signing what gets validators slashed, and \
-             nothing is recorded. Before it is switched on again, lift the keys' watermarks to the present \
-             (`bls-signer slashing-protection raise`)"
+             nothing is recorded. {}",
+            if has_ledger {
+                "When it is switched on again, the ledger's watermarks are lifted to the present (--unproven)"
+            } else {
+                "Before it is switched on again, lift the keys' watermarks to the present (`bls-signer \
+                 slashing-protection raise`)"
+            }
         );
         return Ok(Protection::Off(Unprotected::accepted()));
     }
     let missing = if settings.ledger.required || has_keys { Missing::Refuse } else { Missing::Create };
-    let ledger = Ledger::open(ledger_settings::of(settings, Some(network), missing))?;
+    let unproven = match settings.ledger.unproven {
+        UnprovenStart::Lift => Unproven::Lift,
+        UnprovenStart::Refuse => Unproven::Refuse,
+    };
+    let ledger =
+        Ledger::open(ledger::Settings { unproven, ..ledger_settings::of(settings, Some(network), missing) })?;
     let opened = ledger.opened();
     if opened.is_new {
         tracing::warn!(
@@ -36,6 +53,18 @@ pub(super) fn protection(
         );
     } else {
         tracing::info!("the slashing protection ledger is {opened}");
+    }
+    if let Some(Lifted { slot, epoch, doubt }) = &opened.lifted {
+        tracing::warn!(
+            "nothing shows that the ledger is the newest ({doubt}), so ALL WATERMARKS WERE LIFTED to the present: no \
+             block up to slot {slot} and no attestation with a target up to epoch {epoch} is signed"
+        );
+    }
+    if settings.ledger.anchors.is_empty() && !opened.is_new {
+        tracing::warn!(
+            "there is no place for an anchor of the ledger, so an older copy of it would not be noticed: set \
+             XDG_RUNTIME_DIR and HOME, or RUNTIME_DIRECTORY and CACHE_DIRECTORY"
+        );
     }
     let Attention { raw_roots, far_ahead } = ledger.attention();
     if !raw_roots.is_empty() {

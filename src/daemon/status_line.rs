@@ -9,7 +9,7 @@ use crate::api::Api;
 use crate::bls;
 use crate::http::tls::Validity;
 use crate::keymanager::KeyFiles;
-use crate::ledger::{Attention, Health, KeyNames, Protection, Silence};
+use crate::ledger::{Attention, Health, KeyNames, Lifted, Protection, Silence};
 use crate::logging;
 use crate::supervisor::notify::{Notifier, tell};
 use crate::text::chain;
@@ -50,6 +50,13 @@ fn state(api: &Api) -> String {
         0 => String::new(),
         count => format!(", {count} keys {what}"),
     };
+    let lifted = match &api.signer.protection {
+        Protection::On(ledger) => ledger.opened().lifted.as_ref(),
+        Protection::Off(_) => None,
+    };
+    let lifted = lifted.map_or_else(String::new, |Lifted { slot, .. }| {
+        format!(", WATERMARKS LIFTED to slot {slot} at the start (unproven ledger)")
+    });
     let (raw_roots, far_ahead) =
         (concern(raw_roots, "UNPROTECTED (raw roots)"), concern(far_ahead, "with a record YEARS AHEAD"));
     let files = key_files(&api.signer.keystores.key_files());
@@ -59,7 +66,7 @@ fn state(api: &Api) -> String {
         Some(Validity::Over) => ", TLS CERTIFICATE HAS ENDED".to_owned(),
     };
     format!(
-        "{keys} keys on {network}{files}, {ledger}{raw_roots}{far_ahead}{certificate}{failed_checks}{dropped}"
+        "{keys} keys on {network}{files}, {ledger}{lifted}{raw_roots}{far_ahead}{certificate}{failed_checks}{dropped}"
     )
 }
 

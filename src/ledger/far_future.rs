@@ -29,6 +29,17 @@ impl Horizon {
         }
     }
 
+    /// The clock's present, or what records say.
+    pub(super) fn present(&self) -> Slot {
+        self.present
+    }
+
+    /// How many years the present lies beyond a slot, if that is more than can be plausible.
+    pub(super) fn years_beyond(&self, slot: Slot) -> Option<u64> {
+        let years = self.present.0.saturating_sub(slot.0).checked_div(self.year).unwrap_or_default();
+        (years >= YEARS).then_some(years)
+    }
+
     /// The first slot of an epoch, or the highest slot there is.
     pub(super) fn slot_of(&self, epoch: Epoch) -> Slot {
         Slot(epoch.0.saturating_mul(self.slots_per_epoch))
@@ -60,7 +71,7 @@ impl Horizon {
         Self { present: self.present.max(agreed), ..self }
     }
 
-    fn reach(&self, watermark: &Watermark) -> Option<Slot> {
+    pub(super) fn reach(&self, watermark: &Watermark) -> Option<Slot> {
         let block = watermark.block.map(|block| block.slot);
         let target = watermark.attestation.map(|attestation| self.slot_of(attestation.target));
         block.max(target)

@@ -39,6 +39,7 @@ mod second_judge;
 mod shared_order;
 mod sqlite;
 mod transaction;
+mod unproven;
 mod watermarks;
 mod writer;
 
@@ -66,13 +67,15 @@ pub(crate) use self::second_judge::{SecondJudge, Silence};
 pub(crate) use self::sqlite::log_damage;
 pub(crate) use self::sqlite::{
     DirectoryId, Loss, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
+    mark_unproven,
 };
+pub(crate) use self::unproven::{Lifted, NoPresent, Unproven};
 pub(crate) use self::watermarks::HighWatermark;
 
 use self::commit_queue::{CommitQueue, Task};
 use self::judge::LocalJudge;
 use self::shared_order::SharedRecords;
-use self::sqlite::{Contents, Store};
+use self::sqlite::{Contents, Identity, Store};
 use self::watermarks::{Request, Watermarks};
 use self::writer::Writer;
 use crate::deadline::Deadline;
@@ -91,9 +94,11 @@ pub(crate) struct Settings {
     pub(crate) missing: Missing,
     /// What to do about a ledger that lacks commits that it has had.
     pub(crate) loss: Loss,
-    /// The directory of the ledger's anchor, outside of the state directory and best in memory. Without one nothing
-    /// notices that an older copy has taken the ledger's place.
-    pub(crate) anchors: Option<PathBuf>,
+    /// What to do about a ledger that nothing shows to be the newest.
+    pub(crate) unproven: Unproven,
+    /// The directories of the ledger's anchors, outside of the state directory: one in memory, one on a disk. Without
+    /// any nothing notices that an older copy has taken the ledger's place.
+    pub(crate) anchors: Vec<PathBuf>,
     /// When raw roots are signed.
     pub(crate) raw_roots: RawRoots,
     /// The configured network's genesis validators root. Without one, the first request or import pins it.
@@ -124,7 +129,8 @@ impl Settings {
             directory,
             missing: Missing::Refuse,
             loss: Loss::Refuse,
-            anchors: None,
+            unproven: Unproven::Lift,
+            anchors: Vec::new(),
             raw_roots: RawRoots::UnprotectedKeys,
             genesis_validators_root: None,
             clock: None,
@@ -281,13 +287,13 @@ impl Ledger {
     }
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
-        let anchors = settings.anchors.as_deref();
-        let (store, contents) =
-            Store::open(&settings.directory, settings.missing, anchors, settings.loss, vfs)?;
-        let Contents { head, entries, identity, is_new, directory, path } = contents;
+        let (store, contents) = Store::open(&settings, vfs)?;
+        let Contents { head, entries, identity, is_new, directory, path, floor, doubt, lifted } = contents;
         let known = settings.second_judge.as_ref().map(|_| SharedRecords::all(head, &entries));
-        let opened = Opened::new(path, directory, identity, is_new, entries.len(), SystemTime::now());
-        let (watermarks, changes) = Watermarks::saved(head, entries, settings.genesis_validators_root)
+        let Identity { id, created } = identity;
+        let (keys, now) = (entries.len(), SystemTime::now());
+        let opened = Opened { path, directory, id, created, is_new, keys, doubt, lifted, now };
+        let (watermarks, changes) = Watermarks::saved(head, entries, floor, settings.genesis_validators_root)
             .map_err(|watermarks::OtherChain { pinned, configured }| {
                 let path = settings.directory.clone();
                 OpenError::OtherChain { path, pinned, configured }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use super::sqlite::{DirectoryId, Identity, LedgerId};
+use super::sqlite::{DirectoryId, LedgerId};
+use super::unproven::{Doubt, Lifted};
 
 /// A ledger as it was opened, for the log of a start and for those who must not take one ledger for another.
 #[derive(Clone, Debug)]
@@ -21,22 +22,14 @@ pub(crate) struct Opened {
     pub(crate) is_new: bool,
     /// So many keys it has a row of.
     pub(crate) keys: usize,
-    now: SystemTime,
+    /// Why nothing shows that it is the newest, where that was left as it is.
+    pub(crate) doubt: Option<Doubt>,
+    /// What was lifted because nothing showed that.
+    pub(crate) lifted: Option<Lifted>,
+    pub(super) now: SystemTime,
 }
 
 impl Opened {
-    pub(super) fn new(
-        path: PathBuf,
-        directory: DirectoryId,
-        identity: Identity,
-        is_new: bool,
-        keys: usize,
-        now: SystemTime,
-    ) -> Self {
-        let Identity { id, created } = identity;
-        Self { path, directory, id, created, is_new, keys, now }
-    }
-
     fn age(&self) -> Option<Duration> {
         let now = self.now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
         now.checked_sub(Duration::from_secs(self.created?))
@@ -45,7 +38,7 @@ impl Opened {
 
 impl fmt::Display for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, directory: _, id, created, is_new, keys, now: _ } = self;
+        let Self { path, directory: _, id, created, is_new, keys, doubt: _, lifted: _, now: _ } = self;
         write!(f, "{} (id {id}, ", path.display())?;
         match (is_new, created, self.age()) {
             (true, _, _) => f.write_str("created now")?,

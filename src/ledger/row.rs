@@ -21,13 +21,6 @@ pub(super) struct KeyState {
     pub(super) raw_root_signed: bool,
 }
 
-impl KeyState {
-    /// What a key begins with.
-    pub(super) fn new(public_key: PublicKey) -> Self {
-        Self { public_key, watermark: Watermark::default(), deleted: false, raw_root_signed: false }
-    }
-}
-
 /// A key's entry with its position in the file, which never changes.
 #[derive(Debug)]
 pub(super) struct Row {

@@ -29,16 +29,16 @@ impl RowTable {
     }
 
     /// The key's row; `list` is given a new one before anybody else sees it, in the order of their positions.
-    pub(super) fn open(&self, public_key: PublicKey, list: impl FnOnce(&Arc<Row>)) -> Arc<Row> {
+    pub(super) fn open(&self, entry: KeyState, list: impl FnOnce(&Arc<Row>)) -> Arc<Row> {
         let mut inner = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(row) = inner.index.get(&public_key).and_then(|at| inner.all.get(*at)) {
+        if let Some(row) = inner.index.get(&entry.public_key).and_then(|at| inner.all.get(*at)) {
             return Arc::clone(row); // Another thread was faster.
         }
         let position = inner.all.len();
-        let row = Row::saved(position, KeyState::new(public_key));
+        let row = Row::saved(position, entry);
         list(&row);
         inner.all.push(Arc::clone(&row));
-        inner.index.insert(public_key, position);
+        inner.index.insert(entry.public_key, position);
         row
     }
 

@@ -78,6 +78,8 @@ pub(super) struct Watermarks {
     /// The configured one, which the first history pins: a ledger without one can still serve another.
     configured: Option<Root>,
     high_watermark: HighWatermark,
+    /// What a key begins with that has no row: its row may have been lost.
+    floor: Watermark,
     rows: Arc<RowTable>,
     changes: mpsc::Sender<Change>,
 }
@@ -110,6 +112,7 @@ impl Watermarks {
     pub(super) fn saved(
         head: Metadata,
         entries: Vec<KeyState>,
+        floor: Watermark,
         configured: Option<Root>,
     ) -> Result<(Self, mpsc::Receiver<Change>), OtherChain> {
         match (head.chain, configured) {
@@ -123,6 +126,7 @@ impl Watermarks {
             chain: Arc::new(head.chain.map(OnceLock::from).unwrap_or_default()),
             configured,
             high_watermark: head.high_watermark,
+            floor,
             rows: Arc::default(),
             changes,
         };
@@ -135,7 +139,7 @@ impl Watermarks {
         let row = match self.row(&public_key) {
             Some(row) => row,
             // What is refused, or needs no record, leaves no trace of a key that was not known.
-            None => match self.rule(&KeyState::new(public_key), request, policy)? {
+            None => match self.rule(&self.first_entry(public_key), request, policy)? {
                 Passing::Unrecorded => return Ok(None),
                 Passing::Repeat | Passing::Message(_) | Passing::FirstRawRoot => self.open(public_key),
             },
@@ -204,6 +208,11 @@ impl Watermarks {
         self.row(public_key).map(|row| row.entry())
     }
 
+    /// What a key begins with.
+    pub(super) fn first_entry(&self, public_key: PublicKey) -> KeyState {
+        KeyState { public_key, watermark: self.floor, deleted: false, raw_root_signed: false }
+    }
+
     /// Where a known key stands; this never changes.
     pub(super) fn position(&self, public_key: &PublicKey) -> Option<usize> {
         self.row(public_key).map(|row| row.position())
@@ -235,7 +244,8 @@ impl Watermarks {
     /// A new row for a key that had none. It is on the list from the beginning, so that the file has no gap before the
     /// next new one.
     fn open(&self, public_key: PublicKey) -> Arc<Row> {
-        self.rows.open(public_key, |row| self.write(row, &mut row.lock(), KeyState::new(public_key)))
+        let entry = self.first_entry(public_key);
+        self.rows.open(entry, |row| self.write(row, &mut row.lock(), entry))
     }
 
     /// Changes what a locked row says, and sees to it that the writer will find it.

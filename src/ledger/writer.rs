@@ -48,6 +48,7 @@ impl Writer {
                 Task::AdminTask(order) => self.carry_out(order),
                 Task::Ping(answer) => {
                     let saved = self.save(&[]);
+                    self.store.refresh_anchors();
                     // Nobody waits for an answer that cannot be sent.
                     drop(answer.send(saved.map_err(Fault::Broken)));
                 }

@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::{Daemon, Key, Setup, attestation, block_header, command, ended, said};
+use serde_json::{Value, json};
+
+use crate::support::{Daemon, Key, Request, Setup, attestation, block_header, command, ended, said};
 
 #[test]
 fn a_ledger_that_was_rolled_back_is_refused_until_its_loss_is_accepted() {
@@ -51,6 +53,69 @@ fn an_accepted_loss_lets_the_daemon_sign_what_lies_above() {
 }
 
 #[test]
+fn a_copy_on_another_host_signs_nothing_up_to_the_present() {
+    let key = Key::number(1);
+    let daemon = on_hoodi().start();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &vote_on_hoodi(60_000, 1)).status, 200);
+    let setup = stopped(daemon);
+    let elsewhere = setup.directory().join("elsewhere");
+    let setup = setup.env("RUNTIME_DIRECTORY", elsewhere.to_str().unwrap());
+    let (setup, log) = refused_and_kept(setup.args(&["--unproven", "refuse"]));
+    assert!(log.contains("nothing shows") && log.contains("--accept-loss"), "{log}");
+    let daemon = setup.without("--unproven").start();
+    lifts(&daemon, &key, "anchors are gone");
+    // From now on it is the newest here.
+    let daemon = daemon.kill_and_restart();
+    assert!(!daemon.send(&Request::get("/healthcheck")).text().contains("watermarks-lifted"));
+}
+
+#[test]
+fn what_was_signed_without_protection_is_shut_out_when_it_is_on_again() {
+    let key = Key::number(1);
+    let daemon = on_hoodi().start();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &vote_on_hoodi(60_000, 1)).status, 200);
+    let daemon = daemon.kill().args(&["--slashing-protection", "off"]).start();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &vote_on_hoodi(60_001, 1)).status, 200);
+    let daemon = daemon.kill().without("--slashing-protection").start();
+    lifts(&daemon, &key, "started without slashing protection");
+}
+
+#[test]
+fn where_the_present_is_not_known_an_operator_lifts() {
+    let key = Key::number(1);
+    let daemon = started();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
+    let setup = stopped(daemon);
+    fs::remove_dir_all(setup.directory().join("run")).unwrap();
+    let directory = setup.directory().to_owned();
+    let (setup, log) = refused_and_kept(setup);
+    assert!(log.contains("genesis time is not known"), "{log}");
+    let words = [
+        "slashing-protection",
+        "raise",
+        "--network",
+        "minimal",
+        "--slot",
+        "20",
+        "--epoch",
+        "3",
+        "--accept-loss",
+    ];
+    let mut raise = command(&directory, &words);
+    raise.arg("--state-dir").arg(directory.join("state")).env("RUNTIME_DIRECTORY", directory.join("run"));
+    let output = ended(raise);
+    assert!(output.status.success(), "{output:?}");
+    let daemon = setup.start();
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &block_header(20, 2)).status, 412);
+    assert_eq!(daemon.sign(&key, &block_header(21, 2)).status, 200);
+}
+
+#[test]
 fn a_copy_beside_the_running_daemon_is_refused() {
     let daemon = started();
     copy(daemon.directory(), "state", "clone");
@@ -77,6 +142,34 @@ fn kills_and_restarts_lose_nothing_and_are_never_refused() {
     }
 }
 
+/// The daemon says that it lifted, and why; what was signed before is refused, what lies ahead is signed.
+fn lifts(daemon: &Daemon, key: &Key, why: &str) {
+    daemon.wait_for_log(|line| line.contains("ALL WATERMARKS WERE LIFTED") && line.contains(why));
+    let health = daemon.send(&Request::get("/healthcheck"));
+    assert!(health.status == 200 && health.text().contains("watermarks-lifted-at-the-start"), "{health:?}");
+    daemon.import(&[key]);
+    let present = health.json()["checks"][1]["data"]["watermarks-lifted-at-the-start"]["epoch"].clone();
+    let present: u64 = present.as_str().unwrap().parse().unwrap();
+    daemon.sign(key, &vote_on_hoodi(60_001, 2)).assert_problem(412);
+    daemon.sign(key, &vote_on_hoodi(present, 2)).assert_problem(412);
+    assert_eq!(daemon.sign(key, &vote_on_hoodi(present + 10, 2)).status, 200);
+}
+
+fn on_hoodi() -> Setup {
+    let setup = Setup::new().args(&["--network", "hoodi"]);
+    let run = setup.directory().join("run").display().to_string();
+    setup.env("RUNTIME_DIRECTORY", &run)
+}
+
+fn vote_on_hoodi(target: u64, root: u8) -> Value {
+    let mut vote = attestation(target * 32, target - 1, target, root);
+    vote["fork_info"] = json!({
+        "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
+        "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
+    });
+    vote
+}
+
 fn stopped(mut daemon: Daemon) -> Setup {
     daemon.signal(nix::sys::signal::Signal::SIGTERM);
     assert!(daemon.wait().success());
@@ -90,6 +183,14 @@ fn started() -> Daemon {
     let setup = Setup::new().args(&["--network", "minimal"]);
     let run = setup.directory().join("run");
     setup.env("RUNTIME_DIRECTORY", run.to_str().unwrap()).start()
+}
+
+fn refused_and_kept(setup: Setup) -> (Setup, String) {
+    let mut daemon = setup.spawn();
+    let status = daemon.wait();
+    let log = daemon.log();
+    assert_eq!(status.code(), Some(78), "{log}");
+    (daemon.kill(), log)
 }
 
 fn refused(setup: Setup, status: i32) -> String {

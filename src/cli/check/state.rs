@@ -49,9 +49,13 @@ fn ledger(settings: &Settings) -> (Option<Ledger>, Finding) {
     let opened = Ledger::open(ledger_settings::of(settings, network.as_ref(), Missing::Refuse));
     match opened {
         Ok(ledger) => {
-            let finding = match concerns(&ledger.attention()) {
-                None => Finding::fine(WHAT, format!("in {shown}")),
-                Some(concerns) => Finding::notable(WHAT, format!("in {shown}: {concerns}")),
+            let doubt = ledger.opened().doubt.as_ref().map(|doubt| {
+                format!("nothing shows that it is the newest ({doubt}): a start lifts all watermarks, or ends (--unproven)")
+            });
+            let concerns: Vec<_> = doubt.into_iter().chain(concerns(&ledger.attention())).collect();
+            let finding = match concerns.as_slice() {
+                [] => Finding::fine(WHAT, format!("in {shown}")),
+                concerns => Finding::notable(WHAT, format!("in {shown}: {}", concerns.join("; "))),
             };
             (Some(ledger), finding)
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 use rusqlite::ErrorCode;
 
+use crate::ledger::unproven::{Doubt, NoPresent};
 use crate::network::NamedRoot;
 use crate::primitives::Root;
 
@@ -33,12 +34,18 @@ pub(crate) enum OpenError {
     )]
     LogMissing { path: PathBuf },
     #[error(
-        "the slashing protection ledger {path} is rolled back by {missing} commits: since this host started it has had \
+        "the slashing protection ledger {path} is rolled back by {missing} commits: it has had \
          {anchored} (by {anchor}), and now has {found}. An older copy took its place, or its log lost its end. Put the \
          newest one back. If that is lost for good, go on with this one: {GO_ON}",
         path = .path.display(), anchor = .anchor.display(), missing = .anchored.saturating_sub(*.found)
     )]
     RolledBack { path: PathBuf, anchor: PathBuf, anchored: u64, found: u64 },
+    #[error(
+        "nothing shows that the slashing protection ledger {path} is the newest ({doubt}), so keys may have signed what \
+         is not on record. To go on, lift all watermarks to the present: {GO_ON}",
+        path = .path.display()
+    )]
+    Unproven { path: PathBuf, doubt: Doubt, source: Option<NoPresent> },
     #[error(
         "another process has a copy of the slashing protection ledger {path} open (it holds {anchor}): two signers on \
          two copies sign contradictions. End that process, or move one of the copies away for good",

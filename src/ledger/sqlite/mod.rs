@@ -15,16 +15,20 @@
 //! - The directory is synced by ourselves when the log is there: SQLite's one attempt swallows its errors as well.
 
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use rusqlite::{Connection, TransactionBehavior};
 
 use self::connection::{AfterCheckpoint, checkpoint, connect, write_ahead};
 use self::directory::{Directory, Lock};
 use self::files::{FILE_NAME, Files};
+use self::finding::{Decision, Finding};
 use self::session::Session;
-use super::anchor::{Anchor, AnchorError};
+use super::Settings;
+use super::anchor::{Anchors, Held};
 use super::row::KeyState;
 use super::rules::Watermark;
+use super::unproven::{Doubt, Lifted, Unproven};
 use super::watermarks::Metadata;
 use crate::primitives::{Epoch, Slot};
 
@@ -32,8 +36,10 @@ mod connection;
 mod directory;
 mod error;
 mod files;
+mod finding;
 mod identity;
 mod keystores;
+mod mark;
 mod rows;
 mod schema;
 mod session;
@@ -46,6 +52,7 @@ pub(super) use self::identity::Identity;
 pub(crate) use self::identity::LedgerId;
 pub(super) use self::keystores::SealedChange;
 pub(crate) use self::keystores::SealedKeystore;
+pub(crate) use self::mark::mark_unproven;
 pub(crate) use self::schema::is_older;
 #[cfg(feature = "fuzz-internals")]
 pub(crate) use self::wal::damage as log_damage;
@@ -86,6 +93,12 @@ pub(super) struct Contents {
     pub(super) directory: DirectoryId,
     /// The file, without links.
     pub(super) path: PathBuf,
+    /// What a key begins with that has no entry.
+    pub(super) floor: Watermark,
+    /// What is wrong with it that whoever opens it does not mind.
+    pub(super) doubt: Option<Doubt>,
+    /// What the opening has lifted because nothing showed that the ledger is the newest.
+    pub(super) lifted: Option<Lifted>,
 }
 
 /// The open ledger file.
@@ -94,8 +107,7 @@ pub(super) struct Store {
     connection: Connection,
     files: Files,
     session: Session,
-    /// Until a write of it fails.
-    anchor: Option<Anchor>,
+    anchors: Anchors,
     /// Since the log was last moved into the database.
     commits: usize,
     /// Held as long as the file is open, and before anything in the directory is touched.
@@ -103,18 +115,12 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the ledger in `directory` for this process alone and reads it to the end.
-    ///
-    /// `anchors` is the directory of its anchor. `vfs` names the SQLite file layer; `None` is the system's own.
-    pub(super) fn open(
-        directory: &Path,
-        missing: Missing,
-        anchors: Option<&Path>,
-        loss: Loss,
-        vfs: Option<&str>,
-    ) -> Result<(Self, Contents), OpenError> {
-        if missing == Missing::Refuse && !directory.exists() {
-            let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    /// Opens the ledger for this process alone and reads it to the end. `vfs` names the SQLite file layer; `None` is the
+    /// system's own.
+    pub(super) fn open(settings: &Settings, vfs: Option<&str>) -> Result<(Self, Contents), OpenError> {
+        let Settings { directory, missing, .. } = settings;
+        if *missing == Missing::Refuse && !directory.exists() {
+            let directory = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
             return Err(OpenError::Missing { directory });
         }
         let opened = Directory::open(directory)?;
@@ -142,32 +148,55 @@ impl Store {
         let mut entries = rows::read_entries(&connection, &path)?;
         let identity = identity::read(&connection, &path)?;
         let mut session = session::read(&connection, &path)?;
-        let anchor = match anchors {
-            Some(anchors) => anchor(anchors, identity.id, &path)?,
-            None => None,
-        };
-        if let Some(lost) = lost(session, has_log, anchor.as_ref(), &path) {
-            let Loss::Lift { slot, epoch } = loss else { return Err(lost) };
-            let floor = Watermark::floor(Some(slot), Some(epoch));
+        let mut anchors = Anchors::open(&settings.anchors, identity.id)
+            .map_err(|Held { anchor }| OpenError::Copied { path: path.clone(), anchor })?;
+        let Decision { floor, doubt, lifted } = Finding {
+            session,
+            has_log,
+            mark: mark::read(&opened)?,
+            path: &path,
+            identity,
+            entries: &entries,
+        }
+        .decide(settings, &anchors, SystemTime::now())?;
+        if let Some(floor) = floor {
             for entry in &mut entries {
                 entry.watermark = entry.watermark.merged(floor);
             }
-            session.commits = session.commits.max(anchor.as_ref().map_or(0, Anchor::commits));
+            session.floor = session.floor.merged(floor);
+            session.commits = session.commits.max(anchors.highest());
             let transaction = connection.unchecked_transaction().map_err(sqlite)?;
             rows::write_entries(&transaction, entries.iter().enumerate()).map_err(sqlite)?;
             session = session.next(false);
             session.write(&transaction).map_err(sqlite)?;
             transaction.commit().map_err(sqlite)?;
+            mark::remove(&opened)?;
         }
+        // Who only looks says nothing of a ledger that no anchor knows as the newest.
+        if doubt.is_some() || (settings.unproven == Unproven::Leave && !session.anchored) {
+            anchors.leave();
+        }
+        // Before the ledger says that it has anchors: a kill in between is not taken for their loss.
+        anchors.establish(session.commits, SystemTime::now());
+        session.anchored |= anchors.can_note();
         session = close_session(&connection, session).map_err(sqlite)?;
         // By now the log exists. Only with its name on the disk is what a commit syncs found after a power loss.
         opened.sync()?;
         session = open_session(&connection, session).map_err(sqlite)?;
-        let contents =
-            Contents { head, entries, identity, is_new, directory: opened.id()?, path: path.clone() };
+        let contents = Contents {
+            head,
+            entries,
+            identity,
+            is_new,
+            directory: opened.id()?,
+            path: path.clone(),
+            floor: session.floor,
+            doubt,
+            lifted,
+        };
         let files = Files::watch(&path, directory)?;
-        let mut store = Self { connection, files, session, anchor, commits: 0, _lock: lock };
-        store.note_anchor();
+        let mut store = Self { connection, files, session, anchors, commits: 0, _lock: lock };
+        store.note_anchors();
         Ok((store, contents))
     }
 
@@ -194,7 +223,7 @@ impl Store {
         transaction.commit().map_err(StoreError::write)?;
         self.session = session;
         self.commits = self.commits.saturating_add(1);
-        self.note_anchor();
+        self.note_anchors();
         // Checked again after the fsync: what was synced has to be the file that a restart will read.
         self.files.note()
     }
@@ -238,20 +267,17 @@ impl Store {
         let closed = close_session(&self.connection, self.session).map_err(StoreError::write)?;
         self.session = open_session(&self.connection, closed).map_err(StoreError::write)?;
         self.commits = 0;
-        self.note_anchor();
+        self.note_anchors();
         self.files.note()
     }
 
-    /// An anchor that cannot be written protects less; that is no reason to sign nothing.
-    fn note_anchor(&mut self) {
-        let Some(Err(error)) = self.anchor.as_ref().map(|anchor| anchor.note(self.session.commits)) else {
-            return;
-        };
-        self.anchor = None;
-        tracing::error!(
-            error = &error as &dyn std::error::Error,
-            "the ledger's anchor cannot be written: until a restart nothing notices an older copy of the ledger"
-        );
+    /// Shows the anchors now and then that the host still runs, also when nothing is signed.
+    pub(super) fn refresh_anchors(&mut self) {
+        self.anchors.refresh(self.session.commits, SystemTime::now());
+    }
+
+    fn note_anchors(&mut self) {
+        self.anchors.note(self.session.commits, SystemTime::now());
     }
 
     /// Moves the log into the database and closes the file. Not to be called after an error; a store that is merely
@@ -259,38 +285,10 @@ impl Store {
     pub(super) fn close(mut self) -> Result<(), StoreError> {
         self.files.check()?;
         self.session = close_session(&self.connection, self.session).map_err(StoreError::write)?;
-        self.note_anchor();
+        self.note_anchors();
+        self.anchors.sync();
         self.connection.close().map_err(|(_, source)| StoreError::write(source))
     }
-}
-
-/// The anchor, where there can be one.
-fn anchor(anchors: &Path, ledger: LedgerId, path: &Path) -> Result<Option<Anchor>, OpenError> {
-    match Anchor::open(anchors, ledger) {
-        Ok(anchor) => Ok(Some(anchor)),
-        Err(AnchorError::Held { path: anchor }) => Err(OpenError::Copied { path: path.to_owned(), anchor }),
-        Err(error @ AnchorError::Io { .. }) => {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "nothing notices an older copy of the ledger"
-            );
-            Ok(None)
-        }
-    }
-}
-
-/// What the ledger lacks, if that shows.
-fn lost(session: Session, has_log: bool, anchor: Option<&Anchor>, path: &Path) -> Option<OpenError> {
-    if session.is_open && !has_log {
-        return Some(OpenError::LogMissing { path: path.to_owned() });
-    }
-    let anchor = anchor.filter(|anchor| anchor.commits() > session.commits)?;
-    Some(OpenError::RolledBack {
-        path: path.to_owned(),
-        anchor: anchor.path().to_owned(),
-        anchored: anchor.commits(),
-        found: session.commits,
-    })
 }
 
 /// Has the database say that nobody has it open, and empties the log.

@@ -148,13 +148,19 @@ const VERSION_4: &str = "
     ALTER TABLE keys ADD COLUMN raw_root_signed INTEGER NOT NULL DEFAULT 0 CHECK (raw_root_signed IN (0, 1));
 ";
 
-/// Whether a process has the file open, and how many commits it has had: what tells a newest copy from an older one.
+/// Whether a process has the file open, how many commits it has had and whether they were noted elsewhere: what tells a
+/// newest copy from an older one. And the watermarks that a key without a row begins with.
 const VERSION_5: &str = "
     CREATE TABLE session (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         is_open INTEGER NOT NULL CHECK (is_open IN (0, 1)),
         commits INTEGER NOT NULL,
-        checksum INTEGER NOT NULL
+        anchored INTEGER NOT NULL CHECK (anchored IN (0, 1)),
+        floor_slot INTEGER,
+        floor_source INTEGER,
+        floor_target INTEGER,
+        checksum INTEGER NOT NULL,
+        CHECK ((floor_source IS NULL) = (floor_target IS NULL))
     ) STRICT;
-    INSERT INTO session VALUES (1, 0, 0, 0);
+    INSERT INTO session (only, is_open, commits, anchored, checksum) VALUES (1, 0, 0, 0, 0);
 ";

@@ -8,6 +8,7 @@ use crate::ledger::Selection;
 use crate::ledger::far_future::Horizon;
 use crate::ledger::policy::Policy;
 use crate::ledger::refusal::Recorded;
+use crate::ledger::rules::Watermark;
 use crate::ledger::watermarks::{Metadata, Watermarks};
 use crate::network::GenesisClock;
 use crate::raw_roots::RawRoots;
@@ -17,7 +18,8 @@ const YEAR: u64 = 365 * 7_200;
 
 #[test]
 fn the_latest_plausible_slot_still_passes() {
-    let (book, _changes) = Watermarks::saved(Metadata::default(), Vec::new(), None).unwrap();
+    let (book, _changes) =
+        Watermarks::saved(Metadata::default(), Vec::new(), Watermark::default(), None).unwrap();
     // Two years are 96 slots.
     let clock = GenesisClock {
         genesis_time: 0,

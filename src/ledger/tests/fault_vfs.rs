@@ -6,7 +6,8 @@
 #![allow(unsafe_code, clippy::multiple_unsafe_ops_per_block)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::path::Path;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -47,6 +48,11 @@ pub(super) enum Event {
         file: String,
     },
     Mark(Mark),
+    /// The ledger's anchor says something else now: a file that is written and not synced.
+    Anchor {
+        file: PathBuf,
+        bytes: Vec<u8>,
+    },
 }
 
 /// The operations that can be made to fail.
@@ -88,6 +94,8 @@ struct State {
     events: Vec<Event>,
     plan: Option<Plan>,
     seen: usize,
+    anchors: Option<PathBuf>,
+    anchor: Option<Vec<u8>>,
 }
 
 impl FaultVfs {
@@ -127,6 +135,12 @@ impl FaultVfs {
         self.name.to_str().unwrap()
     }
 
+    /// From now on the ledger's anchor in this directory is looked at whenever something happens to the files.
+    pub(super) fn watch_anchor(&self, directory: &Path) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.anchors = Some(directory.to_owned());
+    }
+
     /// Until the guard is dropped, every sync hangs.
     pub(super) fn hang(&self) -> MutexGuard<'_, ()> {
         self.syncs.lock().unwrap_or_else(PoisonError::into_inner)
@@ -151,7 +165,17 @@ impl FaultVfs {
     }
 
     fn record(&self, event: Event) {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).events.push(event);
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let found =
+            state.anchors.iter().filter_map(|directory| fs::read_dir(directory).ok()).flatten().next();
+        if let Some(file) = found.and_then(Result::ok) {
+            let bytes = fs::read(file.path()).unwrap();
+            if state.anchor.as_ref() != Some(&bytes) {
+                state.anchor = Some(bytes.clone());
+                state.events.push(Event::Anchor { file: file.file_name().into(), bytes });
+            }
+        }
+        state.events.push(event);
     }
 
     /// The error code, if this is the operation that has to fail.

@@ -70,7 +70,10 @@ fn fail_each_with(log: fn(&Path) -> Settings, kind: Kind, code: i32) -> usize {
                     let draft = file.starts_with("ledger.new.");
                     assert!(!failed || draft, "{} after the fault at {place}", brief(&event));
                 }
-                Event::Create { .. } | Event::Delete { .. } | Event::Replace { .. } => {}
+                Event::Create { .. }
+                | Event::Delete { .. }
+                | Event::Replace { .. }
+                | Event::Anchor { .. } => {}
             }
         }
         if directory.path().join("state/ledger.sqlite").exists() {

@@ -20,6 +20,7 @@ mod raw_roots;
 mod rollback;
 mod throughput;
 mod two_judges;
+mod unproven;
 
 /// Settings for a directory that may still be empty.
 fn settings(directory: &Path) -> Settings {

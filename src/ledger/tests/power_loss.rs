@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rusqlite::ffi;
@@ -21,7 +22,7 @@ fn no_power_loss_breaks_a_promise() {
         let directory = scratch();
         let vfs = FaultVfs::new(None);
         let before = prepare(directory.path());
-        let ledger = open_on(log(directory.path()), vfs);
+        let ledger = open_on(anchored(log(directory.path()), vfs), vfs);
         live(&ledger, vfs, 1..30).unwrap();
         drop(ledger);
         let disks = power_loss_everywhere(before, &vfs.events(), Syncs::Work).unwrap();
@@ -36,7 +37,7 @@ fn no_power_loss_breaks_a_promise_while_an_older_ledger_is_brought_up_to_date() 
     let vfs = FaultVfs::new(None);
     lay_out_version_2(directory.path());
     let before = files(directory.path());
-    let ledger = open_on(emptied_log(directory.path()), vfs);
+    let ledger = open_on(anchored(emptied_log(directory.path()), vfs), vfs);
     live(&ledger, vfs, 5..7).unwrap();
     drop(ledger);
     let disks = power_loss_everywhere(before, &vfs.events(), Syncs::Work).unwrap();
@@ -124,17 +125,22 @@ fn power_loss_everywhere(before: Image, events: &[Event], syncs: Syncs) -> Resul
     let mut disk = Disk { durable: before, pending: Vec::new(), syncs };
     let mut promises = Promises::default();
     let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
-    let mut disks = 0;
+    let (mut disks, mut first_note, mut last_note) = (0, None, None);
     let place = scratch();
     for (at, event) in events.iter().enumerate() {
         if let Event::Mark(mark) = event {
             promises.note(*mark);
+        } else if let Event::Anchor { file, bytes } = event {
+            first_note = first_note.or(Some((file, bytes)));
+            last_note = Some((file, bytes));
         } else {
             disk.follow(event);
         }
         for image in disk.after_power_loss(&mut chance) {
             disks += 1;
             lay_out(place.path(), &image);
+            // Never synced again after its first note, so any may be found.
+            lay_out_anchor(place.path(), if disks % 2 == 0 { last_note } else { first_note });
             promises.check(place.path()).map_err(|broken| {
                 let files = image.iter().map(|(name, bytes)| format!("{name}: {} bytes", bytes.len()));
                 format!("{broken} (event {at}: {}; {:?})", brief(event), files.collect::<Vec<_>>())
@@ -173,7 +179,7 @@ impl Disk {
             Event::Delete { synced: false, .. } => self.pending.push(event.clone()),
             // The kernel gives up on these pages: no later sync will bring them to the disk.
             Event::Fault { kind: Kind::Sync, file } => self.pending.retain(|event| !concerns(event, file)),
-            Event::Sync { .. } | Event::Fault { .. } | Event::Mark(_) => {}
+            Event::Sync { .. } | Event::Fault { .. } | Event::Mark(_) | Event::Anchor { .. } => {}
         }
     }
 
@@ -250,7 +256,7 @@ fn concerns(event: &Event, name: &str) -> bool {
         | Event::Delete { file, .. }
         | Event::Replace { file, .. }
         | Event::Fault { file, .. } => file == name,
-        Event::Mark(_) => false,
+        Event::Mark(_) | Event::Anchor { .. } => false,
     }
 }
 
@@ -266,7 +272,7 @@ fn apply(image: &mut Image, event: &Event) {
         Event::Truncate { file, length } => image.entry(file.clone()).or_default().truncate(*length),
         Event::Replace { file, bytes } => drop(image.insert(file.clone(), bytes.clone())),
         Event::Delete { file, .. } => drop(image.remove(file)),
-        Event::Sync { .. } | Event::Fault { .. } | Event::Mark(_) => {}
+        Event::Sync { .. } | Event::Fault { .. } | Event::Mark(_) | Event::Anchor { .. } => {}
     }
 }
 
@@ -290,6 +296,22 @@ fn lay_out(directory: &Path, image: &Image) {
         fs::write(state.join(name), bytes).unwrap();
         fs::set_permissions(state.join(name), fs::Permissions::from_mode(0o600)).unwrap();
     }
+}
+
+fn lay_out_anchor(directory: &Path, note: Option<(&PathBuf, &Vec<u8>)>) {
+    let anchors = directory.join("anchors");
+    let _ = fs::remove_dir_all(&anchors);
+    let Some((file, bytes)) = note else { return };
+    fs::create_dir(&anchors).unwrap();
+    fs::set_permissions(&anchors, fs::Permissions::from_mode(0o700)).unwrap();
+    fs::write(anchors.join(file), bytes).unwrap();
+}
+
+/// With an anchor that the twin follows.
+fn anchored(settings: Settings, vfs: &FaultVfs) -> Settings {
+    let anchors = settings.directory.with_file_name("anchors");
+    vfs.watch_anchor(&anchors);
+    Settings { anchors: vec![anchors], ..settings }
 }
 
 pub(super) fn open_on(settings: Settings, vfs: &FaultVfs) -> Ledger {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::fault_vfs::FaultVfs;
 use super::*;
 use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
-use crate::ledger::{Activation, Interchange, SealedKeystore, Selection};
+use crate::ledger::{Activation, Interchange, SealedKeystore, Selection, Unproven};
 
 /// An entry on the vfs between what the files saw.
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,12 @@ impl Promises {
 
     /// Opens what is in the directory and looks for a promise that it does not keep.
     pub(super) fn check(&self, directory: &Path) -> Result<(), String> {
-        let strict = Settings { missing: Missing::Refuse, ..settings(directory) };
+        let strict = Settings {
+            missing: Missing::Refuse,
+            unproven: Unproven::Refuse,
+            anchors: vec![directory.join("anchors")],
+            ..settings(directory)
+        };
         let ledger = Ledger::open(strict).map_err(|error| format!("does not open: {error:?}"))?;
         let found = wait(ledger.status(Selection::All)).map_err(|fault| format!("no status: {fault}"))?;
         let found = found.keys.iter().map(|key| (key.public_key, key)).collect::<BTreeMap<_, _>>();

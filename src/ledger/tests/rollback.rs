@@ -143,17 +143,17 @@ fn an_accepted_loss_lifts_nothing_where_nothing_is_lost() {
 }
 
 fn anchored(directory: &Path) -> Settings {
-    Settings { anchors: Some(directory.join("run")), ..settings(directory) }
+    Settings { anchors: vec![directory.join("run")], ..settings(directory) }
 }
 
 /// By another process: closing a descriptor of the open file in this one would drop its lock.
-fn copy(directory: &Path, from: &str, to: &str) {
+pub(super) fn copy(directory: &Path, from: &str, to: &str) {
     let arguments = ["--recursive", "--preserve=mode", from, to];
     assert!(Command::new("cp").args(arguments).current_dir(directory).status().unwrap().success());
 }
 
 /// Puts a copy in a directory's place.
-fn replace(directory: &Path, name: &str, copy: &str) {
+pub(super) fn replace(directory: &Path, name: &str, copy: &str) {
     let place = directory.join(name);
     fs::remove_dir_all(&place).unwrap();
     fs::rename(directory.join(copy), place).unwrap();
