@@ -11,14 +11,14 @@ use crate::bls::{BlsError, PublicKey};
 use crate::http::response::ApiResponse;
 use crate::ledger::{
     self, Exported, HighWatermark, Interchange, InterchangeError, KeyNames, KeyStatus, Protection, Raised,
-    Selection,
+    SealedKeystore, Selection,
 };
 use crate::primitives::{Epoch, Slot};
 use crate::signer::{AdminError, LedgerAdmin, Signer};
 use crate::text::{self, Bounded};
 use crate::wire::slashing_protection::{
-    self as wire, Answered, Done, ExportAnswer, FailedKey, ImportAnswer, Order, RaiseAnswer, Request,
-    ShownHighWatermark, ShownKey, ShownStatus, SomeKeys,
+    self as wire, Answered, BackupAnswer, Done, ExportAnswer, FailedKey, ImportAnswer, Order, RaiseAnswer,
+    Request, SealedKey, ShownHighWatermark, ShownKey, ShownStatus, SomeKeys,
 };
 
 /// Answers the [`Done`] of the [`Request`] in `body`.
@@ -36,6 +36,7 @@ pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<ApiResponse, 
         Order::Status(order) => Done::Status(order.carry_out(&admin).await?),
         Order::Raise(order) => Done::Raise(order.carry_out(&admin).await?),
         Order::HighWatermark(order) => Done::HighWatermark(order.carry_out(&admin).await?),
+        Order::Backup(order) => Done::Backup(order.carry_out(&admin).await?),
     };
     Ok(ApiResponse::json(&done))
 }
@@ -90,6 +91,30 @@ impl CarryOut for wire::HighWatermark {
     async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<(), OrderError> {
         let high_watermark = HighWatermark { slot: self.slot.map(Slot), epoch: self.epoch.map(Epoch) };
         Ok(admin.set_high_watermark(high_watermark).await?)
+    }
+}
+
+impl CarryOut for wire::Backup {
+    async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<BackupAnswer, OrderError> {
+        let ledger::Backup { chain, high_watermark, interchange, deleted, raw_root_signed, keystores } =
+            admin.ledger.backup().await.map_err(AdminError::from)?;
+        let names = |keys: Vec<PublicKey>| keys.iter().map(ToString::to_string).collect();
+        let sealed = |keystore: SealedKeystore| SealedKey {
+            public_key: keystore.public_key.to_string(),
+            keystore: keystore.json,
+            derivation_path: keystore.derivation_path,
+        };
+        Ok(BackupAnswer {
+            genesis_validators_root: chain.map(|root| root.to_string()),
+            high_watermark: wire::HighWatermark {
+                slot: high_watermark.slot.map(|slot| slot.0),
+                epoch: high_watermark.epoch.map(|epoch| epoch.0),
+            },
+            interchange,
+            deleted: names(deleted),
+            raw_root_signed: names(raw_root_signed),
+            keystores: keystores.into_iter().map(sealed).collect(),
+        })
     }
 }
 

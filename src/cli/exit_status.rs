@@ -143,6 +143,11 @@ fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus 
         | Error::OtherAnswer
         | Error::History(_)
         | Error::Write { .. }
+        | Error::Read { .. }
+        | Error::NoBackup { .. }
+        | Error::RestoreInUse
+        | Error::Restore(_)
+        | Error::Fault(_)
         | Error::Partial { .. }
         | Error::StillRefused { .. }
         | Error::NoHistory(_)

@@ -70,6 +70,12 @@ fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Erro
         Some(Command::SlashingProtection(command)) => {
             slashing_protection::run(command, environment, &mut io::stdout().lock()).map_err(Error::from)
         }
+        Some(Command::Backup(options)) => {
+            slashing_protection::back_up(options, environment, &mut io::stdout().lock()).map_err(Error::from)
+        }
+        Some(Command::Restore(options)) => {
+            slashing_protection::restore(options, environment, &mut io::stdout().lock()).map_err(Error::from)
+        }
         Some(Command::Keys(command)) => keys::run(command, environment).map_err(Error::Keys),
         Some(Command::Token(command)) => token::run(command, environment).map_err(Error::from),
         Some(Command::Status(options)) => status::run(options, environment),
@@ -110,6 +116,15 @@ enum Command {
     /// process has it open, to the packaged daemon's keymanager socket if that daemon holds this very directory.
     #[command(subcommand)]
     SlashingProtection(slashing_protection::Command),
+    /// Write sealed keys and protection history to a file, of a running daemon, too
+    ///
+    /// The keys are encrypted under the seal secret, which is not in the file. Finds the ledger as 'slashing-protection'
+    /// does.
+    Backup(slashing_protection::BackupOptions),
+    /// Make a ledger of a backup, where there is none or an empty one and no daemon runs
+    ///
+    /// Its next start lifts all watermarks to the present: what was signed after the backup is not in it.
+    Restore(slashing_protection::BackupOptions),
     /// List, import and delete the keys of a running daemon, and change the secret that seals them
     #[command(subcommand)]
     Keys(keys::Command),

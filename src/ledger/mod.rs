@@ -19,6 +19,7 @@ use tokio::task::spawn_blocking;
 mod admin;
 mod anchor;
 mod attention;
+mod backup;
 mod clearance;
 mod commit_queue;
 mod far_future;
@@ -49,6 +50,7 @@ mod writer;
 mod full_history;
 
 pub(crate) use self::attention::{Attention, KeyNames};
+pub(crate) use self::backup::{Backup, Restoration, RestoreRefusal};
 pub(crate) use self::clearance::{Cleared, Judged, Verdict, Withheld};
 pub(crate) use self::commit_queue::{CommitCounts, SyncWhen};
 pub(crate) use self::fault::Fault;

@@ -256,7 +256,7 @@ impl AdminTransaction<'_> {
     }
 
     /// The key's entry, or the one that it would begin with.
-    fn entry(&self, public_key: PublicKey) -> KeyState {
+    pub(super) fn entry(&self, public_key: PublicKey) -> KeyState {
         self.watermarks.entry(&public_key).unwrap_or(self.watermarks.first_entry(public_key))
     }
 }

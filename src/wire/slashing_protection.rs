@@ -55,6 +55,8 @@ orders! {
     Raise => RaiseAnswer;
     /// Stop at a slot or an epoch; neither removes the stop.
     HighWatermark => ();
+    /// Write all of it out, the sealed keys too.
+    Backup => BackupAnswer;
 }
 
 /// An order with the type of its answer.
@@ -111,6 +113,11 @@ pub(crate) struct HighWatermark {
     pub(crate) epoch: Option<u64>,
 }
 
+/// See [`Order::Backup`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Backup {}
+
 /// What the route takes: an order, and the ledger that it is for, if whoever gives it knows which that is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Request {
@@ -137,6 +144,29 @@ pub(crate) struct ExportAnswer {
     /// How many of the keys have had raw roots signed, and some of their names: that is in no history.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) raw_roots: Option<SomeKeys>,
+}
+
+/// What came of a [`Backup`], and what a backup file holds.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct BackupAnswer {
+    pub(crate) genesis_validators_root: Option<String>,
+    pub(crate) high_watermark: HighWatermark,
+    /// EIP-3076 JSON.
+    pub(crate) interchange: String,
+    /// Public keys that were deleted.
+    pub(crate) deleted: Vec<String>,
+    /// Public keys with which raw roots were signed.
+    pub(crate) raw_root_signed: Vec<String>,
+    pub(crate) keystores: Vec<SealedKey>,
+}
+
+/// An imported key, under the seal secret.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SealedKey {
+    pub(crate) public_key: String,
+    /// EIP-2335 JSON.
+    pub(crate) keystore: String,
+    pub(crate) derivation_path: Option<String>,
 }
 
 /// What came of a [`Raise`].

@@ -119,6 +119,8 @@ fn help_lists_every_command() {
         "serve",
         "check",
         "slashing-protection",
+        "backup",
+        "restore",
         "keys",
         "token",
         "status",

@@ -3,20 +3,23 @@
 //! With `--connect` the commands go to that daemon and to no file. Without, they go straight to the file, or, while a
 //! process holds it, to the packaged daemon's keymanager listener.
 
+mod backup;
 mod keys;
 mod ledger_access;
 mod report;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+pub(super) use self::backup::{Options as BackupOptions, back_up, restore};
 use self::keys::{Keys, NoHistory};
 use self::ledger_access::LedgerArgs;
 use super::{connect, interchange_file, output, owner};
 use crate::api::slashing_protection::OrderError;
 use crate::config::{self, Environment};
-use crate::ledger::{Loss, Missing, OpenError};
+use crate::ledger::{Fault, Loss, Missing, OpenError, RestoreRefusal};
 use crate::network::NetworkError;
 use crate::primitives::{Epoch, Slot};
 use crate::wire::slashing_protection::{
@@ -281,6 +284,19 @@ pub(crate) enum Error {
     History(#[from] interchange_file::Error),
     #[error("cannot write {}", path.display())]
     Write { path: PathBuf, source: io::Error },
+    #[error("cannot read {}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{} is no backup that can be restored: {reason}", path.display())]
+    NoBackup { path: PathBuf, reason: String },
+    #[error(
+        "a daemon has the ledger, so nothing was restored: end it first (systemctl stop bls-signer.service), and name \
+         no daemon"
+    )]
+    RestoreInUse,
+    #[error(transparent)]
+    Restore(#[from] RestoreRefusal),
+    #[error("the ledger did not take the backup")]
+    Fault(#[source] Fault),
     #[error("the history of {failed} of {of} keys was not imported: see above")]
     Partial {
         failed: usize,
@@ -318,7 +334,16 @@ struct NewFile {
 
 impl NewFile {
     fn create(path: PathBuf) -> Result<Self, Error> {
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
+        Self::create_with(path, 0o666)
+    }
+
+    /// For its owner's eyes alone.
+    fn create_private(path: PathBuf) -> Result<Self, Error> {
+        Self::create_with(path, 0o600)
+    }
+
+    fn create_with(path: PathBuf, mode: u32) -> Result<Self, Error> {
+        match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
             Ok(file) => Ok(Self { path, file }),
             Err(source) => Err(Error::Write { path, source }),
         }
