@@ -118,8 +118,8 @@ enum Command {
     SlashingProtection(slashing_protection::Command),
     /// Write sealed keys and protection history to a file, of a running daemon, too
     ///
-    /// The keys are encrypted under the seal secret, which is not in the file. Finds the ledger as 'slashing-protection'
-    /// does.
+    /// The keys are encrypted under the seal secret, which is not in the file. Finds the ledger as
+    /// 'slashing-protection' does.
     Backup(slashing_protection::BackupOptions),
     /// Make a ledger of a backup, where there is none or an empty one and no daemon runs
     ///

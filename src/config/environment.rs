@@ -69,8 +69,8 @@ impl Environment {
         Some(base.join(PROGRAM))
     }
 
-    /// A directory on a disk for what may be lost and comes back by itself: systemd's `CacheDirectory=`, else that of the
-    /// XDG base directories. Backups leave it out.
+    /// A directory on a disk for what may be lost and comes back by itself: systemd's `CacheDirectory=`, else that of
+    /// the XDG base directories. Backups leave it out.
     pub(crate) fn cache_directory(&self) -> Option<PathBuf> {
         if let Some(directories) = self.text("CACHE_DIRECTORY") {
             return directories.split(':').next().map(PathBuf::from);

@@ -87,8 +87,8 @@ pub(crate) struct RawSettings {
     #[arg(long, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_missing_value = "on",
           help_heading = SIGNING)]
     pub(crate) require_ledger: Option<Switch>,
-    /// What a start does about a ledger that nothing shows to be the newest: after a long time without power, or one that
-    /// was restored or moved [default: lift]
+    /// What a start does about a ledger that nothing shows to be the newest: after a long time without power, or one
+    /// that was restored or moved [default: lift]
     #[arg(long, value_name = "WHAT", help_heading = SIGNING)]
     pub(crate) unproven: Option<UnprovenStart>,
     /// Whether to sign roots that come without their duty [default: unprotected-keys]

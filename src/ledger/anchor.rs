@@ -4,8 +4,8 @@
 //! more than the ledger has on record, even after a power loss. A ledger that has fewer commits than an anchor was
 //! replaced by an older copy, or lost the end of its log; one that has as many or more is the newest, as far as the
 //! anchor can tell: one in memory for certain, one on a disk if it is fresh, as a whole disk can be put back, too.
-//! Whoever has the ledger open holds a lock on its anchors, which are named by the ledger's number: of two copies of one
-//! ledger only one can be open.
+//! Whoever has the ledger open holds a lock on its anchors, which are named by the ledger's number: of two copies of
+//! one ledger only one can be open.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read};

@@ -1,4 +1,5 @@
-//! Backup of a ledger: all that it has on record and the sealed keys, as they stand at one point in the order of events.
+//! Backup of a ledger: all that it has on record and the sealed keys, as they stand at one point in the order of
+//! events.
 //!
 //! A backup is an old copy as soon as something is signed. So what is restored is a ledger of its own, with a mark
 //! beside it: the next start lifts all watermarks to the present.

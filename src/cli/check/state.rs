@@ -50,7 +50,9 @@ fn ledger(settings: &Settings) -> (Option<Ledger>, Finding) {
     match opened {
         Ok(ledger) => {
             let doubt = ledger.opened().doubt.as_ref().map(|doubt| {
-                format!("nothing shows that it is the newest ({doubt}): a start lifts all watermarks, or ends (--unproven)")
+                format!(
+                    "nothing shows that it is the newest ({doubt}): a start lifts all watermarks, or ends (--unproven)"
+                )
             });
             let concerns: Vec<_> = doubt.into_iter().chain(concerns(&ledger.attention())).collect();
             let finding = match concerns.as_slice() {

@@ -54,8 +54,8 @@ pub(in crate::cli) fn back_up(
             say(
                 output,
                 &format!(
-                    "{keys} sealed keys and the history of the ledger {ledger} are in {}. The secret that opens the keys \
-                     is not: keep it, or the original keystores, elsewhere",
+                    "{keys} sealed keys and the history of the ledger {ledger} are in {}. The secret that opens the \
+                     keys is not: keep it, or the original keystores, elsewhere",
                     file.display()
                 ),
             )
@@ -93,8 +93,8 @@ pub(in crate::cli) fn restore(
     say(
         output,
         &format!(
-            "restored {keys} keys into the ledger in {}. Its next start lifts all watermarks to the present. No other signer \
-             may have these keys from now on",
+            "restored {keys} keys into the ledger in {}. Its next start lifts all watermarks to the present. No other \
+             signer may have these keys from now on",
             directory.display()
         ),
     )

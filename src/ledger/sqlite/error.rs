@@ -41,8 +41,8 @@ pub(crate) enum OpenError {
     )]
     RolledBack { path: PathBuf, anchor: PathBuf, anchored: u64, found: u64 },
     #[error(
-        "nothing shows that the slashing protection ledger {path} is the newest ({doubt}), so keys may have signed what \
-         is not on record. To go on, lift all watermarks to the present: {GO_ON}",
+        "nothing shows that the slashing protection ledger {path} is the newest ({doubt}), so keys may have signed \
+         what is not on record. To go on, lift all watermarks to the present: {GO_ON}",
         path = .path.display()
     )]
     Unproven { path: PathBuf, doubt: Doubt, source: Option<NoPresent> },

@@ -115,8 +115,8 @@ pub(super) struct Store {
 }
 
 impl Store {
-    /// Opens the ledger for this process alone and reads it to the end. `vfs` names the SQLite file layer; `None` is the
-    /// system's own.
+    /// Opens the ledger for this process alone and reads it to the end. `vfs` names the SQLite file layer; `None` is
+    /// the system's own.
     pub(super) fn open(settings: &Settings, vfs: Option<&str>) -> Result<(Self, Contents), OpenError> {
         let Settings { directory, missing, .. } = settings;
         if *missing == Missing::Refuse && !directory.exists() {

@@ -12,6 +12,7 @@ use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 mod alone;
 #[allow(clippy::duplicate_mod)] // The suite is run in two ways.
 mod beside;
+mod fault_events;
 mod fault_vfs;
 mod memory_judge;
 mod power_loss;
