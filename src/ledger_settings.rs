@@ -1,7 +1,7 @@
 //! Settings of the ledger out of the program's, for the daemon and for the commands that open the ledger themselves.
 
-use crate::config::Settings;
-use crate::ledger::{self, Missing, Unproven};
+use crate::config::{Settings, StateFs};
+use crate::ledger::{self, FileSystems, Missing, Unproven};
 use crate::network::{GenesisClock, Network};
 
 /// For who only looks, or changes it by command. Without a network the ledger is opened whatever chain it is of, and
@@ -12,6 +12,10 @@ pub(crate) fn of(settings: &Settings, network: Option<&Network>, missing: Missin
         missing,
         unproven: Unproven::Leave,
         anchors: settings.ledger.anchors.clone(),
+        file_systems: match settings.ledger.state_fs {
+            StateFs::Local => FileSystems::Local,
+            StateFs::Any => FileSystems::Any,
+        },
         raw_roots: settings.raw_roots,
         genesis_validators_root: network.and_then(Network::genesis_validators_root),
         clock: network.and_then(GenesisClock::of),

@@ -163,6 +163,7 @@ fn ledger_status(error: &OpenError) -> ExitStatus {
         | OpenError::LogMissing { .. }
         | OpenError::RolledBack { .. }
         | OpenError::Unproven { source: None | Some(NoPresent::UnknownGenesis), .. }
+        | OpenError::FileSystem { .. }
         | OpenError::Orphan { .. }
         | OpenError::Exposed { .. }
         | OpenError::Foreign { .. }

@@ -31,6 +31,7 @@ impl RawSettings {
             slashing_protection: self.slashing_protection.or(weaker.slashing_protection),
             require_ledger: self.require_ledger.or(weaker.require_ledger),
             unproven: self.unproven.or(weaker.unproven),
+            state_fs: self.state_fs.or(weaker.state_fs),
             refuse_far_future: self.refuse_far_future.or(weaker.refuse_far_future),
             shared_root_tables: self.shared_root_tables.or(weaker.shared_root_tables),
             raw_roots: self.raw_roots.or(weaker.raw_roots),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::clients::RawClient;
 use super::tokens::{TokenFile, token_files};
-use super::{AuthToken, ExpectedKeys, ListenSpec, LogLevel, Switch, UnprovenStart};
+use super::{AuthToken, ExpectedKeys, ListenSpec, LogLevel, StateFs, Switch, UnprovenStart};
 use crate::raw_roots::RawRoots;
 
 /// The options of the daemon, as one source gives them.
@@ -91,6 +91,9 @@ pub(crate) struct RawSettings {
     /// that was restored or moved [default: lift]
     #[arg(long, value_name = "WHAT", help_heading = SIGNING)]
     pub(crate) unproven: Option<UnprovenStart>,
+    /// What the state directory may lie on [default: local]
+    #[arg(long, value_name = "WHERE", help_heading = SIGNING)]
+    pub(crate) state_fs: Option<StateFs>,
     /// Whether to sign roots that come without their duty [default: unprotected-keys]
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,

@@ -9,7 +9,7 @@ use super::access::TlsFiles;
 use super::listen::ip_address;
 use super::{
     Address, ClientSources, Environment, Error, ExpectedKeys, ListenSpec, LogLevel, OpenKeymanager,
-    RawSettings, Role, Switch, Tls, TokenSources, Tokens, UnprovenStart,
+    RawSettings, Role, StateFs, Switch, Tls, TokenSources, Tokens, UnprovenStart,
 };
 use crate::raw_roots::RawRoots;
 use crate::regular_file::RegularFile;
@@ -60,6 +60,8 @@ pub(crate) struct LedgerSettings {
     pub(crate) anchors: Vec<PathBuf>,
     /// What a start does about a ledger that nothing shows to be the newest.
     pub(crate) unproven: UnprovenStart,
+    /// What the state directory may lie on.
+    pub(crate) state_fs: StateFs,
     pub(crate) slashing_protection: bool,
     /// Refuse to start without an existing ledger: somebody said so, or there are keys that may have signed before.
     pub(crate) required: bool,
@@ -157,6 +159,7 @@ impl Settings {
             raw.slashing_protection,
             raw.require_ledger,
             raw.unproven,
+            raw.state_fs,
             &keys,
             raw.state_dir,
             environment,
@@ -263,6 +266,7 @@ fn ledger(
     slashing_protection: Option<Switch>,
     require_ledger: Option<Switch>,
     unproven: Option<UnprovenStart>,
+    state_fs: Option<StateFs>,
     keys: &KeySources,
     state_dir: Option<PathBuf>,
     environment: &Environment,
@@ -276,8 +280,8 @@ fn ledger(
     let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
     let anchors =
         [environment.runtime_directory(), environment.cache_directory()].into_iter().flatten().collect();
-    let unproven = unproven.unwrap_or_default();
-    Ok(LedgerSettings { state_dir, anchors, unproven, slashing_protection, required })
+    let (unproven, state_fs) = (unproven.unwrap_or_default(), state_fs.unwrap_or_default());
+    Ok(LedgerSettings { state_dir, anchors, unproven, state_fs, slashing_protection, required })
 }
 
 fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {

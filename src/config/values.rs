@@ -24,6 +24,17 @@ pub(crate) enum LogLevel {
     Trace,
 }
 
+/// What the state directory may lie on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StateFs {
+    /// File systems of this host: no nfs, cifs, fuse, 9p or ceph; tmpfs and overlayfs are warned about.
+    #[default]
+    Local,
+    /// Any file system.
+    Any,
+}
+
 /// What a start does about a ledger that nothing shows to be the newest.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
 #[serde(rename_all = "lowercase")]

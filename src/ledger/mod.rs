@@ -68,7 +68,7 @@ pub(crate) use self::second_judge::{SecondJudge, Silence};
 #[cfg(feature = "fuzz-internals")]
 pub(crate) use self::sqlite::log_damage;
 pub(crate) use self::sqlite::{
-    DirectoryId, Loss, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
+    DirectoryId, FileSystems, Loss, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
     mark_unproven,
 };
 pub(crate) use self::unproven::{Lifted, NoPresent, Unproven};
@@ -101,6 +101,8 @@ pub(crate) struct Settings {
     /// The directories of the ledger's anchors, outside of the state directory: one in memory, one on a disk. Without
     /// any nothing notices that an older copy has taken the ledger's place.
     pub(crate) anchors: Vec<PathBuf>,
+    /// What the state directory may lie on.
+    pub(crate) file_systems: FileSystems,
     /// When raw roots are signed.
     pub(crate) raw_roots: RawRoots,
     /// The configured network's genesis validators root. Without one, the first request or import pins it.
@@ -133,6 +135,7 @@ impl Settings {
             loss: Loss::Refuse,
             unproven: Unproven::Lift,
             anchors: Vec::new(),
+            file_systems: FileSystems::Any,
             raw_roots: RawRoots::UnprotectedKeys,
             genesis_validators_root: None,
             clock: None,

@@ -56,6 +56,7 @@ mod sign_vectors;
 mod silent_daemons;
 mod slashing;
 mod slashing_commands;
+mod soak;
 mod socket_activation;
 mod stalled_clients;
 mod stalled_readers;

@@ -41,6 +41,13 @@ pub(crate) enum OpenError {
     )]
     RolledBack { path: PathBuf, anchor: PathBuf, anchored: u64, found: u64 },
     #[error(
+        "the state directory {} is on {name}, where other hosts or processes answer for locks and syncs: two signers \
+         could have it, and a record could be lost. Put it on a disk of this host, or say state_fs = \"any\" \
+         (BLS_SIGNER_STATE_FS=any)",
+        .path.display()
+    )]
+    FileSystem { path: PathBuf, name: &'static str },
+    #[error(
         "nothing shows that the slashing protection ledger {path} is the newest ({doubt}), so keys may have signed \
          what is not on record. To go on, lift all watermarks to the present: {GO_ON}",
         path = .path.display()

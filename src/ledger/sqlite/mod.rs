@@ -35,6 +35,7 @@ use crate::primitives::{Epoch, Slot};
 mod connection;
 mod directory;
 mod error;
+mod file_system;
 mod files;
 mod finding;
 mod identity;
@@ -47,6 +48,7 @@ mod wal;
 
 pub(crate) use self::directory::{DirectoryId, is_held, is_in};
 pub(crate) use self::error::{OpenError, StoreError};
+pub(crate) use self::file_system::FileSystems;
 pub(super) use self::files::check_free_space;
 pub(super) use self::identity::Identity;
 pub(crate) use self::identity::LedgerId;
@@ -124,6 +126,7 @@ impl Store {
             return Err(OpenError::Missing { directory });
         }
         let opened = Directory::open(directory)?;
+        file_system::check(opened.path(), settings.file_systems)?;
         let path = opened.path_of(FILE_NAME);
         let lock = opened.lock(&path)?;
         files::remove_trial(&opened);

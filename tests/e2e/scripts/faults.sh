@@ -42,6 +42,34 @@ eventually 5 logged 'slashing-protection init'
 mv /tmp/ledger/* $state/
 heals
 
+step "a backup of the running daemon, and a ledger made of it"
+bls-signer backup /root/backup.json
+expect "the backup" "600 root:root" "$(stat -c '%a %U:%G' /root/backup.json)"
+refused "end it first" bls-signer restore /root/backup.json
+systemctl stop bls-signer.socket bls-signer-keymanager.socket bls-signer.service
+mv $state /tmp/newest
+install -d -m 0700 -o bls-signer -g bls-signer $state
+bls-signer restore /root/backup.json
+systemctl start bls-signer.socket bls-signer-keymanager.socket bls-signer.service
+operator listed $keymanager
+logged 'restored from a backup.*WATERMARKS WERE LIFTED' || fail "the restored ledger is believed"
+refused 412 client sign $signing
+systemctl stop bls-signer.socket bls-signer-keymanager.socket bls-signer.service
+
+step "an older copy of the state directory"
+rm -r $state
+cp -a /tmp/newest $state
+sed -n 1p /var/cache/bls-signer/anchor-* >/dev/null || fail "there is no anchor on the disk"
+heals
+systemctl stop bls-signer.socket bls-signer-keymanager.socket bls-signer.service
+mv $state /tmp/newer
+cp -a /tmp/newest $state
+refused "failed" systemctl start bls-signer.service
+eventually 5 logged 'rolled back by'
+rm -r $state
+mv /tmp/newer $state
+heals
+
 step "a credential that this machine cannot decrypt"
 systemctl stop bls-signer.socket bls-signer-keymanager.socket bls-signer.service
 cp -a $seal /tmp/seal
