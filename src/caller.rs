@@ -40,9 +40,9 @@ pub(crate) enum Peer {
 }
 
 impl Caller {
-    /// In whose share of the signing threads its work is done.
+    /// In whose share it is as long as it is not known for a client.
     pub(crate) fn share(&self) -> Share {
-        Share::Client(Source::of(self.peer))
+        Share::Peer(Source::of(self.peer))
     }
 }
 
@@ -94,11 +94,14 @@ impl Source {
 }
 
 /// Who shares with others what there is of the daemon: each with work to do has as much of it as each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Share {
     /// The daemon's own work: its watchdog's probe.
     Daemon,
-    Client(Source),
+    /// A client that the configuration names, wherever it comes from.
+    Client(Arc<str>),
+    /// Whoever is no such client.
+    Peer(Source),
 }
 
 #[cfg(test)]

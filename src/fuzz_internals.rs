@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use crate::api::service::ApiService;
 use crate::api::sign_batch::Batch;
 use crate::bls::PublicKey;
-use crate::caller::{Caller, Peer, Source};
+use crate::caller::{Caller, Peer};
 use crate::config::{self, Address, Environment, ListenSpec, RawSettings, Role, Switch};
 use crate::daemon::Daemon;
 use crate::http::connection::{Connection, Scope};
@@ -145,8 +145,8 @@ impl Answers {
         let peer = Peer::Tcp(([127, 0, 0, 1], 1).into());
         let (client, server) = tokio::io::duplex(IN_FLIGHT_BYTES);
         self.runtime.block_on(async {
-            let permit = self.permits.take(Source::of(peer)).await;
             let caller = Caller { role, peer, groups: Arc::default(), certificate: None };
+            let permit = self.permits.take(&caller.share()).await;
             let stop = self.stop.subscribe();
             let probed = ClientSocket::default();
             let connection =

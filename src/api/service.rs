@@ -12,6 +12,7 @@ use hyper::{Method, Request, Response};
 use super::Api;
 use super::problem::Problem;
 use super::routes::{self, Matched, Route, RoutedRequest};
+use crate::caller::Share;
 use crate::clients::Requester;
 use crate::config::Role;
 use crate::credentials::TokenDigest;
@@ -41,14 +42,17 @@ impl Service for ApiService {
         let path = routes::plain_path(head.uri.path());
         let admitted = self.admit(connection, &head, &path).await;
         let capacity = self.capacity.of(connection.caller.role);
-        let role: Option<Role> = admitted.as_ref().ok().and_then(|matched| matched.route.role);
+        let (role, share) = match &admitted {
+            Ok((matched, share)) => (matched.route.role, share.clone()),
+            Err(_) => (None, connection.caller.share()),
+        };
         let max_wait = self.api.signer.least_time_limit();
-        let reserved = capacity.memory(role).reserve(head_bytes(&head), max_wait).await;
+        let reserved = capacity.memory(role).reserve(head_bytes(&head), share, max_wait).await;
         let (outcome, reservation) = match (admitted, reserved) {
             (Err(problem), reserved) => (Err(problem), reserved.ok()),
             (Ok(_), Err(full)) => (Err(full.into()), None),
-            (Ok(matched), Ok(reservation)) => {
-                self.carry_out(connection, &head, &matched, body, capacity, reservation).await
+            (Ok((matched, share)), Ok(reservation)) => {
+                self.carry_out(connection, &head, &matched, &share, body, capacity, reservation).await
             }
         };
         let answer = outcome.unwrap_or_else(|problem| {
@@ -86,8 +90,13 @@ impl ApiService {
         response
     }
 
-    /// All that a request is refused for before any of its body is read.
-    async fn admit(&self, connection: &Connection, head: &Parts, path: &str) -> Result<Matched, Problem> {
+    /// All that a request is refused for before any of its body is read; its route, and in whose share it is.
+    async fn admit(
+        &self,
+        connection: &Connection,
+        head: &Parts,
+        path: &str,
+    ) -> Result<(Matched, Share), Problem> {
         let caller = &connection.caller;
         self.guard.admit(head, caller)?;
         let matched = routes::find(caller.role, &head.method, path)?;
@@ -105,16 +114,17 @@ impl ApiService {
             }
         };
         // Who is no client sends no body.
-        if route.role == Some(Role::Signing) {
-            self.api.signer.grant(Requester { caller, token })?;
-        }
+        let share = match route.role {
+            Some(Role::Signing) => self.api.signer.grant(Requester { caller, token })?.share(),
+            Some(Role::Keymanager | Role::Metrics | Role::All) | None => caller.share(),
+        };
         if !route.produces.satisfies(&head.headers) {
             return Err(Problem::not_acceptable(route.produces));
         }
         if route.body_limit > 0 {
             refuse_other_media(head)?;
         }
-        Ok(matched)
+        Ok((matched, share))
     }
 
     /// Demands that the connection's client certificate is still taken, and the token.
@@ -130,11 +140,13 @@ impl ApiService {
         self.guard.authorise(head, route.guarded)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one request, and what it takes")]
     async fn carry_out(
         &self,
         connection: &Connection,
         head: &Parts,
         matched: &Matched,
+        share: &Share,
         body: Incoming,
         capacity: &RoleCapacity,
         mut reservation: Reservation,
@@ -151,8 +163,10 @@ impl ApiService {
             Err(refusal) => return (Err(refusal.into()), Some(reservation)),
         };
         // From here on the connection is not closed for another one.
-        let _working = connection.permit.work();
-        let permit = match capacity.in_flight_permit(route.workload, self.api.signer.least_time_limit()).await
+        let _working = connection.permit.work(share);
+        let permit = match capacity
+            .in_flight_permit(route.workload, share, self.api.signer.least_time_limit())
+            .await
         {
             Ok(permit) => permit,
             Err(overloaded) => return (Err(overloaded.into()), Some(reservation)),

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::bls::PublicKey;
-use crate::caller::{Caller, Peer};
+use crate::caller::{Caller, Peer, Share};
 use crate::credentials::{Fingerprint, TokenDigest};
 use crate::duty::Kind;
 use crate::duty_group::DutyGroup;
@@ -23,6 +23,12 @@ pub(crate) struct Client {
 /// A client's name in the configuration, as the log has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ClientName(pub(super) Arc<str>);
+
+impl ClientName {
+    pub(crate) fn share(&self) -> Share {
+        Share::Client(Arc::clone(&self.0))
+    }
+}
 
 impl fmt::Display for ClientName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -6,10 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
+use super::fair_semaphore::{FairSemaphore, Permits};
 use super::memory_budget::{BudgetSize, MemoryBudget};
+use crate::caller::Share;
 use crate::config::Role;
 
 /// The capacity for all listeners.
@@ -62,10 +63,10 @@ pub(crate) struct RoleCapacity {
     signing_memory: Arc<MemoryBudget>,
     keymanager_memory: Arc<MemoryBudget>,
     open_memory: Arc<MemoryBudget>,
-    signatures: Arc<Semaphore>,
-    batches: Arc<Semaphore>,
-    administration: Arc<Semaphore>,
-    imports: Arc<Semaphore>,
+    signatures: Arc<FairSemaphore>,
+    batches: Arc<FairSemaphore>,
+    administration: Arc<FairSemaphore>,
+    imports: Arc<FairSemaphore>,
 }
 
 impl RoleCapacity {
@@ -74,10 +75,10 @@ impl RoleCapacity {
             signing_memory: MemoryBudget::new(SIGNING_MEMORY),
             keymanager_memory: MemoryBudget::new(KEYMANAGER_MEMORY),
             open_memory: MemoryBudget::new(OPEN_MEMORY),
-            signatures: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
-            batches: Arc::new(Semaphore::new(MAX_BATCHES)),
-            administration: Arc::new(Semaphore::new(MAX_ADMIN_REQUESTS)),
-            imports: Arc::new(Semaphore::new(MAX_IMPORTS)),
+            signatures: FairSemaphore::new(requests, requests / 8),
+            batches: FairSemaphore::new(MAX_BATCHES, 1),
+            administration: FairSemaphore::new(MAX_ADMIN_REQUESTS, 0),
+            imports: FairSemaphore::new(MAX_IMPORTS, 0),
         }
     }
 
@@ -91,10 +92,11 @@ impl RoleCapacity {
     }
 
     /// Waits for the permit to work on a request, which is to be here whole: a permit is for work alone.
-    /// `max_wait`: for as long as a request to sign is of use.
+    /// `max_wait`: for as long as a request to sign is of use. The next permit is for the share that holds the least.
     pub(crate) async fn in_flight_permit(
         &self,
         workload: Workload,
+        share: &Share,
         max_wait: Duration,
     ) -> Result<InFlightPermit, Overloaded> {
         let (permits, max_wait) = match workload {
@@ -104,10 +106,8 @@ impl RoleCapacity {
             Workload::Administration => (&self.administration, MAX_ADMIN_WAIT),
             Workload::Import => (&self.imports, MAX_IMPORT_WAIT),
         };
-        match timeout(max_wait, Arc::clone(permits).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(InFlightPermit(Some(permit))),
-            Ok(Err(_)) | Err(_) => Err(Overloaded { waited: max_wait }),
-        }
+        let permit = timeout(max_wait, permits.acquire(share, 1)).await;
+        permit.map(|permit| InFlightPermit(Some(permit))).map_err(|_| Overloaded { waited: max_wait })
     }
 }
 
@@ -124,9 +124,7 @@ pub(crate) enum Workload {
 }
 
 /// The permit to work on a request, given back when dropped.
-pub(crate) struct InFlightPermit(
-    #[expect(dead_code, reason = "held for its drop")] Option<OwnedSemaphorePermit>,
-);
+pub(crate) struct InFlightPermit(#[expect(dead_code, reason = "held for its drop")] Option<Permits>);
 
 /// There was no permit for a request within the time that a client waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -144,7 +142,8 @@ const KEYMANAGER_MEMORY: BudgetSize = BudgetSize { small: 16 * 1024, large: 192 
 /// Memory for health and for refusals that need no route.
 const OPEN_MEMORY: BudgetSize = BudgetSize { small: 16 * 1024, large: 1024 };
 
-/// Batches signed at one time: one keeps every core busy, and each may take 20 MB while it is answered.
+/// Batches signed at one time: one keeps every core busy, and each may take 20 MB while it is answered. The last is for
+/// another client than that of the others.
 const MAX_BATCHES: usize = 4;
 
 /// Lists, deletions and orders to the ledger at one time.

@@ -2,9 +2,9 @@
 //!
 //! A connection keeps its permit while a request of it is worked on. Any other may be closed for a newcomer, at once
 //! and without a walk through all of them: first one that has asked for nothing yet (a handshake or a head that does
-//! not come), the oldest of the address or user that has most of these; then one that idles between two requests, of
-//! the address or user that has most connections. So a crowd from one address closes its own connections, and a client
-//! that is alone at its address keeps its permit.
+//! not come), the oldest of the client, address or user that has most of these; then one that idles between two
+//! requests, of the one that has most connections. Nobody makes room for one who has more. So a crowd from one address
+//! closes its own connections, and a client that is alone at its address keeps its permit.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use crate::caller::Source;
+use crate::caller::Share;
 use crate::mutex::Mutex;
 
 /// The permits of one listener.
@@ -30,10 +30,10 @@ impl ConnectionPermits {
     }
 
     /// A permit for one more connection. Waits while every other one is being worked for.
-    pub(crate) async fn take(self: &Arc<Self>, source: Source) -> ConnectionPermit {
+    pub(crate) async fn take(self: &Arc<Self>, share: &Share) -> ConnectionPermit {
         loop {
             let freed = self.freed.notified();
-            if let Some(permit) = self.try_take(source) {
+            if let Some(permit) = self.try_take(share) {
                 return permit;
             }
             // A connection that is too young to go now will be old enough in a moment.
@@ -46,14 +46,15 @@ impl ConnectionPermits {
         self.holders.lock().dismiss_one(None, Instant::now());
     }
 
-    fn try_take(self: &Arc<Self>, source: Source) -> Option<ConnectionPermit> {
+    /// As [`ConnectionPermits::take`], if there is one now.
+    pub(crate) fn try_take(self: &Arc<Self>, share: &Share) -> Option<ConnectionPermit> {
         let mut holders = self.holders.lock();
         let now = Instant::now();
-        if holders.members.len() >= self.capacity && !holders.dismiss_one(Some(source), now) {
+        if holders.members.len() >= self.capacity && !holders.dismiss_one(Some(share), now) {
             return None;
         }
         let leave = Arc::new(Notify::new());
-        let id = holders.enter(source, Arc::clone(&leave), now);
+        let id = holders.enter(share.clone(), Arc::clone(&leave), now);
         Some(ConnectionPermit {
             permits: Arc::clone(self),
             id,
@@ -89,18 +90,19 @@ impl ConnectionPermit {
         self.working.load(Ordering::Relaxed) > 0
     }
 
-    /// Holds the permit while a request, which is here whole, is worked on.
-    pub(crate) fn work(&self) -> Working<'_> {
+    /// Holds the permit while a request of this share, which is here whole, is worked on. From then on the connection
+    /// is the share's.
+    pub(crate) fn work(&self, share: &Share) -> Working<'_> {
         self.served.store(true, Ordering::Relaxed);
         self.working.fetch_add(1, Ordering::Relaxed);
-        self.permits.holders.lock().begin_work(self.id);
+        self.permits.holders.lock().begin_work(self.id, share);
         Working(self)
     }
 }
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.permits.holders.lock().leave(self.id);
+        self.permits.holders.lock().remove(self.id);
         self.permits.freed.notify_one();
     }
 }
@@ -120,15 +122,15 @@ impl Drop for Working<'_> {
 struct Holders {
     next: u64,
     members: HashMap<u64, Member>,
-    sources: HashMap<Source, Connections>,
-    /// Sources by the number of connections that have asked for nothing yet; none without such.
-    by_new: BTreeSet<(usize, Source)>,
-    /// Sources by the number of all their connections.
-    by_size: BTreeSet<(usize, Source)>,
+    shares: HashMap<Share, Connections>,
+    /// Shares by the number of connections that have asked for nothing yet; none without such.
+    by_new: BTreeSet<(usize, Share)>,
+    /// Shares by the number of all their connections.
+    by_size: BTreeSet<(usize, Share)>,
 }
 
 struct Member {
-    source: Source,
+    share: Share,
     state: State,
     leave: Arc<Notify>,
 }
@@ -143,7 +145,7 @@ enum State {
     Idle { since: Instant },
 }
 
-/// The connections of one source.
+/// The connections of one share.
 #[derive(Default)]
 struct Connections {
     size: usize,
@@ -152,20 +154,49 @@ struct Connections {
 }
 
 impl Holders {
-    fn enter(&mut self, source: Source, leave: Arc<Notify>, now: Instant) -> u64 {
+    fn enter(&mut self, share: Share, leave: Arc<Notify>, now: Instant) -> u64 {
         let id = self.next;
         self.next = id.wrapping_add(1);
-        self.members.insert(id, Member { source, state: State::New { since: now }, leave });
-        self.change(source, |connections| {
-            connections.size = connections.size.saturating_add(1);
-            connections.new.insert((now, id));
-        });
+        self.insert(id, Member { share, state: State::New { since: now }, leave });
         id
     }
 
-    fn leave(&mut self, id: u64) {
-        let Some(member) = self.members.remove(&id) else { return };
-        self.change(member.source, |connections| {
+    fn begin_work(&mut self, id: u64, share: &Share) {
+        let Some(member) = self.remove(id) else { return };
+        let requests = match member.state {
+            State::New { .. } | State::Idle { .. } => 1,
+            State::Working { requests } => requests.saturating_add(1),
+        };
+        self.insert(id, Member { share: share.clone(), state: State::Working { requests }, ..member });
+    }
+
+    fn end_work(&mut self, id: u64, now: Instant) {
+        let Some(member) = self.remove(id) else { return };
+        let state = match member.state {
+            State::Working { requests } if requests > 1 => {
+                State::Working { requests: requests.saturating_sub(1) }
+            }
+            State::Working { .. } => State::Idle { since: now },
+            State::New { .. } | State::Idle { .. } => member.state,
+        };
+        self.insert(id, Member { state, ..member });
+    }
+
+    fn insert(&mut self, id: u64, member: Member) {
+        self.change(&member.share, |connections| {
+            connections.size = connections.size.saturating_add(1);
+            match member.state {
+                State::New { since } => connections.new.insert((since, id)),
+                State::Working { .. } => false,
+                State::Idle { since } => connections.idle.insert((since, id)),
+            };
+        });
+        self.members.insert(id, member);
+    }
+
+    fn remove(&mut self, id: u64) -> Option<Member> {
+        let member = self.members.remove(&id)?;
+        self.change(&member.share, |connections| {
             connections.size = connections.size.saturating_sub(1);
             match member.state {
                 State::New { since } => connections.new.remove(&(since, id)),
@@ -173,89 +204,55 @@ impl Holders {
                 State::Idle { since } => connections.idle.remove(&(since, id)),
             };
         });
+        Some(member)
     }
 
-    fn begin_work(&mut self, id: u64) {
-        let Some(member) = self.members.get_mut(&id) else { return };
-        let (source, before) = (member.source, member.state);
-        let requests = match before {
-            State::New { .. } | State::Idle { .. } => 1,
-            State::Working { requests } => requests.saturating_add(1),
-        };
-        member.state = State::Working { requests };
-        match before {
-            State::New { since } => self.change(source, |connections| {
-                connections.new.remove(&(since, id));
-            }),
-            State::Idle { since } => self.change(source, |connections| {
-                connections.idle.remove(&(since, id));
-            }),
-            State::Working { .. } => {}
-        }
-    }
-
-    fn end_work(&mut self, id: u64, now: Instant) {
-        let Some(member) = self.members.get_mut(&id) else { return };
-        let requests = match member.state {
-            State::Working { requests } => requests.saturating_sub(1),
-            State::New { .. } | State::Idle { .. } => return,
-        };
-        if requests > 0 {
-            member.state = State::Working { requests };
-            return;
-        }
-        member.state = State::Idle { since: now };
-        let source = member.source;
-        self.change(source, |connections| {
-            connections.idle.insert((now, id));
-        });
-    }
-
-    /// Changes a source's connections and keeps the orders of the sources.
-    fn change(&mut self, source: Source, change: impl FnOnce(&mut Connections)) {
-        let connections = self.sources.entry(source).or_default();
+    /// Changes a share's connections and keeps the orders of the shares.
+    fn change(&mut self, share: &Share, change: impl FnOnce(&mut Connections)) {
+        let connections = self.shares.entry(share.clone()).or_default();
         let (new, size) = (connections.new.len(), connections.size);
         change(connections);
         let (new_after, size_after) = (connections.new.len(), connections.size);
-        if new != new_after {
-            self.by_new.remove(&(new, source));
-            if new_after > 0 {
-                self.by_new.insert((new_after, source));
-            }
-        }
-        if size != size_after {
-            self.by_size.remove(&(size, source));
-            if size_after > 0 {
-                self.by_size.insert((size_after, source));
-            }
-        }
+        reorder(&mut self.by_new, share, new, new_after);
+        reorder(&mut self.by_size, share, size, size_after);
         if size_after == 0 {
-            self.sources.remove(&source);
+            self.shares.remove(share);
         }
     }
 
     /// Takes the permit of the connection that can best be spared for one of `newcomer`; false if there is none.
-    fn dismiss_one(&mut self, newcomer: Option<Source>, now: Instant) -> bool {
+    fn dismiss_one(&mut self, newcomer: Option<&Share>, now: Instant) -> bool {
         let Some(id) = self.spared(newcomer, now) else { return false };
-        if let Some(member) = self.members.get(&id) {
+        if let Some(member) = self.remove(id) {
             member.leave.notify_one();
         }
-        self.leave(id);
         true
     }
 
-    fn spared(&self, newcomer: Option<Source>, now: Instant) -> Option<u64> {
-        if let Some((_, source)) = self.by_new.last() {
-            return self.sources.get(source)?.new.first().map(|(_, id)| *id);
+    fn spared(&self, newcomer: Option<&Share>, now: Instant) -> Option<u64> {
+        let size = |share: &Share| self.shares.get(share).map_or(0, |connections| connections.size);
+        let already = newcomer.map_or(0, size);
+        // Nobody makes room for one who has more.
+        let gives_way = |share: &Share| size(share) >= already;
+        if let Some((_, share)) = self.by_new.iter().rev().find(|(_, share)| gives_way(share)) {
+            return self.shares.get(share)?.new.first().map(|(_, id)| *id);
         }
-        let already =
-            newcomer.and_then(|source| self.sources.get(&source)).map_or(0, |connections| connections.size);
-        self.by_size.iter().rev().find_map(|(size, source)| {
-            let (since, id) = self.sources.get(source)?.idle.first()?;
+        self.by_size.iter().rev().filter(|(_, share)| gives_way(share)).find_map(|(size, share)| {
+            let (since, id) = self.shares.get(share)?.idle.first()?;
             // Between equals an idle connection is given the time in which a next request may be on its way.
             let is_over = already.saturating_add(1) < *size;
             (is_over || now.saturating_duration_since(*since) >= IDLE_UNDER_PRESSURE).then_some(*id)
         })
+    }
+}
+
+/// Puts a share where its number of connections has it, and away where it has none.
+fn reorder(order: &mut BTreeSet<(usize, Share)>, share: &Share, before: usize, after: usize) {
+    if before != after {
+        order.remove(&(before, share.clone()));
+        if after > 0 {
+            order.insert((after, share.clone()));
+        }
     }
 }
 
@@ -271,9 +268,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::caller::Source;
 
-    const A: Source = Source::User(1);
-    const B: Source = Source::User(2);
+    const A: Share = Share::Peer(Source::User(1));
+    const B: Share = Share::Peer(Source::User(2));
+
+    fn share(user: u32) -> Share {
+        Share::Peer(Source::User(user))
+    }
 
     fn is_wanted(permit: &ConnectionPermit) -> bool {
         // `notify_one` leaves a permit until it is waited for.
@@ -285,24 +287,24 @@ mod tests {
     #[test]
     fn a_connection_that_asked_for_nothing_goes_first_and_the_oldest_of_them() {
         let permits = ConnectionPermits::new(3);
-        let served = permits.try_take(A).unwrap();
-        drop(served.work());
-        let (first, second) = (permits.try_take(A).unwrap(), permits.try_take(A).unwrap());
-        let third = permits.try_take(A).unwrap();
+        let served = permits.try_take(&A).unwrap();
+        drop(served.work(&A));
+        let (first, second) = (permits.try_take(&A).unwrap(), permits.try_take(&A).unwrap());
+        let third = permits.try_take(&A).unwrap();
         assert!(is_wanted(&first) && !is_wanted(&second) && !is_wanted(&served) && !is_wanted(&third));
     }
 
     #[test]
     fn work_is_never_taken_away() {
         let permits = ConnectionPermits::new(2);
-        let (one, two) = (permits.try_take(A).unwrap(), permits.try_take(A).unwrap());
-        let (work, more) = (one.work(), one.work());
-        let other = two.work();
-        assert!(permits.try_take(B).is_none());
+        let (one, two) = (permits.try_take(&A).unwrap(), permits.try_take(&A).unwrap());
+        let (work, more) = (one.work(&A), one.work(&A));
+        let other = two.work(&A);
+        assert!(permits.try_take(&B).is_none());
         drop(work);
-        assert!(permits.try_take(B).is_none(), "a second request is still worked on");
+        assert!(permits.try_take(&B).is_none(), "a second request is still worked on");
         drop(other);
-        assert!(permits.try_take(B).is_some(), "who has least is not made to wait");
+        assert!(permits.try_take(&B).is_some(), "who has least is not made to wait");
         assert!(is_wanted(&two) && !is_wanted(&one));
         drop(more);
     }
@@ -310,21 +312,54 @@ mod tests {
     #[test]
     fn a_crowd_at_one_address_closes_its_own() {
         let permits = ConnectionPermits::new(8);
-        let alone = permits.try_take(B).unwrap();
-        drop(alone.work());
+        let alone = permits.try_take(&B).unwrap();
+        drop(alone.work(&B));
         let crowd: Vec<_> = (0..100)
             .map(|_| {
-                let permit = permits.try_take(A);
+                let permit = permits.try_take(&A);
                 if let Some(permit) = &permit {
-                    drop(permit.work());
+                    drop(permit.work(&A));
                 }
                 permit
             })
             .collect();
         assert!(!is_wanted(&alone));
         assert_eq!(crowd.iter().flatten().filter(|permit| !is_wanted(permit)).count(), 7);
-        let another = permits.try_take(B).unwrap();
+        let another = permits.try_take(&B).unwrap();
         assert!(!is_wanted(&alone) && !is_wanted(&another));
+    }
+
+    #[test]
+    fn nobody_makes_room_for_one_who_has_more() {
+        let permits = ConnectionPermits::new(4);
+        let idle = permits.try_take(&B).unwrap();
+        drop(idle.work(&B));
+        let silent = permits.try_take(&B).unwrap();
+        let crowd = [permits.try_take(&A).unwrap(), permits.try_take(&A).unwrap()];
+        let work = crowd.each_ref().map(|permit| permit.work(&A));
+        let long_ago = Instant::now().checked_sub(IDLE_UNDER_PRESSURE).unwrap();
+        permits.holders.lock().begin_work(idle.id, &B);
+        permits.holders.lock().end_work(idle.id, long_ago);
+        let third = permits.try_take(&A).expect("it has no more than the other");
+        assert!(is_wanted(&silent));
+        let more = third.work(&A);
+        assert!(permits.try_take(&A).is_none() && !is_wanted(&idle));
+        drop(more);
+        drop(work);
+    }
+
+    #[test]
+    fn a_connection_belongs_to_the_client_that_asks_on_it() {
+        let permits = ConnectionPermits::new(4);
+        let named = Share::Client("vc1".into());
+        let crowd: Vec<_> = (0..3).map(|_| permits.try_take(&A).unwrap()).collect();
+        crowd.iter().for_each(|permit| drop(permit.work(&named)));
+        let alone = permits.try_take(&A).unwrap();
+        drop(alone.work(&A));
+        let newcomer = permits.try_take(&A).unwrap();
+        assert!(!is_wanted(&alone), "the named client has most of them");
+        assert_eq!(crowd.iter().filter(|permit| is_wanted(permit)).count(), 1);
+        drop(newcomer);
     }
 
     proptest! {
@@ -336,20 +371,20 @@ mod tests {
             let mut taken: Vec<ConnectionPermit> = Vec::new();
             for (step, user, index) in steps {
                 match step {
-                    0..=2 => taken.extend(permits.try_take(Source::User(user))),
+                    0..=2 => taken.extend(permits.try_take(&share(user))),
                     3 if !taken.is_empty() => drop(taken.swap_remove(index.index(taken.len()))),
-                    _ if !taken.is_empty() => drop(taken[index.index(taken.len())].work()),
+                    _ if !taken.is_empty() => drop(taken[index.index(taken.len())].work(&share(user))),
                     _ => {}
                 }
                 let holders = permits.holders.lock();
                 prop_assert!(holders.members.len() <= 4);
-                let size: usize = holders.sources.values().map(|connections| connections.size).sum();
+                let size: usize = holders.shares.values().map(|connections| connections.size).sum();
                 prop_assert_eq!(size, holders.members.len());
-                prop_assert_eq!(holders.by_size.len(), holders.sources.len());
+                prop_assert_eq!(holders.by_size.len(), holders.shares.len());
             }
             taken.clear();
             let holders = permits.holders.lock();
-            prop_assert!(holders.members.is_empty() && holders.sources.is_empty());
+            prop_assert!(holders.members.is_empty() && holders.shares.is_empty());
             prop_assert!(holders.by_new.is_empty() && holders.by_size.is_empty());
         }
     }

@@ -1,5 +1,5 @@
 //! Memory budget for the requests of one role: what arrives of their bodies, and what nobody has read of their
-//! answers.
+//! answers. Clients share it: when it is all taken, the next is for the one that holds the least.
 //!
 //! Each request has a [`Reservation`], which grows as bytes come and shrinks to its answer, until that is written. Two
 //! pools keep large requests from taking the memory of small ones. Whoever waits on a client
@@ -11,50 +11,51 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
+use super::fair_semaphore::{FairSemaphore, Permits};
+use crate::caller::Share;
 use crate::mutex::Mutex;
 
 /// How much memory there is, in KiB.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BudgetSize {
     /// For the first [`SMALL_REQUEST_KIB`] of each request.
-    pub(crate) small: u32,
+    pub(crate) small: usize,
     /// For all beyond, of all requests together.
-    pub(crate) large: u32,
+    pub(crate) large: usize,
 }
 
 /// The memory budget of one role.
 pub(crate) struct MemoryBudget {
-    small: Arc<Semaphore>,
-    large: Arc<Semaphore>,
-    size: BudgetSize,
+    small: Arc<FairSemaphore>,
+    large: Arc<FairSemaphore>,
     waits: Mutex<Waits>,
 }
 
 impl MemoryBudget {
     pub(crate) fn new(size: BudgetSize) -> Arc<Self> {
-        let pool = |kib| Arc::new(Semaphore::new(usize::try_from(kib).unwrap_or(Semaphore::MAX_PERMITS)));
-        Arc::new(Self { small: pool(size.small), large: pool(size.large), size, waits: Mutex::default() })
+        let pool = |kib: usize| FairSemaphore::new(kib, kib / 8);
+        Arc::new(Self { small: pool(size.small), large: pool(size.large), waits: Mutex::default() })
     }
 
     /// Reserves memory for one more request with a head of so many bytes, which never waits longer than `max_wait`.
     pub(crate) async fn reserve(
         self: &Arc<Self>,
         head: usize,
+        share: Share,
         max_wait: Duration,
     ) -> Result<Reservation, BudgetExhausted> {
         let kib = kib(head).saturating_add(REQUEST_OVERHEAD_KIB).min(SMALL_REQUEST_KIB);
-        let small = self.take(&self.small, kib, max_wait).await?;
-        Ok(Reservation { budget: Arc::clone(self), small, large: None, max_wait })
+        let small = self.take(&self.small, &share, kib, max_wait).await?;
+        Ok(Reservation { budget: Arc::clone(self), share, small, large: None, max_wait })
     }
 
     /// Breaks off what has not moved for too long, and where memory runs short also what does not move now. Called
     /// every now and then.
     pub(crate) fn break_off_stalled(&self) {
-        let is_short =
-            self.small.available_permits() < usize::try_from(self.size.small / 4).unwrap_or_default();
+        let is_short = self.small.held() > self.small.total().saturating_sub(self.small.total() / 4);
         self.waits.lock().break_off(
             Instant::now(),
             |wait, quiet| is_short || quiet >= wait.limit,
@@ -64,36 +65,34 @@ impl MemoryBudget {
 
     /// KiB that are taken.
     pub(crate) fn held_kib(&self) -> usize {
-        let held = |pool: &Semaphore, kib| {
-            usize::try_from(kib).unwrap_or_default().saturating_sub(pool.available_permits())
-        };
-        held(&self.small, self.size.small).saturating_add(held(&self.large, self.size.large))
+        self.small.held().saturating_add(self.large.held())
     }
 
+    /// Who waits breaks off what stalls of its own share, and of those that hold as much or more.
     async fn take(
         &self,
-        pool: &Arc<Semaphore>,
-        kib: u32,
+        pool: &Arc<FairSemaphore>,
+        share: &Share,
+        kib: usize,
         max_wait: Duration,
-    ) -> Result<OwnedSemaphorePermit, BudgetExhausted> {
-        if let Ok(taken) = Arc::clone(pool).try_acquire_many_owned(kib) {
+    ) -> Result<Permits, BudgetExhausted> {
+        if let Some(taken) = pool.try_acquire(share, kib) {
             return Ok(taken);
         }
-        let taken = Arc::clone(pool).acquire_many_owned(kib);
+        let taken = pool.acquire(share, kib);
         tokio::pin!(taken);
         let waiting = async {
             loop {
-                self.waits.lock().break_off(Instant::now(), |_, _| true, MAX_BREAK_OFFS);
+                let own = pool.held_by(share);
+                let is_spared = |wait: &Wait, _| wait.share == *share || pool.held_by(&wait.share) >= own;
+                self.waits.lock().break_off(Instant::now(), is_spared, MAX_BREAK_OFFS);
                 tokio::select! {
                     taken = &mut taken => return taken,
                     () = sleep(RETRY_INTERVAL) => {}
                 }
             }
         };
-        match timeout(max_wait, waiting).await {
-            Ok(Ok(taken)) => Ok(taken),
-            Ok(Err(_)) | Err(_) => Err(BudgetExhausted { waited: max_wait }),
-        }
+        timeout(max_wait, waiting).await.map_err(|_| BudgetExhausted { waited: max_wait })
     }
 }
 
@@ -107,8 +106,9 @@ pub(crate) struct BudgetExhausted {
 /// One request's reservation of the memory, given back when dropped.
 pub(crate) struct Reservation {
     budget: Arc<MemoryBudget>,
-    small: OwnedSemaphorePermit,
-    large: Option<OwnedSemaphorePermit>,
+    share: Share,
+    small: Permits,
+    large: Option<Permits>,
     max_wait: Duration,
 }
 
@@ -116,17 +116,18 @@ impl Reservation {
     /// Makes the reservation so large that it covers `bytes`; waits while there is no memory.
     ///
     /// # Errors
-    /// When there is none in time. What is larger than the whole memory takes all of it.
+    /// When there is none in time. What is larger than what one client may have takes all of that.
     pub(crate) async fn cover(&mut self, bytes: usize) -> Result<(), BudgetExhausted> {
         let wanted = kib(bytes).saturating_add(REQUEST_OVERHEAD_KIB);
-        let small = wanted.min(SMALL_REQUEST_KIB).saturating_sub(permits(&self.small));
+        let small = wanted.min(SMALL_REQUEST_KIB).saturating_sub(self.small.count());
         if small > 0 {
-            self.small.merge(self.budget.take(&self.budget.small, small, self.max_wait).await?);
+            self.small.merge(self.budget.take(&self.budget.small, &self.share, small, self.max_wait).await?);
         }
-        let held = self.large.as_ref().map_or(0, permits);
-        let large = wanted.saturating_sub(SMALL_REQUEST_KIB).min(self.budget.size.large).saturating_sub(held);
+        let held = self.large.as_ref().map_or(0, Permits::count);
+        let most = self.budget.large.most_of_one();
+        let large = wanted.saturating_sub(SMALL_REQUEST_KIB).min(most).saturating_sub(held);
         if large > 0 {
-            let taken = self.budget.take(&self.budget.large, large, self.max_wait).await?;
+            let taken = self.budget.take(&self.budget.large, &self.share, large, self.max_wait).await?;
             match &mut self.large {
                 Some(held) => held.merge(taken),
                 None => self.large = Some(taken),
@@ -138,12 +139,10 @@ impl Reservation {
     /// Gives back what `bytes` do not need.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         let needed = kib(bytes).saturating_add(REQUEST_OVERHEAD_KIB);
-        let small = permits(&self.small).saturating_sub(needed);
-        drop(self.small.split(usize::try_from(small).unwrap_or_default()));
+        self.small.give_back(self.small.count().saturating_sub(needed));
         let needed = needed.saturating_sub(SMALL_REQUEST_KIB);
         if let Some(large) = &mut self.large {
-            let spare = permits(large).saturating_sub(needed);
-            drop(large.split(usize::try_from(spare).unwrap_or_default()));
+            large.give_back(large.count().saturating_sub(needed));
         }
     }
 
@@ -151,7 +150,7 @@ impl Reservation {
     /// others wait for memory.
     pub(crate) fn watch(&self, limit: Duration, stalled: Arc<Notify>) -> Watch {
         let now = Instant::now();
-        let key = self.budget.waits.lock().add(now, Wait { limit, stalled });
+        let key = self.budget.waits.lock().add(now, Wait { limit, share: self.share.clone(), stalled });
         Watch { budget: Arc::clone(&self.budget), key, moved: 0 }
     }
 }
@@ -195,6 +194,7 @@ struct Waits {
 
 struct Wait {
     limit: Duration,
+    share: Share,
     stalled: Arc<Notify>,
 }
 
@@ -225,19 +225,15 @@ impl Waits {
     }
 }
 
-fn kib(bytes: usize) -> u32 {
-    u32::try_from(bytes.div_ceil(1024)).unwrap_or(u32::MAX)
-}
-
-fn permits(held: &OwnedSemaphorePermit) -> u32 {
-    u32::try_from(held.num_permits()).unwrap_or(u32::MAX)
+fn kib(bytes: usize) -> usize {
+    bytes.div_ceil(1024)
 }
 
 /// What a request costs beside its head, body and answer.
-const REQUEST_OVERHEAD_KIB: u32 = 4;
+const REQUEST_OVERHEAD_KIB: usize = 4;
 
 /// Up to here a request takes memory from the small pool.
-const SMALL_REQUEST_KIB: u32 = 64;
+const SMALL_REQUEST_KIB: usize = 64;
 
 /// So many bytes are progress, where more are to come.
 const PROGRESS_BYTES: usize = 64 * 1024;
@@ -261,7 +257,7 @@ mod tests {
     const SIZE: BudgetSize = BudgetSize { small: 256, large: 1024 };
 
     fn free(budget: &MemoryBudget) -> (usize, usize) {
-        (budget.small.available_permits(), budget.large.available_permits())
+        (budget.small.total() - budget.small.held(), budget.large.total() - budget.large.held())
     }
 
     proptest! {
@@ -272,7 +268,7 @@ mod tests {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
             runtime.block_on(async {
                 let memory = MemoryBudget::new(SIZE);
-                let mut reservation = memory.reserve(0, MAX_WAIT).await.unwrap();
+                let mut reservation = memory.reserve(0, Share::Daemon, MAX_WAIT).await.unwrap();
                 let held = |budget: &MemoryBudget| 1280 - free(budget).0 - free(budget).1;
                 for (bytes, shrink) in sizes {
                     let needed = bytes.div_ceil(1024) + 4;
@@ -281,7 +277,7 @@ mod tests {
                         prop_assert!(held(&memory) <= needed);
                     } else {
                         reservation.cover(bytes).await.unwrap();
-                        prop_assert!(held(&memory) >= needed.min(1088));
+                        prop_assert!(held(&memory) >= needed.min(960));
                     }
                 }
                 drop(reservation);
@@ -294,9 +290,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_large_request_leaves_room_for_small_ones() {
         let memory = MemoryBudget::new(SIZE);
-        let mut large = memory.reserve(0, MAX_WAIT).await.unwrap();
+        let mut large = memory.reserve(0, Share::Daemon, MAX_WAIT).await.unwrap();
         large.cover(1 << 30).await.unwrap();
-        let mut small = memory.reserve(1000, MAX_WAIT).await.unwrap();
+        let mut small = memory.reserve(1000, Share::Daemon, MAX_WAIT).await.unwrap();
         small.cover(10_000).await.unwrap();
         assert_eq!(small.cover(100_000).await, Err(BudgetExhausted { waited: MAX_WAIT }));
     }
@@ -304,7 +300,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_room_gets_that_of_a_stalled_one() {
         let memory = MemoryBudget::new(SIZE);
-        let mut stalled = memory.reserve(0, MAX_WAIT).await.unwrap();
+        let mut stalled = memory.reserve(0, Share::Daemon, MAX_WAIT).await.unwrap();
         stalled.cover(1 << 20).await.unwrap();
         let told = Arc::new(Notify::new());
         let watch = stalled.watch(Duration::from_secs(3600), Arc::clone(&told));
@@ -312,7 +308,7 @@ mod tests {
             told.notified().await;
             drop((watch, stalled));
         });
-        let mut other = memory.reserve(0, MAX_WAIT).await.unwrap();
+        let mut other = memory.reserve(0, Share::Daemon, MAX_WAIT).await.unwrap();
         other.cover(1 << 20).await.unwrap();
         breaking_off.await.unwrap();
     }
@@ -320,7 +316,7 @@ mod tests {
     #[tokio::test]
     async fn a_trickle_is_no_progress_and_the_limit_holds_without_a_crowd() {
         let memory = MemoryBudget::new(SIZE);
-        let reservation = memory.reserve(0, MAX_WAIT).await.unwrap();
+        let reservation = memory.reserve(0, Share::Daemon, MAX_WAIT).await.unwrap();
         let (told, kept) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
         let mut trickle = reservation.watch(Duration::from_secs(1), Arc::clone(&told));
         let _patient = reservation.watch(Duration::from_secs(3600), Arc::clone(&kept));

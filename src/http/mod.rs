@@ -20,6 +20,7 @@ pub(crate) mod capacity;
 pub(crate) mod connection;
 pub(crate) mod connection_counts;
 pub(crate) mod connection_permits;
+mod fair_semaphore;
 pub(crate) mod framing;
 pub(crate) mod guard;
 pub(crate) mod memory_budget;

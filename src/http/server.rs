@@ -12,7 +12,7 @@ use nix::errno::Errno;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::socket::{setsockopt, sockopt};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{interval, sleep, timeout};
 
@@ -23,7 +23,7 @@ use super::connection_permits::ConnectionPermits;
 use super::presence::{ClientSocket, probe_when_idle};
 use super::tls::{self, Admission, Tls};
 use super::token_throttle::PeerLogLimit;
-use crate::caller::{Caller, Peer, Source};
+use crate::caller::{Caller, Peer};
 use crate::config::Role;
 use crate::sys::hardening::return_freed_memory;
 use crate::sys::peer_groups::peer_groups;
@@ -152,6 +152,7 @@ async fn accept<S: Service>(
 ) {
     let scope = if open.is_some() { Scope::Everything } else { Scope::Monitoring };
     let permits = ConnectionPermits::new(shared.limits.connections_for(listener.role));
+    let waiting = Arc::new(Semaphore::new(MAX_WAITING_CONNECTIONS));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -169,13 +170,23 @@ async fn accept<S: Service>(
                 continue;
             }
         };
-        let permit = tokio::select! {
-            permit = permits.take(Source::of(caller.peer)) => permit,
-            () = stopped(&mut stop), if scope == Scope::Everything => return,
+        // Who has to wait for a permit keeps nobody else from asking for one.
+        let (permit, place) = match permits.try_take(&caller.share()) {
+            Some(permit) => (Some(permit), None),
+            None => tokio::select! {
+                place = Arc::clone(&waiting).acquire_owned() => (None, Some(place)),
+                () = stopped(&mut stop), if scope == Scope::Everything => return,
+            },
         };
         let (shared, open, stop) = (Arc::clone(&shared), open.clone(), stop.clone());
-        let counted = shared.counts.open(caller.role);
+        let permits = Arc::clone(&permits);
         tokio::spawn(async move {
+            let permit = match permit {
+                Some(permit) => permit,
+                None => permits.take(&caller.share()).await,
+            };
+            drop(place);
+            let counted = shared.counts.open(caller.role);
             let Shared { service, limits, http, .. } = &*shared;
             let mut caller = caller;
             let client = stream.client_of(caller.role);
@@ -321,6 +332,9 @@ const TRIM_THRESHOLD_KIB: usize = 16 * 1024;
 
 /// Bytes in each direction that the kernel keeps for a TCP connection, which it doubles for its own (socket(7)).
 const SOCKET_BUFFER_BYTES: usize = 128 * 1024;
+
+/// Connections of a listener that wait for a permit, and for nothing else; further ones wait in the kernel.
+const MAX_WAITING_CONNECTIONS: usize = 256;
 
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(50);
 

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 
 use crate::bls::PublicKey;
+use crate::caller::Share;
 use crate::clients::{Client, ClientName, Requester};
 use crate::deadline::Deadline;
 use crate::duty::{Duty, least_time_limit};
@@ -119,6 +120,11 @@ pub(crate) struct Grant<'a> {
 impl Grant<'_> {
     pub(crate) fn client(&self) -> &Arc<Client> {
         &self.client
+    }
+
+    /// In whose share its work is done.
+    pub(crate) fn share(&self) -> Share {
+        self.client_name().map_or_else(|| self.requester.caller.share(), ClientName::share)
     }
 
     fn client_name(&self) -> Option<&ClientName> {

@@ -46,7 +46,7 @@ impl SigningPool {
     /// They are not.
     pub(crate) fn refuse_late(
         &self,
-        share: Share,
+        share: &Share,
         priority: Priority,
         keys: usize,
         deadline: Deadline,

@@ -50,8 +50,8 @@ impl Signer {
         latencies: &mut Latencies,
     ) -> Result<Signature, SignError> {
         let permitted = self.permitted(grant, public_key, duty)?;
-        let (share, priority) = (grant.requester.caller.share(), duty.kind().priority());
-        self.pool.refuse_late(share, priority, 1, deadline)?;
+        let (share, priority) = (grant.share(), duty.kind().priority());
+        self.pool.refuse_late(&share, priority, 1, deadline)?;
         let judged = match self.protection.submit(permitted, deadline).await? {
             Verdict::Allowed(judged) => judged,
             Verdict::Refused(refusal) => return Err(refusal.into()),

@@ -82,8 +82,8 @@ impl Signer {
             }
         });
         let (mut allowed, mut judged) = (Vec::with_capacity(positions.len()), Vec::new());
-        let (share, priority) = (grant.requester.caller.share(), duty.kind().priority());
-        self.pool.refuse_late(share, priority, permits.len(), deadline)?;
+        let (share, priority) = (grant.share(), duty.kind().priority());
+        self.pool.refuse_late(&share, priority, permits.len(), deadline)?;
         let verdicts = self.protection.submit_all(permits, deadline).await?;
         latencies.judge = stopwatch.lap();
         for (at, verdict) in positions.into_iter().zip(verdicts) {
@@ -123,8 +123,9 @@ impl Signer {
         judged: Vec<Judged<Arc<Key>>>,
     ) -> Result<Vec<HeldSignature>, PoolClosed> {
         let count = judged.len();
-        let slices: Vec<_> =
-            sliced(judged, KEYS_AT_A_TIME).map(|slice| self.pool.presign(share, priority, slice)).collect();
+        let slices: Vec<_> = sliced(judged, KEYS_AT_A_TIME)
+            .map(|slice| self.pool.presign(share.clone(), priority, slice))
+            .collect();
         let mut held = Vec::with_capacity(count);
         for slice in slices {
             held.append(&mut slice.await?);
@@ -132,8 +133,9 @@ impl Signer {
         if count < EXAMINED_KEYS {
             return Ok(held);
         }
-        let examined: Vec<_> =
-            sliced(held, EXAMINED_KEYS).map(|slice| self.pool.examine(share, priority, slice)).collect();
+        let examined: Vec<_> = sliced(held, EXAMINED_KEYS)
+            .map(|slice| self.pool.examine(share.clone(), priority, slice))
+            .collect();
         let mut held = Vec::with_capacity(count);
         for slice in examined {
             held.append(&mut slice.await?);

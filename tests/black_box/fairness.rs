@@ -1,10 +1,12 @@
-//! Fairness between clients: what one asks for keeps nobody else waiting.
+//! Batches beside others: what one client asks for keeps nobody else waiting, and what is taken away meanwhile is not sent.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use nix::sys::signal::Signal;
+use nix::unistd::geteuid;
 use serde_json::json;
 
 use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, block_header, randao_reveal};
@@ -12,18 +14,8 @@ use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, block
 #[test]
 fn anothers_vote_and_block_are_answered_before_a_batch_of_randao_reveals() {
     // One client is the user of a Unix socket, the other comes over TCP.
-    let keys: Vec<Key> = (1..=KEYS).map(Key::number).collect();
     let setup = Setup::new().listen("all", "unix:signer.sock").listen("signing", "127.0.0.1:0");
-    let directory = setup.directory().join("keys");
-    fs::create_dir(&directory).unwrap();
-    for (number, key) in keys.iter().enumerate() {
-        let file = directory.join(format!("{number}.yaml"));
-        fs::write(&file, format!("type: file-raw\nprivateKey: '{}'\n", key.secret_hex())).unwrap();
-        fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
-    }
-    let directory = directory.display().to_string();
-    let arguments = ["--network", "minimal", "--key-config-path", &directory, "--shared-root-tables", "off"];
-    let daemon = setup.args(&arguments).start();
+    let (daemon, keys) = start(setup);
 
     let (other, flooding) = keys.split_last().unwrap();
     let names: Vec<_> = flooding.iter().map(Key::name).collect();
@@ -44,6 +36,72 @@ fn anothers_vote_and_block_are_answered_before_a_batch_of_randao_reveals() {
             assert!(!is_answered.load(Ordering::SeqCst), "the batch was answered first");
         }
     });
+}
+
+#[test]
+fn what_a_reload_takes_away_in_the_middle_of_a_batch_is_not_sent() {
+    let with = |duties: &str| {
+        format!("[[client]]\nname = 'vc'\nuser = {}\nkeys = 'all'\nduties = [{duties}]\n", geteuid())
+    };
+    let setup = Setup::new().listen("all", "unix:signer.sock");
+    let config = setup.directory().join("config.toml");
+    fs::write(&config, with("'randao'")).unwrap();
+    let config_path = config.display().to_string();
+    let (daemon, keys) = start(setup.args(&["--config", &config_path]));
+    let names: Vec<_> = keys.iter().map(Key::name).collect();
+    // A batch that is answered before the reload is done says nothing: then there is another one.
+    for epoch in 1..=20 {
+        fs::write(&config, with("'randao'")).unwrap();
+        reload(&daemon);
+        let batch = json!({"identifiers": names, "signing_request": randao_reveal(epoch)}).to_string();
+        let is_answered = AtomicBool::new(false);
+        let at_rest = signing_time(&daemon);
+        let (answer, was_in_hand) = thread::scope(|scope| {
+            let answer = scope.spawn(|| {
+                let answer = daemon.send(&Request::post("/api/v1/eth2/sign", batch));
+                is_answered.store(true, Ordering::SeqCst);
+                answer
+            });
+            daemon.wait_until(|daemon| signing_time(daemon) > at_rest + BEGUN_NANOSECONDS);
+            fs::write(&config, with("'attest'")).unwrap();
+            reload(&daemon);
+            let was_in_hand = !is_answered.load(Ordering::SeqCst);
+            (answer.join().unwrap(), was_in_hand)
+        });
+        if !was_in_hand {
+            continue;
+        }
+        let results = answer.json();
+        let results = results.as_array().unwrap();
+        assert_eq!(results.len(), names.len());
+        assert!(results.iter().all(|result| result["error"]["code"] == 403), "{}", results[0]);
+        return;
+    }
+    panic!("no batch was in hand when a reload was done");
+}
+
+/// A daemon with many keys, whose signatures take their time.
+#[track_caller]
+fn start(setup: Setup) -> (Daemon, Vec<Key>) {
+    let keys: Vec<Key> = (1..=KEYS).map(Key::number).collect();
+    let directory = setup.directory().join("keys");
+    fs::create_dir(&directory).unwrap();
+    for (number, key) in keys.iter().enumerate() {
+        let file = directory.join(format!("{number}.yaml"));
+        fs::write(&file, format!("type: file-raw\nprivateKey: '{}'\n", key.secret_hex())).unwrap();
+        fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).unwrap();
+    }
+    let directory = directory.display().to_string();
+    let arguments = ["--network", "minimal", "--key-config-path", &directory, "--shared-root-tables", "off"];
+    (setup.args(&arguments).start(), keys)
+}
+
+#[track_caller]
+fn reload(daemon: &Daemon) {
+    const DONE: &str = "clients, tokens and certificates read";
+    let before = daemon.log().matches(DONE).count();
+    daemon.signal(Signal::SIGHUP);
+    daemon.wait_until(|daemon| daemon.log().matches(DONE).count() > before);
 }
 
 /// CPU time in nanoseconds that its signing threads have had (proc(5), `schedstat`).

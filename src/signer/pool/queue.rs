@@ -67,7 +67,7 @@ impl Queue {
         let keys = work.keys();
         match priority {
             Priority::Block => {
-                let ahead = self.blocks_ahead.entry(share).or_default();
+                let ahead = self.blocks_ahead.entry(share.clone()).or_default();
                 if *ahead < BLOCKS_AHEAD {
                     *ahead = ahead.saturating_add(1);
                     self.blocks.add(share, work, keys);
@@ -81,7 +81,7 @@ impl Queue {
     }
 
     /// For about how many keys is signed until it is for so many that a share adds now, those included.
-    pub(super) fn keys_until(&self, share: Share, priority: Priority, added: usize) -> usize {
+    pub(super) fn keys_until(&self, share: &Share, priority: Priority, added: usize) -> usize {
         let (blocks, votes) = (self.blocks.weight(), self.votes.weight());
         match priority {
             Priority::Block if added <= BLOCKS_AHEAD => self.blocks.weight_until(share, added),
@@ -220,8 +220,8 @@ mod tests {
     use crate::signing_policy::SigningPolicy;
     use crate::sys::locked_memory::LockedMemory;
 
-    const A: Share = Share::Client(Source::User(1));
-    const B: Share = Share::Client(Source::User(2));
+    static A: Share = Share::Peer(Source::User(1));
+    static B: Share = Share::Peer(Source::User(2));
 
     #[test]
     fn whatever_one_client_asks_for_a_vote_or_block_of_another_waits_for_one_slice_of_it() {
@@ -233,13 +233,13 @@ mod tests {
         ] {
             let (mut queue, mut answers) = (Queue::default(), Vec::new());
             for _ in 0..100 {
-                answers.push(add(&mut queue, A, flood, 1, 4));
+                answers.push(add(&mut queue, A.clone(), flood, 1, 4));
             }
             for _ in 0..BLOCKS_AHEAD {
                 assert_eq!(roots(&take(&mut queue, 1, 4)), [1]);
             }
             for _ in 0..3 {
-                answers.push(add(&mut queue, B, urgent, 2, 1));
+                answers.push(add(&mut queue, B.clone(), urgent, 2, 1));
                 let turns = [take(&mut queue, 1, 4), take(&mut queue, 1, 4)];
                 let is_before_another = turns.iter().any(|turn| roots(turn) == [2]);
                 assert!(is_before_another, "{urgent:?} of one behind {flood:?} of another");
@@ -251,9 +251,9 @@ mod tests {
     fn blocks_go_before_votes_again_once_nothing_waits() {
         let (mut queue, mut answers) = (Queue::default(), Vec::new());
         for _ in 0..3 {
-            answers.push(add(&mut queue, A, Priority::Vote, 2, 1));
+            answers.push(add(&mut queue, A.clone(), Priority::Vote, 2, 1));
             for _ in 0..=BLOCKS_AHEAD {
-                answers.push(add(&mut queue, A, Priority::Block, 1, 1));
+                answers.push(add(&mut queue, A.clone(), Priority::Block, 1, 1));
             }
             for _ in 0..BLOCKS_AHEAD {
                 assert_eq!(roots(&take(&mut queue, 1, 1)), [1]);
@@ -267,7 +267,7 @@ mod tests {
     fn votes_of_one_root_are_taken_together_and_the_others_keep_their_order() {
         let (mut queue, mut answers) = (Queue::default(), Vec::new());
         for root in [1, 2, 1, 3, 1, 2, 1, 1] {
-            answers.push(add(&mut queue, A, Priority::Vote, root, 1));
+            answers.push(add(&mut queue, A.clone(), Priority::Vote, root, 1));
         }
         assert_eq!(roots(&take(&mut queue, 1, 4)), [1; 4]);
         assert_eq!(roots(&take(&mut queue, 1, 4)), [2; 2]);
@@ -280,7 +280,7 @@ mod tests {
     fn no_thread_takes_more_than_its_share_or_than_the_root_allows() {
         let (mut queue, mut answers) = (Queue::default(), Vec::new());
         for _ in 0..9 {
-            answers.push(add(&mut queue, A, Priority::Vote, 1, 1));
+            answers.push(add(&mut queue, A.clone(), Priority::Vote, 1, 1));
         }
         assert_eq!(roots(&take(&mut queue, 1, 1)).len(), 1);
         assert_eq!(roots(&take(&mut queue, 4, 4)).len(), 2);
@@ -293,10 +293,10 @@ mod tests {
     fn slices_are_not_exceeded_and_blocks_stay_alone() {
         let (mut queue, mut answers) = (Queue::default(), Vec::new());
         for keys in [3, 3, 1, 1, 1] {
-            answers.push(add(&mut queue, A, Priority::Vote, 1, keys));
+            answers.push(add(&mut queue, A.clone(), Priority::Vote, 1, keys));
         }
         for _ in 0..2 {
-            answers.push(add(&mut queue, A, Priority::Block, 1, 1));
+            answers.push(add(&mut queue, A.clone(), Priority::Block, 1, 1));
         }
         let mut sizes = || {
             let turn = take(&mut queue, 1, 4);

@@ -30,7 +30,7 @@ impl<T> RoundRobin<T> {
     /// Adds an item; `weight` says how much work it is.
     pub(super) fn add(&mut self, share: Share, item: T, weight: usize) {
         let none = || Items { waiting: VecDeque::new(), weight: 0 };
-        let items = self.items.entry(share).or_insert_with(none);
+        let items = self.items.entry(share.clone()).or_insert_with(none);
         if items.waiting.is_empty() {
             self.order.push_back(share);
         }
@@ -57,9 +57,9 @@ impl<T> RoundRobin<T> {
     }
 
     /// What is done until so much is done that a share adds now, that included: each other share has as much at most.
-    pub(super) fn weight_until(&self, share: Share, added: usize) -> usize {
-        let own = self.items.get(&share).map_or(0, |items| items.weight).saturating_add(added);
-        let others = self.items.iter().filter(|(other, _)| **other != share);
+    pub(super) fn weight_until(&self, share: &Share, added: usize) -> usize {
+        let own = self.items.get(share).map_or(0, |items| items.weight).saturating_add(added);
+        let others = self.items.iter().filter(|(other, _)| *other != share);
         others.fold(own, |sum, (_, items)| sum.saturating_add(items.weight.min(own)))
     }
 
@@ -83,7 +83,7 @@ mod tests {
     #[test]
     fn an_items_turn_comes_after_as_much_of_each_other_share() {
         let mut queue = RoundRobin::default();
-        let share = |user| Share::Client(Source::User(user));
+        let share = |user| Share::Peer(Source::User(user));
         for (user, items) in [(1, 100), (2, 3), (3, 1)] {
             for _ in 0..items {
                 queue.add(share(user), user, 1);
@@ -92,7 +92,7 @@ mod tests {
         for (user, added, turns) in
             [(4, 1, 4), (4, 2, 2 + 2 + 2 + 1), (4, 50, 50 + 50 + 3 + 1), (1, 1, 101 + 4)]
         {
-            assert_eq!(queue.weight_until(share(user), added), turns, "{added} more of {user}");
+            assert_eq!(queue.weight_until(&share(user), added), turns, "{added} more of {user}");
         }
         queue.add(share(4), 4, 1);
         let mut order = std::iter::from_fn(|| queue.turn(|user, _| (user, 1)));
@@ -110,7 +110,7 @@ mod tests {
             let mut seen: HashMap<u32, Vec<u32>> = HashMap::new();
             for (number, step) in steps.into_iter().chain([None; 400]).enumerate() {
                 if let Some(user) = step {
-                    queue.add(Share::Client(Source::User(user)), (user, number), number);
+                    queue.add(Share::Peer(Source::User(user)), (user, number), number);
                     waiting.entry(user).or_default().push_back(number);
                     seen.entry(user).or_default();
                     continue;

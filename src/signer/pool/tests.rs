@@ -7,13 +7,13 @@ use super::*;
 use crate::bls::RootTables;
 use crate::caller::Source;
 
-const A: Share = Share::Client(Source::User(1));
-const B: Share = Share::Client(Source::User(2));
+static A: Share = Share::Peer(Source::User(1));
+static B: Share = Share::Peer(Source::User(2));
 
 #[test]
 fn all_threads_share_the_work_and_every_result_comes_back() {
     let pool = pool(4);
-    let results: Vec<_> = (0..500_u32).map(|i| pool.run(A, Priority::Vote, move |_| i * 2)).collect();
+    let results: Vec<_> = (0..500_u32).map(|i| pool.run(A.clone(), Priority::Vote, move |_| i * 2)).collect();
     for (i, result) in (0..).zip(results) {
         assert_eq!(wait(result), Ok(i * 2));
     }
@@ -31,7 +31,7 @@ fn a_block_goes_before_votes_and_votes_before_the_rest() {
     ]
     .map(|(priority, name)| {
         let order = order.clone();
-        pool.run(A, priority, move |_| order.send(name).unwrap())
+        pool.run(A.clone(), priority, move |_| order.send(name).unwrap())
     });
     gate.send(()).unwrap();
     for result in waiting {
@@ -48,7 +48,13 @@ fn anothers_vote_waits_for_one_piece_of_a_batch() {
         let order = order.clone();
         pool.run(share, Priority::Vote, move |_| order.send(name).unwrap())
     };
-    let waiting = [run(A, "a"), run(A, "a"), run(A, "a"), run(B, "b"), run(B, "b")];
+    let waiting = [
+        run(A.clone(), "a"),
+        run(A.clone(), "a"),
+        run(A.clone(), "a"),
+        run(B.clone(), "b"),
+        run(B.clone(), "b"),
+    ];
     gate.send(()).unwrap();
     for result in waiting {
         wait(result).unwrap();
@@ -60,8 +66,8 @@ fn anothers_vote_waits_for_one_piece_of_a_batch() {
 fn a_block_is_handed_over_before_more_work_begins() {
     let (pool, gate) = occupied();
     let (go_on, stopped) = mpsc::channel::<()>();
-    let block = pool.run(A, Priority::Block, |backlog| backlog);
-    let vote = pool.run(A, Priority::Vote, move |backlog| {
+    let block = pool.run(A.clone(), Priority::Block, |backlog| backlog);
+    let vote = pool.run(A.clone(), Priority::Vote, move |backlog| {
         stopped.recv().unwrap();
         backlog
     });
@@ -80,7 +86,7 @@ fn each_time_that_all_threads_come_to_rest_the_last_says_so() {
         SigningPool::with_threads(NonZeroUsize::new(3).unwrap(), HashCache::new(RootTables::On), at_rest)
             .unwrap();
     for _ in 0..100 {
-        let results: Vec<_> = (0..10).map(|i| pool.run(A, Priority::Vote, move |_| i)).collect();
+        let results: Vec<_> = (0..10).map(|i| pool.run(A.clone(), Priority::Vote, move |_| i)).collect();
         assert!(results.into_iter().all(|result| wait(result).is_ok()));
         rests.recv().unwrap();
     }
@@ -92,7 +98,7 @@ fn work_that_nobody_waits_for_any_more_is_not_begun() {
     let begun = Arc::new(AtomicUsize::new(0));
     let count = || {
         let begun = Arc::clone(&begun);
-        pool.run(A, Priority::Vote, move |_| begun.fetch_add(1, Ordering::Relaxed))
+        pool.run(A.clone(), Priority::Vote, move |_| begun.fetch_add(1, Ordering::Relaxed))
     };
     let (wanted, unwanted) = (count(), count());
     drop(unwanted);
@@ -106,7 +112,7 @@ fn work_that_nobody_waits_for_any_more_is_not_begun() {
 #[test]
 fn who_waits_when_the_workers_go_is_told() {
     let (pool, gate) = occupied();
-    let never = pool.run(A, Priority::Vote, |_| ());
+    let never = pool.run(A.clone(), Priority::Vote, |_| ());
     let closing = thread::spawn(move || drop(pool));
     assert_eq!(wait(never), Err(PoolClosed));
     gate.send(()).unwrap();
@@ -116,21 +122,21 @@ fn who_waits_when_the_workers_go_is_told() {
 #[test]
 fn what_cannot_be_signed_in_time_is_refused_and_anothers_few_keys_are_not() {
     let (pool, gate) = occupied();
-    let waiting: Vec<_> = (0..1_000).map(|_| pool.run(A, Priority::Vote, |_| ())).collect();
-    let vote = |share, keys| {
+    let waiting: Vec<_> = (0..1_000).map(|_| pool.run(A.clone(), Priority::Vote, |_| ())).collect();
+    let vote = |share: &Share, keys| {
         pool.refuse_late(share, Priority::Vote, keys, Deadline::after(Duration::from_secs(600)))
     };
-    assert_eq!(vote(A, 1_000_000), Ok(()), "nothing is known yet of how long it takes");
+    assert_eq!(vote(&A, 1_000_000), Ok(()), "nothing is known yet of how long it takes");
     for _ in 0..100 {
         pool.shared.queue().key_times.note(Duration::from_secs(1));
     }
-    let busy = vote(A, 1).unwrap_err();
+    let busy = vote(&A, 1).unwrap_err();
     assert_eq!(busy.needed, Duration::from_secs(1_001));
     assert!(busy.to_string().contains("Nothing was recorded"), "{busy}");
-    assert_eq!(vote(B, 1), Ok(()), "it has its turn after one of the others");
-    assert_eq!(vote(B, 200), Ok(()));
-    assert_eq!(vote(B, 400).map_err(|busy| busy.needed), Err(Duration::from_secs(800)));
-    let late = pool.refuse_late(A, Priority::Block, 1, Deadline::after(Duration::ZERO));
+    assert_eq!(vote(&B, 1), Ok(()), "it has its turn after one of the others");
+    assert_eq!(vote(&B, 200), Ok(()));
+    assert_eq!(vote(&B, 400).map_err(|busy| busy.needed), Err(Duration::from_secs(800)));
+    let late = pool.refuse_late(&A, Priority::Block, 1, Deadline::after(Duration::ZERO));
     assert_eq!(late.map_err(|busy| busy.needed), Err(Duration::from_secs(1)), "a block goes before votes");
     gate.send(()).unwrap();
     waiting.into_iter().for_each(|result| wait(result).unwrap());
@@ -139,8 +145,8 @@ fn what_cannot_be_signed_in_time_is_refused_and_anothers_few_keys_are_not() {
 /// One thread, busy until the sender is used.
 fn occupied() -> (SigningPool, mpsc::Sender<()>) {
     let (pool, (gate, opened), (begun, is_begun)) = (pool(1), mpsc::channel(), mpsc::channel());
-    drop(pool.run(A, Priority::Block, |_| ())); // wakes nobody up for nothing
-    let occupied = pool.run(A, Priority::Block, move |_| {
+    drop(pool.run(A.clone(), Priority::Block, |_| ())); // wakes nobody up for nothing
+    let occupied = pool.run(A.clone(), Priority::Block, move |_| {
         begun.send(()).unwrap();
         opened.recv().unwrap();
     });
