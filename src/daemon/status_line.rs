@@ -26,6 +26,10 @@ pub(crate) fn status_line(api: &Api) -> String {
 /// What of the line is news as soon as it changes.
 fn state(api: &Api) -> String {
     let (keys, network) = (api.signer.keystores.ring().len(), api.signer.network.name());
+    let missing = match api.expected_keys.least() {
+        least if keys < least => format!(", {least} EXPECTED"),
+        _ => String::new(),
+    };
     let ledger = match &api.signer.protection {
         Protection::Off(_) => "SLASHING PROTECTION OFF".to_owned(),
         Protection::On(ledger) => match ledger.health() {
@@ -66,7 +70,8 @@ fn state(api: &Api) -> String {
         Some(Validity::Over) => ", TLS CERTIFICATE HAS ENDED".to_owned(),
     };
     format!(
-        "{keys} keys on {network}{files}, {ledger}{lifted}{raw_roots}{far_ahead}{certificate}{failed_checks}{dropped}"
+        "{keys} keys on {network}{missing}{files}, {ledger}{lifted}{raw_roots}{far_ahead}{certificate}\
+         {failed_checks}{dropped}"
     )
 }
 

@@ -9,11 +9,12 @@ use crate::support::{Address, Answer, Connection, Daemon, Key, Request, Setup, r
 
 #[test]
 fn a_daemon_without_the_keys_that_are_expected_is_red_and_says_what_is_wrong() {
-    let daemon = Setup::new()
+    let mut daemon = Setup::new()
         .args(&["--network", "minimal", "--expected-keys", "2"])
         .listen("metrics", "unix:metrics.sock")
         .listen("all", "unix:signer.sock")
         .start();
+    daemon.wait_for_status(|line| line.contains("0 keys on minimal, 2 EXPECTED"));
     let problem = || {
         let answer = daemon.send(&Request::get("/healthcheck"));
         let check = check(&answer, "keys-check");
@@ -28,6 +29,7 @@ fn a_daemon_without_the_keys_that_are_expected_is_red_and_says_what_is_wrong() {
         daemon.import_at(&daemon.socket(), &[&Key::number(number)]);
     }
     assert_eq!(problem(), None);
+    daemon.wait_for_status(|line| line.contains("2 keys on minimal, slashing"));
     let metrics = daemon.unix("metrics.sock").send(&Request::get("/metrics"));
     assert!(metrics.text().contains("\nbls_signer_keys_expected 2\n"), "{}", metrics.text());
 }
@@ -41,7 +43,10 @@ fn a_probe_says_by_itself_which_keys_it_expects() {
                 let path = format!("{path}{query}");
                 let answer = daemon.send(&Request::get(&path));
                 assert_eq!(answer.status, *status, "{path}: {answer:?}");
-                assert_eq!(daemon.send(&Request::new("HEAD", &path)).status, *status, "HEAD {path}");
+                let mut connection = Connection::open(&daemon.socket());
+                connection.send(&Request::new("HEAD", &path).bytes());
+                let head = String::from_utf8(connection.take_head()).unwrap();
+                assert!(head.starts_with(&format!("HTTP/1.1 {status} ")), "HEAD {path}: {head}");
             }
         }
     };
