@@ -82,6 +82,7 @@ fn what_the_daemon_has_and_how_it_stands_is_shown() {
         ("bls_signer_key_sources_without_keys", 0.0),
         ("bls_signer_log_events_dropped_total", 0.0),
         ("bls_signer_wrong_computations_total", 0.0),
+        ("bls_signer_watermarks_lifted_at_start", 0.0),
         ("bls_signer_keys_expected", 0.0),
     ] {
         assert_eq!(series.get(name), Some(&value), "{name}");
