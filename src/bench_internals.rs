@@ -9,6 +9,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::bls::{self, HashedRoot, PublicKey, RootTables};
+use crate::caller::{Caller, Peer};
+use crate::clients::{Clients, Requester};
+use crate::config::Role;
 use crate::deadline::Deadline;
 use crate::duty::Duty;
 use crate::keys::{HeldSignature, Key, OpenedKey, SecretKey};
@@ -16,6 +19,7 @@ use crate::ledger::{
     self, Activation, ActivationOutcome, Judged, Missing, Protection, Settings, Unprotected, Verdict,
 };
 use crate::primitives::SigningRoot;
+use crate::raw_roots::RawRoots;
 use crate::signing_policy::SigningPolicy;
 use crate::sys::locked_memory::LockedMemory;
 
@@ -36,6 +40,28 @@ impl HashCache {
     /// The root's hash, computed if it is not there.
     pub fn hashed(&self, root: &SigningRoot) -> HashedRoot {
         self.0.hashed(root, 1)
+    }
+}
+
+/// Named clients, the last of which asks.
+pub struct Permissions {
+    policy: SigningPolicy,
+    caller: Caller,
+}
+
+impl Permissions {
+    /// So many clients, each with all of these keys in its list.
+    pub fn new(clients: u32, keys: &[PublicKey]) -> Self {
+        let peer = Peer::Unix { uid: clients.saturating_sub(1), gid: 0, pid: None };
+        let caller = Caller { role: Role::Signing, peer, groups: Arc::default(), certificate: None };
+        let clients = Clients::of_users(clients, keys);
+        Self { policy: SigningPolicy { raw_roots: RawRoots::Refuse, clients }, caller }
+    }
+
+    /// Whether the last one may have the duty signed with this key: who it is, the key, the duty.
+    pub fn decide(&self, public_key: PublicKey, duty: &Duty) -> bool {
+        let client = self.policy.client_of(&Requester { caller: &self.caller, token: None });
+        client.is_ok_and(|client| self.policy.permit(client, public_key, duty, |key| Some(*key)).is_ok())
     }
 }
 

@@ -47,6 +47,17 @@ impl Clients {
         self.clients.iter().find(|client| client.identity.fits(requester))
     }
 
+    /// So many clients, known by the first users, each with all of these keys listed and every duty.
+    #[cfg(feature = "bench-internals")]
+    pub(crate) fn of_users(users: u32, keys: &[crate::bls::PublicKey]) -> Self {
+        let client = |user| Client {
+            identity: Identity { users: Some(vec![user]), ..Identity::default() },
+            keys: Keys::Listed(keys.iter().copied().collect()),
+            ..Client::everybody()
+        };
+        Self::named((0..users).map(|user| Arc::new(client(user))).collect(), Vec::new())
+    }
+
     #[cfg(any(test, feature = "bench-internals"))]
     pub(crate) fn first(&self) -> Option<&Arc<Client>> {
         self.clients.first()

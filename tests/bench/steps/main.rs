@@ -14,7 +14,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use bls_signer::bench_internals::{HashCache, Ledger, Signatory};
+use bls_signer::bench_internals::{HashCache, Ledger, Permissions, Signatory};
 use bls_signer::bls::{HashedRoot, PublicKey};
 use bls_signer::duty::Duty;
 use bls_signer::network::Network;
@@ -28,7 +28,7 @@ criterion_group! {
     name = steps;
     // Some seconds each: the machine should be idle, and is so for a minute more easily than for ten.
     config = Criterion::default().warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
-    targets = from_body_to_signing_root, curve, ledger
+    targets = from_body_to_signing_root, permission, curve, ledger
 }
 criterion_main!(steps);
 
@@ -46,6 +46,19 @@ fn from_body_to_signing_root(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(body.len() as u64));
         group.bench_function(name, |bencher| {
             bencher.iter(|| Duty::parse(black_box(body.as_bytes()), &network).unwrap().signing_root());
+        });
+    }
+}
+
+/// Who asks, and whether he may. A multiplication takes some hundred microseconds.
+fn permission(criterion: &mut Criterion) {
+    let duty = attestation_in(1, &network());
+    let keys: Vec<_> = (0..10_000).map(public_key).collect();
+    let mut group = criterion.benchmark_group("permission");
+    for clients in [1, 100] {
+        let permissions = Permissions::new(clients, &keys);
+        group.bench_function(format!("the last of {clients} clients with 10000 keys"), |bencher| {
+            bencher.iter(|| assert!(permissions.decide(black_box(keys[7_777]), &duty)));
         });
     }
 }
