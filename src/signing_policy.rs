@@ -43,14 +43,15 @@ impl SigningPolicy {
         if !client.may_have_signed(duty.kind()) {
             return Err(Refusal::Duty { kind: duty.kind(), client: client.name().cloned() });
         }
+        let only_once = client.has_one_of(duty.kind());
         match duty.claim() {
             Claim::RawRoot => match self.raw_roots {
                 RawRoots::Refuse => Err(Refusal::RawRoot),
                 // Whether the key has history is the ledger's to know.
-                RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(Permitted { key, duty }),
+                RawRoots::UnprotectedKeys | RawRoots::Allow => Ok(Permitted { key, duty, only_once }),
             },
             Claim::Block { .. } | Claim::Attestation { .. } | Claim::Unslashable => {
-                Ok(Permitted { key, duty })
+                Ok(Permitted { key, duty, only_once })
             }
         }
     }
@@ -69,6 +70,7 @@ impl SigningPolicy {
 pub(crate) struct Permitted<'a, K> {
     key: K,
     duty: &'a Duty,
+    only_once: bool,
 }
 
 impl<K> Permitted<'_, K> {
@@ -78,6 +80,11 @@ impl<K> Permitted<'_, K> {
 
     pub(crate) fn into_key(self) -> K {
         self.key
+    }
+
+    /// Whether the client may have this one signed with the key and no other of its kind: the ledger knows.
+    pub(crate) fn is_only_once(&self) -> bool {
+        self.only_once
     }
 
     pub(crate) fn duty(&self) -> &Duty {

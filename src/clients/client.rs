@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::bls::PublicKey;
 use crate::caller::{Caller, Peer, Share};
+use crate::config::Exits;
 use crate::credentials::{Fingerprint, TokenDigest};
 use crate::duty::Kind;
 use crate::duty_group::DutyGroup;
@@ -18,6 +19,7 @@ pub(crate) struct Client {
     pub(super) identity: Identity,
     pub(super) keys: Keys,
     pub(super) duties: Vec<DutyGroup>,
+    pub(super) exits: Exits,
 }
 
 /// A client's name in the configuration, as the log has it.
@@ -67,7 +69,13 @@ pub(crate) struct Requester<'a> {
 impl Client {
     /// Everybody whom the listener lets in: the only client where none is named.
     pub(super) fn everybody() -> Self {
-        Self { name: None, identity: Identity::default(), keys: Keys::All, duties: DutyGroup::ALL.to_vec() }
+        Self {
+            name: None,
+            identity: Identity::default(),
+            keys: Keys::All,
+            duties: DutyGroup::ALL.to_vec(),
+            exits: Exits::Any,
+        }
     }
 
     pub(crate) fn name(&self) -> Option<&ClientName> {
@@ -92,6 +100,11 @@ impl Client {
             Keys::All => true,
             Keys::Listed(keys) => keys.contains(public_key),
         }
+    }
+
+    /// Whether of duties of this kind it may have one signed with each key, and no other.
+    pub(crate) fn has_one_of(&self, kind: Kind) -> bool {
+        kind == Kind::VoluntaryExit && self.exits == Exits::Once
     }
 
     /// Whether it may have a duty of this kind signed.

@@ -44,8 +44,17 @@ fn one(
     tokens: &ClientTokens,
     warnings: &mut Vec<String>,
 ) -> Result<Client, LoadError> {
-    let ClientSettings { name, users, groups, certificates, certificate_names, tokens: named, keys, duties } =
-        settings;
+    let ClientSettings {
+        name,
+        users,
+        groups,
+        certificates,
+        certificate_names,
+        tokens: named,
+        keys,
+        duties,
+        exits,
+    } = settings;
     let mut digest = |token: String| {
         let digest: Option<TokenDigest> = tokens.digest(&token);
         if digest.is_none() {
@@ -67,7 +76,7 @@ fn one(
         KeySelection::All => Keys::All,
         KeySelection::Listed(entries) => Keys::Listed(key_list(&name, entries)?),
     };
-    Ok(Client { name: Some(ClientName(name.into())), identity, keys, duties })
+    Ok(Client { name: Some(ClientName(name.into())), identity, keys, duties, exits })
 }
 
 fn key_list(client: &str, entries: Vec<KeyEntry>) -> Result<BTreeSet<PublicKey>, LoadError> {

@@ -149,6 +149,7 @@ fn client(at: usize, demands: &Demands) -> Client {
     let Demands { users, groups, certificates, names, tokens, keys, duties } = demands.clone();
     let ids = |ids: Option<Vec<u8>>| ids.map(|ids| ids.into_iter().map(u32::from).collect());
     Client {
+        exits: crate::config::Exits::Any,
         name: Some(ClientName(format!("c{at}").into())),
         identity: Identity {
             users: ids(users),

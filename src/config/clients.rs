@@ -43,6 +43,17 @@ pub(crate) struct ClientSettings {
     pub(crate) tokens: Option<Vec<String>>,
     pub(crate) keys: KeySelection,
     pub(crate) duties: Vec<DutyGroup>,
+    pub(crate) exits: Exits,
+}
+
+/// How many voluntary exits a client that is granted them may have signed with each key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Exits {
+    #[default]
+    Any,
+    /// One, and that again.
+    Once,
 }
 
 /// Which keys a client knows of.
@@ -73,6 +84,7 @@ pub(crate) struct RawClient {
     token: Option<OneOrMore<String>>,
     keys: OneOrMore<String>,
     duties: Vec<DutyGroup>,
+    exit: Option<Exits>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -109,12 +121,15 @@ impl ClientSettings {
     }
 
     fn validate(raw: RawClient) -> Result<Self, ClientError> {
-        let RawClient { name, user, group, cert_sha256, cert_san, token, keys, duties } = raw;
+        let RawClient { name, user, group, cert_sha256, cert_san, token, keys, duties, exit } = raw;
         if !is_token_name(&name) {
             return Err(ClientError::Name);
         }
         if duties.is_empty() {
             return Err(ClientError::NoDuty);
+        }
+        if exit.is_some() && !duties.contains(&DutyGroup::Exit) {
+            return Err(ClientError::NoExit);
         }
         let client = Self {
             name,
@@ -140,6 +155,7 @@ impl ClientSettings {
             })?,
             keys: key_selection(keys)?,
             duties,
+            exits: exit.unwrap_or_default(),
         };
         let Self { users, groups, certificates, certificate_names, tokens, .. } = &client;
         let named = users.is_some() || groups.is_some() || certificates.is_some();
@@ -221,6 +237,10 @@ pub(crate) enum ClientError {
     Twice,
     #[error("it may have nothing signed: name its duties, or leave the client out")]
     NoDuty,
+    #[error(
+        "exit says how many exits it may have signed, and its duties do not have 'exit': add it, or leave exit out"
+    )]
+    NoExit,
     #[error("nothing says who it is: give user, group, cert_sha256, cert_san or token")]
     Anybody,
     #[error("{what} is an empty list: nobody could be this client")]
@@ -284,6 +304,7 @@ mod tests {
             ("cert_san = 'vc1.example'", "write DNS:name"),
             ("token = 'two words'", "no name of a token"),
             ("uid = 1", "unknown field `uid`"),
+            ("user = 1\nexit = 'twice'", "expected `any` or `once`"),
             (
                 "token = 'a'\n[[client]]\nname = 'vc1'\ntoken = 'b'\nkeys = 'all'\nduties = ['attest']",
                 "another",
@@ -304,6 +325,9 @@ mod tests {
             read(&with("token = 'a'").replace("'attest', ", "'all', ")).is_err(),
             "no word for every duty"
         );
+        let text = with("token = 'a'\nexit = 'once'");
+        assert_eq!(read(&text).unwrap()[0].exits, Exits::Once);
+        assert!(read(&text.replace(", 'exit'", "")).unwrap_err().contains("do not have 'exit'"));
         assert!(read("client = []").unwrap_err().contains("client is an empty list"));
     }
 }

@@ -23,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub(crate) use access::Tls;
 pub(crate) use client_tokens::{ClientTokens, is_token_name};
-pub(crate) use clients::{ClientError, ClientSettings, ClientSources, KeyEntry, KeySelection};
+pub(crate) use clients::{ClientError, ClientSettings, ClientSources, Exits, KeyEntry, KeySelection};
 pub(crate) use environment::Environment;
 pub(crate) use expected_keys::{ExpectedKeys, NoExpectation};
 pub(crate) use exposure::Exposure;

@@ -342,7 +342,7 @@ pub(crate) enum Health {
 
 fn needs_no_record(request: &Request) -> bool {
     match request.claim {
-        Claim::Unslashable => true,
+        Claim::Unslashable => !request.only_once,
         Claim::Block { .. } | Claim::Attestation { .. } | Claim::RawRoot => false,
     }
 }

@@ -4,7 +4,7 @@ use super::clearance::{Judged, Verdict};
 use super::of_key::OfKey;
 use super::order::{Activated, Activation, ActivationOutcome, Past};
 use super::watermarks::Request;
-use super::{Attention, Fault, Ledger};
+use super::{Attention, Fault, Ledger, Refusal};
 use crate::deadline::Deadline;
 use crate::signing_policy::Permitted;
 
@@ -92,6 +92,9 @@ impl Unprotected {
     }
 
     fn allow<K: OfKey>(&self, permitted: Permitted<'_, K>) -> Verdict<K> {
+        if permitted.is_only_once() {
+            return Verdict::Refused(Refusal::ExitUnrecorded);
+        }
         let judged = Judged::unrecorded(&Request::from(&permitted));
         Verdict::Allowed(judged).for_key(permitted.into_key())
     }

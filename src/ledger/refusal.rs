@@ -102,6 +102,16 @@ pub(crate) enum Refusal {
          {public_key}` with the current slot and epoch, or later"
     )]
     RawRootSigned { public_key: PublicKey },
+    #[error(
+        "another voluntary exit was signed with key {public_key}, and this client may have one for each key \
+         (exit = \"once\"): the identical one can be signed again"
+    )]
+    OtherExitSigned { public_key: PublicKey },
+    #[error(
+        "this client may have one voluntary exit signed for each key (exit = \"once\"), and slashing protection is \
+         off, so there is no record of it"
+    )]
+    ExitUnrecorded,
 }
 
 /// What is on record, as a message calls it.
@@ -142,7 +152,9 @@ impl Refusal {
             | Self::RawRootOfProtectedKey { .. }
             | Self::RawRootOfSharedKey { .. }
             | Self::StoppedRawRoots
-            | Self::RawRootSigned { .. } => None,
+            | Self::RawRootSigned { .. }
+            | Self::OtherExitSigned { .. }
+            | Self::ExitUnrecorded => None,
         }
     }
 }

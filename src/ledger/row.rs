@@ -8,6 +8,7 @@ use std::sync::{Arc, MutexGuard};
 use super::rules::Watermark;
 use crate::bls::PublicKey;
 use crate::mutex::Mutex;
+use crate::primitives::SigningRoot;
 
 /// What is known of one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub(super) struct KeyState {
     /// A raw root was signed with it: nobody knows what that said, so no block and no attestation is signed until its
     /// watermarks are lifted to the present.
     pub(super) raw_root_signed: bool,
+    /// The exit that was signed with it for a client that may have one.
+    pub(super) exit: Option<SigningRoot>,
 }
 
 /// A key's entry with its position in the file, which never changes.

@@ -21,6 +21,7 @@ named_variants! {
         Deleted = "deleted-key",
         RawRoot = "raw-root",
         AfterRawRoot = "after-raw-root",
+        OneExit = "one-exit",
         SignedElsewhere = "signed-elsewhere",
     }
 }
@@ -50,6 +51,7 @@ impl Refusal {
             Self::Deleted { .. } => Rule::Deleted,
             Self::RawRootOfProtectedKey { .. } | Self::RawRootOfSharedKey { .. } => Rule::RawRoot,
             Self::RawRootSigned { .. } => Rule::AfterRawRoot,
+            Self::OtherExitSigned { .. } | Self::ExitUnrecorded => Rule::OneExit,
             Self::SignedElsewhere { .. } => Rule::SignedElsewhere,
         }
     }

@@ -148,7 +148,7 @@ impl<'a> Consultation<'a> {
         if self.second_judge.is_none() {
             return Ok(None);
         }
-        let Request { public_key, signing_root, claim, chain } = *request;
+        let Request { public_key, signing_root, claim, chain, only_once: _ } = *request;
         let message = match claim {
             // Contradicts nothing, whoever signs it. Of its chain, the one that is pinned here is known.
             Claim::Unslashable => return Ok(None),

@@ -71,7 +71,7 @@ pub(crate) struct SharedRecords {
 impl SharedRecords {
     /// All that a ledger has on record.
     pub(super) fn all(head: Metadata, entries: &[KeyState]) -> Self {
-        let shared = |KeyState { public_key, watermark, deleted, raw_root_signed: _ }: &KeyState| {
+        let shared = |KeyState { public_key, watermark, deleted, raw_root_signed: _, exit: _ }: &KeyState| {
             SharedRecord { public_key: *public_key, watermark: *watermark, deleted: *deleted }
         };
         Self { head, keys: entries.iter().map(shared).collect() }

@@ -196,7 +196,7 @@ impl AdminTransaction<'_> {
             genesis_validators_root: chain,
             high_watermark,
             keys: keys
-                .map(|KeyState { public_key, watermark, deleted, raw_root_signed }| KeyStatus {
+                .map(|KeyState { public_key, watermark, deleted, raw_root_signed, exit: _ }| KeyStatus {
                     public_key: *public_key,
                     watermark: *watermark,
                     deleted: *deleted,

@@ -27,6 +27,8 @@ pub(super) struct Request {
     pub(super) signing_root: SigningRoot,
     pub(super) claim: Claim,
     pub(super) chain: Option<Root>,
+    /// An exit whose client may have one signed with each key.
+    pub(super) only_once: bool,
 }
 
 impl<K: OfKey> From<&Permitted<'_, K>> for Request {
@@ -37,6 +39,7 @@ impl<K: OfKey> From<&Permitted<'_, K>> for Request {
             signing_root: duty.signing_root(),
             claim: duty.claim(),
             chain: duty.genesis_validators_root(),
+            only_once: permitted.is_only_once(),
         }
     }
 }
@@ -94,6 +97,8 @@ enum Passing {
     Message(Watermark),
     /// Once it is on record that a raw root was signed with the key.
     FirstRawRoot,
+    /// Once it is on record as the key's exit.
+    FirstExit,
 }
 
 /// What must be on disk before a signature may leave.
@@ -141,7 +146,9 @@ impl Watermarks {
             // What is refused, or needs no record, leaves no trace of a key that was not known.
             None => match self.rule(&self.first_entry(public_key), request, policy)? {
                 Passing::Unrecorded => return Ok(None),
-                Passing::Repeat | Passing::Message(_) | Passing::FirstRawRoot => self.open(public_key),
+                Passing::Repeat | Passing::Message(_) | Passing::FirstRawRoot | Passing::FirstExit => {
+                    self.open(public_key)
+                }
             },
         };
         let mut versioned = row.lock();
@@ -157,6 +164,10 @@ impl Watermarks {
             Passing::FirstRawRoot => {
                 is_first_raw_root = true;
                 self.write(&row, &mut versioned, KeyState { raw_root_signed: true, ..before });
+            }
+            Passing::FirstExit => {
+                let exit = Some(request.signing_root);
+                self.write(&row, &mut versioned, KeyState { exit, ..before });
             }
         }
         Ok(Some(Passed { record: versioned.record(&row), is_first_raw_root }))
@@ -210,7 +221,7 @@ impl Watermarks {
 
     /// What a key begins with.
     pub(super) fn first_entry(&self, public_key: PublicKey) -> KeyState {
-        KeyState { public_key, watermark: self.floor, deleted: false, raw_root_signed: false }
+        KeyState { public_key, watermark: self.floor, deleted: false, raw_root_signed: false, exit: None }
     }
 
     /// Where a known key stands; this never changes.
@@ -267,6 +278,14 @@ impl Watermarks {
             return Err(Refusal::Deleted { public_key });
         }
         match request.claim {
+            Claim::Unslashable if request.only_once => {
+                self.check_chain(request.chain)?;
+                match entry.exit {
+                    None => Ok(Passing::FirstExit),
+                    Some(signed) if signed == request.signing_root => Ok(Passing::Repeat),
+                    Some(_) => Err(Refusal::OtherExitSigned { public_key }),
+                }
+            }
             Claim::Unslashable => Ok(Passing::Unrecorded),
             Claim::RawRoot => self.rule_raw_root(entry, policy.raw_roots),
             Claim::Block { slot } => {

@@ -100,6 +100,28 @@ fn users_and_groups_are_who_the_kernel_says_they_are() {
 }
 
 #[test]
+fn a_client_with_one_exit_has_that_one_again_and_no_other() {
+    let keys = [Key::number(1), Key::number(2)];
+    let config = format!(
+        "[[client]]\nname = 'exits'\nuser = {}\nkeys = 'all'\nduties = ['exit']\nexit = 'once'\n",
+        geteuid()
+    );
+    let mut daemon = start(Setup::new(), &config);
+    for _ in 0..2 {
+        daemon.import(&[&keys[0], &keys[1]]);
+        assert_eq!(daemon.sign(&keys[0], &exit()).status, 200);
+        let mut other = exit();
+        other["voluntary_exit"]["epoch"] = json!("2");
+        let message = daemon.sign(&keys[0], &other).assert_problem(412);
+        assert!(message.contains("another voluntary exit was signed"), "{message}");
+        let batch = json!({"identifiers": [keys[0].name(), keys[1].name()], "signing_request": exit()});
+        let results = daemon.send(&Request::post("/api/v1/eth2/sign", batch.to_string())).json();
+        assert!(results[0]["signature"].is_string() && results[1]["signature"].is_string(), "{results}");
+        daemon = daemon.kill().start();
+    }
+}
+
+#[test]
 fn headers_that_claim_an_identity_make_nobody_a_client() {
     let config = "[[client]]\nname = 'vc'\nuser = 4001\ntoken = 'vc'\nkeys = 'all'\nduties = ['randao']\n";
     let daemon = start(Setup::new(), config);

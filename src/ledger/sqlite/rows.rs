@@ -59,11 +59,11 @@ pub(super) fn read_entries(connection: &Connection, path: &Path) -> Result<Vec<K
     let mut statement = connection
         .prepare(
             "SELECT id, public_key, deleted, block_slot, block_root, source_epoch, target_epoch, attestation_root, \
-             raw_root_signed, checksum FROM keys ORDER BY id",
+             raw_root_signed, exit_root, checksum FROM keys ORDER BY id",
         )
         .map_err(sqlite)?;
     let rows = statement
-        .query_map((), |row| Ok((row.get::<_, i64>(0)?, read_entry(row)?, row.get::<_, i64>(9)?)))
+        .query_map((), |row| Ok((row.get::<_, i64>(0)?, read_entry(row)?, row.get::<_, i64>(10)?)))
         .map_err(sqlite)?;
     let mut entries = Vec::new();
     for row in rows {
@@ -88,9 +88,10 @@ pub(super) fn write_entries<'a>(
 ) -> rusqlite::Result<()> {
     let mut statement = connection.prepare_cached(
         "INSERT INTO keys (id, public_key, deleted, block_slot, block_root, source_epoch, target_epoch, \
-         attestation_root, raw_root_signed, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) \
+         attestation_root, raw_root_signed, exit_root, checksum) \
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11) \
          ON CONFLICT (id) DO UPDATE SET deleted = ?3, block_slot = ?4, block_root = ?5, source_epoch = ?6, \
-         target_epoch = ?7, attestation_root = ?8, raw_root_signed = ?9, checksum = ?10",
+         target_epoch = ?7, attestation_root = ?8, raw_root_signed = ?9, exit_root = ?10, checksum = ?11",
     )?;
     for (position, entry) in entries {
         let Watermark { block, attestation } = entry.watermark;
@@ -104,6 +105,7 @@ pub(super) fn write_entries<'a>(
             attestation.map(|attestation| to_integer(attestation.target.0)),
             attestation.and_then(|attestation| attestation.signing_root).map(|root| root.0),
             entry.raw_root_signed,
+            entry.exit.map(|root| root.0),
             entry_checksum(entry),
         ])?;
         one_row(changed)?;
@@ -131,6 +133,7 @@ fn read_entry(row: &Row<'_>) -> rusqlite::Result<KeyState> {
         public_key: PublicKey(row.get(1)?),
         deleted: row.get(2)?,
         raw_root_signed: row.get(8)?,
+        exit: row.get::<_, Option<[u8; 32]>>(9)?.map(SigningRoot),
         watermark: Watermark {
             block: block_slot
                 .map(|slot| SignedBlock { slot: Slot(from_integer(slot)), signing_root: block_root }),
@@ -154,7 +157,7 @@ fn head_checksum(head: &Metadata) -> i64 {
     checksum(hash)
 }
 
-/// Over all of the entry.
+/// Over all of the entry. Without an exit it is what it was before there were any.
 fn entry_checksum(entry: &KeyState) -> i64 {
     let mut hash = Sha256::new();
     hash.update(entry.public_key.0);
@@ -171,6 +174,9 @@ fn entry_checksum(entry: &KeyState) -> i64 {
         attestation.map(|attestation| attestation.target.0),
         attestation.and_then(|attestation| attestation.signing_root),
     );
+    if entry.exit.is_some() {
+        part(None, entry.exit);
+    }
     checksum(hash)
 }
 

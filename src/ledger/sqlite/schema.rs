@@ -92,6 +92,7 @@ const MIGRATIONS: &[fn(&Connection) -> rusqlite::Result<()>] = &[
         connection.execute_batch(VERSION_5)?;
         session::add(connection)
     },
+    |connection| connection.execute_batch(VERSION_6),
 ];
 
 /// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the key's row.
@@ -163,4 +164,9 @@ const VERSION_5: &str = "
         CHECK ((floor_source IS NULL) = (floor_target IS NULL))
     ) STRICT;
     INSERT INTO session (only, is_open, commits, anchored, checksum) VALUES (1, 0, 0, 0, 0);
+";
+
+/// The exit that was signed with a key for a client that may have one. Of a row without it the checksum is what it was.
+const VERSION_6: &str = "
+    ALTER TABLE keys ADD COLUMN exit_root BLOB CHECK (length(exit_root) = 32);
 ";

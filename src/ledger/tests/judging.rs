@@ -168,3 +168,24 @@ fn ten_thousand_keys_stay_below_four_megabytes() {
     drop(ledger);
     assert_eq!(std::fs::metadata(directory.path().join("state/ledger.sqlite-wal")).unwrap().len(), 0);
 }
+
+#[test]
+fn one_exit_a_key_is_signed_where_no_more_may_be_and_that_outlives_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let exit = |key, root| Request { only_once: true, ..request(key, root, Claim::Unslashable) };
+    for _ in 0..2 {
+        let ledger = open(directory.path());
+        sign(&ledger, exit(1, 1));
+        assert_eq!(refuse(&ledger, exit(1, 2)), Refusal::OtherExitSigned { public_key: public_key(1) });
+        sign(&ledger, request(1, 2, Claim::Unslashable));
+        sign(&ledger, exit(2, 2));
+    }
+    let ledger = open(directory.path());
+    sign(&ledger, block(1, 10, 1));
+    drop(ledger);
+    let ledger = open(directory.path());
+    assert_eq!(refuse(&ledger, exit(1, 2)), Refusal::OtherExitSigned { public_key: public_key(1) });
+    refuse(&ledger, block(1, 10, 2));
+    let stray = Request { chain: Some(Root([0xAB; 32])), ..exit(3, 1) };
+    assert!(matches!(refuse(&ledger, stray), Refusal::OtherChain { .. }));
+}

@@ -45,7 +45,13 @@ fn raw_root(key: u8, root: u8) -> Request {
 }
 
 fn request(key: u8, root: u8, claim: Claim) -> Request {
-    Request { public_key: public_key(key), signing_root: SigningRoot([root; 32]), claim, chain: Some(CHAIN) }
+    Request {
+        public_key: public_key(key),
+        signing_root: SigningRoot([root; 32]),
+        claim,
+        chain: Some(CHAIN),
+        only_once: false,
+    }
 }
 
 impl OfKey for Deletion {

@@ -137,6 +137,7 @@ fn a_changed_identity_or_mark_is_damage() {
         "identity SET created = NULL",
         "identity SET checksum = checksum + 1",
         "keys SET raw_root_signed = 1",
+        "keys SET exit_root = zeroblob(32)",
     ] {
         let directory = tempfile::tempdir().unwrap();
         edit(directory.path(), &format!("UPDATE {change}"));

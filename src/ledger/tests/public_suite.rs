@@ -56,6 +56,7 @@ fn run(case: &Case) -> usize {
         });
         for (message, claim) in blocks.chain(attestations) {
             let request = Request {
+                only_once: false,
                 public_key: message.pubkey.parse().unwrap(),
                 signing_root: SigningRoot(
                     const_hex::decode_to_array(message.signing_root.as_deref().unwrap()).unwrap(),
