@@ -114,7 +114,7 @@ impl Daemon {
         let hashes = HashCache::new(root_tables(settings));
         let pool = SigningPool::start(hashes, protection.hurry()).map_err(Error::Pool)?;
         let policy = ArcSwap::from_pointee(SigningPolicy { raw_roots: settings.raw_roots, clients });
-        let outcomes = Outcomes::new(&network, protection.is_on());
+        let outcomes = Outcomes::new(&network, protection.is_on(), settings.audit);
         let timeout = settings.signing_timeout;
         let signer = Signer { network, timeout, policy, protection, keystores, pool, outcomes };
         let api = Arc::new(Api {

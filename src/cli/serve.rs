@@ -8,7 +8,7 @@ use super::owner::{self, Became};
 use super::{Error, packaged};
 use crate::config::{Environment, RawSettings, Settings};
 use crate::daemon;
-use crate::logging;
+use crate::logging::{self, LogSettings};
 use crate::supervisor::activation::{self, Inherited};
 use crate::sys::open_files;
 use crate::text::chain;
@@ -38,7 +38,8 @@ pub(super) fn serve(
     environment: &Environment,
 ) -> Result<(), Error> {
     let became = owner::become_owner_of(&settings.ledger.state_dir)?;
-    logging::start(settings.log_level, environment);
+    let log = LogSettings { level: settings.log_level, audit: settings.audit, format: settings.log_format };
+    logging::start(log, environment);
     if let Became::Owner(owner) = became {
         let directory = settings.ledger.state_dir.display();
         info!("root's rights are given up: this process is uid {owner} now, the owner of {directory}");

@@ -48,6 +48,8 @@ impl RawSettings {
             idle_timeout: self.idle_timeout.or(weaker.idle_timeout),
             signing_timeout: self.signing_timeout.or(weaker.signing_timeout),
             log_level: self.log_level.or(weaker.log_level),
+            audit: self.audit.or(weaker.audit),
+            log_format: self.log_format.or(weaker.log_format),
             client: self.client.or(weaker.client),
         }
     }

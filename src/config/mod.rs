@@ -31,7 +31,7 @@ pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
 pub(crate) use settings::{KeySources, Settings};
 pub(crate) use tokens::{AuthToken, TokenFile, TokenSources, Tokens};
-pub(crate) use values::{LogLevel, StateFs, Switch, UnprovenStart};
+pub(crate) use values::{Audit, LogFormat, LogLevel, StateFs, Switch, UnprovenStart};
 
 use crate::regular_file::FileError;
 

@@ -11,7 +11,9 @@ use serde::Deserialize;
 
 use super::clients::RawClient;
 use super::tokens::{TokenFile, token_files};
-use super::{AuthToken, ExpectedKeys, ListenSpec, LogLevel, StateFs, Switch, UnprovenStart};
+use super::{
+    Audit, AuthToken, ExpectedKeys, ListenSpec, LogFormat, LogLevel, StateFs, Switch, UnprovenStart,
+};
 use crate::raw_roots::RawRoots;
 
 /// The options of the daemon, as one source gives them.
@@ -150,6 +152,12 @@ pub(crate) struct RawSettings {
     /// How much to log [default: info]
     #[arg(long, value_name = "LEVEL", ignore_case = true, help_heading = LOGGING)]
     pub(crate) log_level: Option<LogLevel>,
+    /// Which decisions about signatures to log, with key, duty, caller and reason [default: refusals]
+    #[arg(long, value_name = "WHICH", help_heading = LOGGING)]
+    pub(crate) audit: Option<Audit>,
+    /// What log lines look like [default: text]
+    #[arg(long, value_name = "FORMAT", help_heading = LOGGING)]
+    pub(crate) log_format: Option<LogFormat>,
 
     /// Who may have what signed; in the file alone.
     #[arg(skip)]

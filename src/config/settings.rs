@@ -8,8 +8,8 @@ use std::time::Duration;
 use super::access::TlsFiles;
 use super::listen::ip_address;
 use super::{
-    Address, ClientSources, Environment, Error, ExpectedKeys, ListenSpec, LogLevel, OpenKeymanager,
-    RawSettings, Role, StateFs, Switch, Tls, TokenSources, Tokens, UnprovenStart,
+    Address, Audit, ClientSources, Environment, Error, ExpectedKeys, ListenSpec, LogFormat, LogLevel,
+    OpenKeymanager, RawSettings, Role, StateFs, Switch, Tls, TokenSources, Tokens, UnprovenStart,
 };
 use crate::raw_roots::RawRoots;
 use crate::regular_file::RegularFile;
@@ -47,6 +47,8 @@ pub(crate) struct Settings {
     pub(crate) expected_keys: ExpectedKeys,
     pub(crate) limits: Limits,
     pub(crate) log_level: LogLevel,
+    pub(crate) audit: Audit,
+    pub(crate) log_format: LogFormat,
     /// What is allowed but deserves a word in the log.
     pub(crate) warnings: Vec<String>,
 }
@@ -189,6 +191,8 @@ impl Settings {
                 idle_timeout: raw.idle_timeout.map_or(IDLE_TIMEOUT, seconds),
             },
             log_level: raw.log_level.unwrap_or_default(),
+            audit: raw.audit.unwrap_or_default(),
+            log_format: raw.log_format.unwrap_or_default(),
             warnings,
         };
         for spec in &settings.listen {

@@ -46,6 +46,28 @@ pub(crate) enum UnprovenStart {
     Refuse,
 }
 
+/// Which decisions about signatures are logged, each with its key, duty, caller and reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Audit {
+    /// Every one, whatever the log level.
+    All,
+    /// What slashing protection refuses, what a client may not have and what fails: the first of a sort in a minute.
+    #[default]
+    Refusals,
+}
+
+/// What log lines look like.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum LogFormat {
+    /// Text on standard error, fields where that is the journal.
+    #[default]
+    Text,
+    /// One JSON object a line on standard error, with the fields of the journal.
+    Json,
+}
+
 impl From<LogLevel> for LevelFilter {
     fn from(level: LogLevel) -> Self {
         match level {

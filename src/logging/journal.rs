@@ -1,21 +1,11 @@
 //! Journald's native protocol (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>): an event's fields as one datagram.
-//!
-//! `MESSAGE` is what `journalctl` shows by default, so the cause of an event stands there too and not in a field alone.
 
-use std::error::Error;
-use std::fmt::{self, Write as _};
 use std::io;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::layer::{Context, Layer};
-
-use super::bounded;
-use super::queue::{Outlet, Queue};
-use crate::text::chain;
+use super::queue::Outlet;
+use super::record::Record;
 
 /// The journal's socket.
 pub(super) struct Journal {
@@ -45,97 +35,17 @@ impl Outlet for Journal {
     }
 }
 
-/// Makes a record of each event; its fields become `BLS_SIGNER_<FIELD>`.
-pub(super) struct JournalLayer(pub(super) Arc<Queue>);
-
-impl<S: Subscriber> Layer<S> for JournalLayer {
-    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut fields = Fields::default();
-        event.record(&mut fields);
-        self.0.push(fields.into_record(event.metadata()));
+/// The datagram of a record.
+pub(super) fn encode(record: &Record) -> Vec<u8> {
+    let mut datagram = Vec::with_capacity(1024);
+    for (name, value) in &record.fields {
+        put(&mut datagram, name, value);
     }
-}
-
-/// A record of one message at the priority of errors.
-pub(super) fn error_record(message: &str) -> Vec<u8> {
-    let mut record = begin(&Level::ERROR);
-    put(&mut record, "MESSAGE", message);
-    record
-}
-
-/// An event's fields while they are collected.
-#[derive(Default)]
-struct Fields {
-    message: String,
-    causes: Vec<String>,
-    /// The others, in the protocol's form.
-    record: Vec<u8>,
-}
-
-impl Fields {
-    fn take(&mut self, field: &Field, value: String) {
-        match field.name() {
-            "message" => self.message = value,
-            name => {
-                put(&mut self.record, &format!("{PREFIX}{}", name.to_ascii_uppercase()), &value);
-                if CAUSES.contains(&name) && !self.message.contains(&value) {
-                    self.causes.push(value);
-                }
-            }
-        }
-    }
-
-    fn into_record(self, event: &Metadata<'_>) -> Vec<u8> {
-        let mut record = begin(event.level());
-        put(&mut record, "TARGET", event.target());
-        if let (Some(file), Some(line)) = (event.file(), event.line()) {
-            put(&mut record, "CODE_FILE", file);
-            put(&mut record, "CODE_LINE", &line.to_string());
-        }
-        record.extend(self.record);
-        let mut message = self.message;
-        for cause in self.causes {
-            let _ = write!(message, ": {cause}");
-        }
-        put(&mut record, "MESSAGE", &message);
-        record
-    }
-}
-
-impl Visit for Fields {
-    fn record_str(&mut self, field: &Field, value: &str) {
-        self.take(field, value.to_owned());
-    }
-
-    fn record_error(&mut self, field: &Field, value: &(dyn Error + 'static)) {
-        self.take(field, chain(value));
-    }
-
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        self.take(field, format!("{value:?}"));
-    }
-}
-
-fn begin(level: &Level) -> Vec<u8> {
-    let mut record = Vec::with_capacity(512);
-    put(&mut record, "PRIORITY", priority(level));
-    put(&mut record, "SYSLOG_IDENTIFIER", "bls-signer");
-    record
-}
-
-/// As in syslog(3).
-fn priority(level: &Level) -> &'static str {
-    match *level {
-        Level::ERROR => "3",
-        Level::WARN => "4",
-        Level::INFO => "6",
-        Level::DEBUG | Level::TRACE => "7",
-    }
+    datagram
 }
 
 /// The form for values with line breaks, which suits any value.
 fn put(record: &mut Vec<u8>, name: &str, value: &str) {
-    let value = bounded(value);
     record.extend(name.bytes());
     record.push(b'\n');
     record.extend(u64::try_from(value.len()).unwrap_or(u64::MAX).to_le_bytes());
@@ -144,17 +54,18 @@ fn put(record: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
-const PREFIX: &str = "BLS_SIGNER_";
-/// Fields that say why something happened.
-const CAUSES: [&str; 3] = ["error", "cause", "fault"];
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
     use std::io::{BufRead, Read};
     use std::time::Duration;
 
     use tracing_subscriber::layer::SubscriberExt;
 
+    use super::super::audit;
+    use super::super::queue::Queue;
+    use super::super::record::RecordLayer;
     use super::*;
 
     fn journal() -> (tempfile::TempDir, UnixDatagram, Journal) {
@@ -196,7 +107,7 @@ mod tests {
     fn an_event_s_fields_arrive_and_its_cause_is_in_the_message() {
         let (_directory, listener, journal) = journal();
         let queue = Queue::start(journal, |_| {}).unwrap();
-        let subscriber = tracing_subscriber::registry().with(JournalLayer(queue));
+        let subscriber = tracing_subscriber::registry().with(RecordLayer { queue, encode });
         let error = crate::config::Error::Read {
             what: "the file",
             path: "/x".into(),
@@ -213,9 +124,38 @@ mod tests {
         assert_eq!(value(&fields, "PRIORITY"), "3");
         assert_eq!(value(&fields, "SYSLOG_IDENTIFIER"), "bls-signer");
         assert!(value(&fields, "CODE_FILE").ends_with("journal.rs"));
+        assert!(fields.iter().all(|(name, _)| name != "MESSAGE_ID"));
         let fields = received(&listener);
         assert_eq!(value(&fields, "MESSAGE"), "line break\n: a\nb");
         assert!(value(&received(&listener), "MESSAGE").len() < 10_000);
+    }
+
+    #[test]
+    fn a_decision_has_its_own_fields_and_a_number_for_the_catalog() {
+        let (_directory, listener, journal) = journal();
+        let queue = Queue::start(journal, |_| {}).unwrap();
+        let subscriber = tracing_subscriber::registry().with(RecordLayer { queue, encode });
+        tracing::subscriber::with_default(subscriber, || {
+            let (none, uid) = (None::<u64>, Some(7_u32));
+            tracing::warn!(
+                target: audit::TARGET, pubkey = "0xab", duty = "BLOCK_V2", slot = none, verdict = "slashable", uid,
+                latency_us = 12_u64, "refused"
+            );
+        });
+        let fields = received(&listener);
+        for (name, expected) in [
+            ("MESSAGE", "refused pubkey=0xab duty=BLOCK_V2"),
+            ("MESSAGE_ID", "31989677de244be5b34cf7eeb88e3308"),
+            ("BLS_PUBKEY", "0xab"),
+            ("BLS_DUTY", "BLOCK_V2"),
+            ("BLS_VERDICT", "slashable"),
+            ("BLS_UID", "7"),
+            ("LATENCY_US", "12"),
+            ("PRIORITY", "4"),
+        ] {
+            assert_eq!(value(&fields, name), expected);
+        }
+        assert!(fields.iter().all(|(name, _)| name != "BLS_SLOT"), "it has none: {fields:?}");
     }
 
     #[test]
@@ -225,7 +165,7 @@ mod tests {
         let queue = Queue::start(journal, |_| {}).unwrap();
         let line = "x".repeat(4000);
         while queue.dropped() == 0 {
-            queue.push(error_record(&line));
+            queue.push(encode(&Record::error(&line)));
         }
         queue.flush(Duration::from_millis(1));
         assert!(Journal::open(&path).is_some(), "it is only stopped");

@@ -1,10 +1,13 @@
-//! Logs: to the journal with fields when stderr is the journal, else as text on stderr.
+//! Logs: to the journal with fields when stderr is the journal, else on stderr, as text or as JSON.
 //!
 //! Only our own events are logged. Libraries' traces show whole requests, and a request can carry a token. Nobody waits
 //! for the log's reader: see [`queue`].
 
+pub(crate) mod audit;
 mod journal;
+mod json;
 mod queue;
+mod record;
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -15,29 +18,51 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use tracing_subscriber::filter::Targets;
+use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-use self::journal::{Journal, JournalLayer};
+use self::journal::Journal;
 use self::queue::{Outlet, Queue};
-use crate::config::{Environment, LogLevel};
+use self::record::{Record, RecordLayer};
+use crate::config::{Audit, Environment, LogFormat, LogLevel};
+
+/// What is logged, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct LogSettings {
+    pub(crate) level: LogLevel,
+    pub(crate) audit: Audit,
+    pub(crate) format: LogFormat,
+}
 
 /// Starts logging for the whole process; a second call does nothing.
-pub(crate) fn start(level: LogLevel, environment: &Environment) {
+pub(crate) fn start(settings: LogSettings, environment: &Environment) {
     let under_journal = stderr_is_journal(environment);
     // Without the journal's socket the text on stderr still gets there, only without fields.
-    let journal = under_journal.then(|| Journal::open(Path::new(journal::SOCKET))).flatten();
-    let Some(Log { queue, form }) = log(journal) else { return };
-    let own_events = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
+    let outlet = match settings.format {
+        LogFormat::Json => Choice::Json,
+        LogFormat::Text if under_journal => {
+            Journal::open(Path::new(journal::SOCKET)).map_or(Choice::Text, Choice::Journal)
+        }
+        LogFormat::Text => Choice::Text,
+    };
+    let Some(Log { queue, form }) = log(outlet) else { return };
+    let own_events = targets(settings.level, settings.audit);
     let registry = tracing_subscriber::registry().with(own_events);
     let text = || {
         let lines = Lines(Arc::clone(queue));
         fmt::layer().with_writer(lines).with_target(false).with_ansi(io::stderr().is_terminal())
     };
     let _ = match form {
-        Form::Journal => registry.with(JournalLayer(Arc::clone(queue))).try_init(),
+        Form::Journal => {
+            let (queue, encode) = (Arc::clone(queue), journal::encode as _);
+            registry.with(RecordLayer { queue, encode }).try_init()
+        }
+        Form::Json => {
+            let (queue, encode) = (Arc::clone(queue), json::encode as _);
+            registry.with(RecordLayer { queue, encode }).try_init()
+        }
         // The journal has its own clock.
         Form::Text if under_journal => registry.with(text().without_time()).try_init(),
         Form::Text => registry.with(text()).try_init(),
@@ -45,6 +70,15 @@ pub(crate) fn start(level: LogLevel, environment: &Environment) {
     // The standard hook writes to stderr itself, and would wait there.
     let prefix = priority_prefix(under_journal);
     panic::set_hook(Box::new(move |panic| last_words(prefix, &format!("bls-signer: {panic}"))));
+}
+
+/// Our own events, and none of libraries. An audit of all that is asked for does not depend on the level.
+fn targets(level: LogLevel, audit: Audit) -> Targets {
+    let of_audit = match audit {
+        Audit::All => LevelFilter::from(level).max(LevelFilter::INFO),
+        Audit::Refusals => level.into(),
+    };
+    Targets::new().with_target(env!("CARGO_CRATE_NAME"), level).with_target(audit::TARGET, of_audit)
 }
 
 /// How many lines were dropped so far, because nobody read them in time.
@@ -66,11 +100,12 @@ pub(crate) fn flush() {
 }
 
 fn last_words(prefix: &str, line: &str) {
-    let Some(Log { queue, form }) = log(None) else { return };
+    let Some(Log { queue, form }) = log(Choice::Text) else { return };
     let line = bounded(line).replace('\n', " ");
     queue.push(match form {
         Form::Text => format!("{prefix}{line}\n").into_bytes(),
-        Form::Journal => journal::error_record(&line),
+        Form::Journal => journal::encode(&Record::error(&line)),
+        Form::Json => json::encode(&Record::error(&line)),
     });
     queue.flush(LAST_MOMENT);
 }
@@ -84,13 +119,22 @@ fn priority_prefix(under_journal: bool) -> &'static str {
     if under_journal { "<3>" } else { "" }
 }
 
-/// The process's log, made at the first call: in the journal if it is given, else on stderr.
-fn log(journal: Option<Journal>) -> Option<&'static Log> {
+/// Where the process's log may go.
+enum Choice {
+    Text,
+    Json,
+    Journal(Journal),
+}
+
+/// The process's log, made at the first call.
+fn log(choice: Choice) -> Option<&'static Log> {
     if LOG.get().is_none() {
-        let log = match journal {
-            Some(journal) => Log { queue: Queue::start(journal, tell_dropped).ok()?, form: Form::Journal },
-            None => Log { queue: Queue::start(Stderr::open().ok()?, tell_dropped).ok()?, form: Form::Text },
+        let (queue, form) = match choice {
+            Choice::Journal(journal) => (Queue::start(journal, tell_dropped), Form::Journal),
+            Choice::Json => (Queue::start(Stderr::open().ok()?, tell_dropped), Form::Json),
+            Choice::Text => (Queue::start(Stderr::open().ok()?, tell_dropped), Form::Text),
         };
+        let log = Log { queue: queue.ok()?, form };
         let _ = LOG.set(log);
     }
     LOG.get()
@@ -109,6 +153,7 @@ struct Log {
 #[derive(Clone, Copy)]
 enum Form {
     Text,
+    Json,
     Journal,
 }
 
@@ -231,9 +276,18 @@ mod tests {
     }
 
     #[test]
+    fn an_audit_of_everything_is_logged_whatever_the_level() {
+        let is_logged =
+            |level, audit, target| targets(level, audit).would_enable(target, &tracing::Level::INFO);
+        assert!(is_logged(LogLevel::Error, Audit::All, audit::TARGET));
+        assert!(!is_logged(LogLevel::Error, Audit::All, "bls_signer::daemon"));
+        assert!(!is_logged(LogLevel::Warn, Audit::Refusals, audit::TARGET));
+        assert!(is_logged(LogLevel::Info, Audit::Refusals, audit::TARGET));
+    }
+
+    #[test]
     fn libraries_are_never_logged() {
-        use tracing_subscriber::filter::LevelFilter;
-        let targets = Targets::new().with_target(env!("CARGO_CRATE_NAME"), LogLevel::Trace);
+        let targets = targets(LogLevel::Trace, Audit::Refusals);
         let trace = LevelFilter::TRACE.into_level().unwrap();
         assert!(targets.would_enable("bls_signer::http::server", &trace));
         for library in ["h2::codec", "hyper", "rustls", "tokio"] {

@@ -67,6 +67,23 @@ impl SignError {
     }
 }
 
+impl SignRefusal {
+    /// The rule that refused, as counters and the audit call it.
+    pub(super) fn rule_name(&self) -> &'static str {
+        match self {
+            Self::Duty(_) => "malformed",
+            Self::NoPublicKey | Self::Policy(signing_policy::Refusal::UnknownKey { .. }) => "unknown-key",
+            Self::Policy(signing_policy::Refusal::ForeignKey { .. }) => "foreign-key",
+            Self::Policy(
+                signing_policy::Refusal::Stranger
+                | signing_policy::Refusal::Duty { .. }
+                | signing_policy::Refusal::RawRoot,
+            ) => "policy",
+            Self::SlashingProtection(refusal) => refusal.rule().name(),
+        }
+    }
+}
+
 impl From<SignRefusal> for SignError {
     fn from(refusal: SignRefusal) -> Self {
         Self::Refused(refusal)

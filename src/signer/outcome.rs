@@ -77,14 +77,6 @@ pub(crate) struct Latencies {
     pub(crate) wait: Duration,
 }
 
-impl fmt::Display for Latencies {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { parse, judge, multiply, wait } = self;
-        let [parse, judge, multiply, wait] = [parse, judge, multiply, wait].map(Duration::as_micros);
-        write!(f, "parse={parse}us judge={judge}us multiply={multiply}us wait={wait}us")
-    }
-}
-
 /// Times steps that follow each other.
 pub(super) struct Stopwatch(Instant);
 

@@ -2,27 +2,62 @@
 //!
 //! Counts and the log hang here, and so does whatever is to record signatures and refusals.
 
-use std::fmt;
 use std::mem::{Discriminant, discriminant};
+use std::net::SocketAddr;
 use std::time::SystemTime;
+
+use tracing::Level;
 
 use super::counts::SigningCounts;
 use super::error::{SignError, SignFault, SignRefusal};
 use super::newer_forks::NewerForks;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, OutcomeKind};
 use crate::bls::PublicKey;
-use crate::caller::{Caller, Source};
+use crate::caller::{Caller, Peer, Source};
 use crate::clients::ClientName;
-use crate::duty::Kind;
+use crate::config::Audit;
+use crate::duty::{Claim, Duty, Kind};
 use crate::ledger;
+use crate::logging::audit;
 use crate::network::{GenesisClock, Network};
 use crate::repetitions::{MoreLikeThis, Occurrence, Repetitions};
 use crate::signing_policy;
 use crate::text::{OneLine, chain};
 
+/// Logs an outcome as an event of the audit; fields that it does not have are left out.
+macro_rules! event {
+    ($level:expr, $outcome:expr, $rule:expr, $($message:tt)+) => {{
+        let outcome: &Outcome<'_> = $outcome;
+        let rule: Option<&str> = $rule;
+        let duty = outcome.duty;
+        let Claimed { slot, source, target } = Claimed::of(duty.map(Duty::claim));
+        let Identity { address, uid, gid, pid } = Identity::of(outcome.caller());
+        tracing::event!(
+            target: audit::TARGET,
+            $level,
+            pubkey = outcome.public_key.map(display),
+            duty = duty.map(|duty| display(duty.kind())),
+            slot,
+            source,
+            target,
+            root = duty.map(|duty| display(duty.signing_root())),
+            verdict = outcome.kind().name(),
+            rule,
+            client = outcome.client(),
+            address = address.map(display),
+            uid,
+            gid,
+            pid,
+            latency_us = u64::try_from(outcome.latencies.whole().as_micros()).unwrap_or(u64::MAX),
+            $($message)+
+        )
+    }};
+}
+
 /// What is remembered of outcomes, for metrics, the log, health and the status line.
 pub(crate) struct Outcomes {
     counts: SigningCounts,
+    audit: Audit,
     newer_forks: NewerForks,
     /// By key, and by the rule of slashing protection that refused.
     refusals: Repetitions<(PublicKey, Discriminant<ledger::Refusal>)>,
@@ -34,9 +69,10 @@ pub(crate) struct Outcomes {
 
 impl Outcomes {
     /// `protects`: slashing protection is on.
-    pub(crate) fn new(network: &Network, protects: bool) -> Self {
+    pub(crate) fn new(network: &Network, protects: bool, audit: Audit) -> Self {
         Self {
             counts: SigningCounts::new(GenesisClock::of(network), protects),
+            audit,
             newer_forks: NewerForks::default(),
             refusals: Repetitions::default(),
             faults: Repetitions::default(),
@@ -95,39 +131,34 @@ impl Outcomes {
     fn note_signature(&self, outcome: &Outcome<'_>, network: &Network) {
         let Some(duty) = outcome.duty else { return };
         self.newer_forks.note(duty, network);
-        let latencies = outcome.latencies;
-        let (caller, client) = (outcome.caller(), outcome.client());
-        let public_key = Name(outcome.public_key);
-        let signing_root = duty.signing_root();
-        match duty.kind() {
+        match (duty.kind(), self.audit) {
             // What was signed cannot be said for a raw root, so that it was is on record.
-            Kind::RawRoot => tracing::info!(%caller, client, %public_key, %signing_root, "signed a raw root"),
-            kind => tracing::debug!(%caller, client, %public_key, %kind, %signing_root, %latencies, "signed"),
+            (Kind::RawRoot, _) => event!(Level::INFO, outcome, None, "signed a raw root"),
+            (_, Audit::All) => event!(Level::INFO, outcome, None, "signed"),
+            (_, Audit::Refusals) => event!(Level::DEBUG, outcome, None, "signed"),
         }
     }
 
     fn note_refusal(&self, outcome: &Outcome<'_>, refusal: &SignRefusal) {
-        let occurrence = match (refusal, outcome.public_key) {
-            (SignRefusal::SlashingProtection(rule), Some(public_key)) => {
+        let occurrence = match (self.audit, refusal, outcome.public_key) {
+            (Audit::All, _, _) => Occurrence::Line { counted: 0 },
+            (Audit::Refusals, SignRefusal::SlashingProtection(rule), Some(public_key)) => {
                 self.refusals.note((public_key, discriminant(rule)))
             }
-            (SignRefusal::Policy(refusal), _) => self.note_policy_refusal(outcome, refusal),
-            (SignRefusal::SlashingProtection(_) | SignRefusal::Duty(_) | SignRefusal::NoPublicKey, _) => {
-                Occurrence::Counted
-            }
+            (Audit::Refusals, SignRefusal::Policy(refusal), _) => self.note_policy_refusal(outcome, refusal),
+            (
+                Audit::Refusals,
+                SignRefusal::SlashingProtection(_) | SignRefusal::Duty(_) | SignRefusal::NoPublicKey,
+                _,
+            ) => Occurrence::Counted,
         };
-        let (caller, client) = (outcome.caller(), outcome.client());
-        let public_key = Name(outcome.public_key);
-        let kind = outcome.duty.map(|duty| tracing::field::display(duty.kind()));
-        let outcome = outcome.kind();
+        let rule = Some(refusal.rule_name());
         match occurrence {
             Occurrence::Line { counted } => {
                 let more = MoreLikeThis(counted);
-                tracing::warn!(%caller, client, %public_key, kind, %outcome, "refused: {}{more}", OneLine(refusal));
+                event!(Level::WARN, outcome, rule, "refused: {}{more}", OneLine(refusal));
             }
-            Occurrence::Counted => {
-                tracing::debug!(%caller, client, %public_key, kind, %outcome, "refused: {}", OneLine(refusal));
-            }
+            Occurrence::Counted => event!(Level::DEBUG, outcome, rule, "refused: {}", OneLine(refusal)),
         }
     }
 
@@ -152,32 +183,79 @@ impl Outcomes {
 
     /// Notes a caller that is no client.
     pub(super) fn note_stranger(&self, caller: &Caller) {
-        match self.strangers.note(Source::of(caller.peer)) {
+        let occurrence = match self.audit {
+            Audit::All => Occurrence::Line { counted: 0 },
+            Audit::Refusals => self.strangers.note(Source::of(caller.peer)),
+        };
+        let (verdict, rule) = (OutcomeKind::Forbidden.name(), "policy");
+        let Identity { address, uid, gid, pid } = Identity::of(caller);
+        let address = address.map(tracing::field::display);
+        match occurrence {
             Occurrence::Line { counted } => {
                 let more = MoreLikeThis(counted);
-                tracing::warn!(%caller, "refused: the caller is none of the clients that are configured{more}");
+                tracing::warn!(
+                    target: audit::TARGET, verdict, rule, address, uid, gid, pid,
+                    "refused: the caller is none of the clients that are configured{more}"
+                );
             }
             Occurrence::Counted => {
-                tracing::debug!(%caller, "refused: the caller is none of the clients that are configured");
+                tracing::debug!(
+                    target: audit::TARGET, verdict, rule, address, uid, gid, pid,
+                    "refused: the caller is none of the clients that are configured"
+                );
             }
         }
     }
 
     /// The log has the causes; the answer to the caller does not.
     fn note_fault(&self, outcome: &Outcome<'_>, fault: &SignFault) {
-        let occurrence = self.faults.note(fault_kind(fault));
-        let (caller, client) = (outcome.caller(), outcome.client());
-        let public_key = Name(outcome.public_key);
-        let kind = outcome.duty.map(|duty| tracing::field::display(duty.kind()));
-        let outcome = outcome.kind();
+        let occurrence = match self.audit {
+            Audit::All => Occurrence::Line { counted: 0 },
+            Audit::Refusals => self.faults.note(fault_kind(fault)),
+        };
         match occurrence {
             Occurrence::Line { counted } => {
                 let more = MoreLikeThis(counted);
-                tracing::error!(%caller, client, %public_key, kind, %outcome, "not signed: {}{more}", chain(fault));
+                event!(Level::ERROR, outcome, None, "not signed: {}{more}", chain(fault));
             }
-            Occurrence::Counted => {
-                tracing::debug!(%caller, client, %public_key, kind, %outcome, "not signed: {}", chain(fault));
+            Occurrence::Counted => event!(Level::DEBUG, outcome, None, "not signed: {}", chain(fault)),
+        }
+    }
+}
+
+/// What a duty says that slashing protection judges.
+#[derive(Default)]
+struct Claimed {
+    slot: Option<u64>,
+    source: Option<u64>,
+    target: Option<u64>,
+}
+
+impl Claimed {
+    fn of(claim: Option<Claim>) -> Self {
+        match claim {
+            Some(Claim::Block { slot }) => Self { slot: Some(slot.0), ..Self::default() },
+            Some(Claim::Attestation { source, target }) => {
+                Self { source: Some(source.0), target: Some(target.0), ..Self::default() }
             }
+            Some(Claim::RawRoot | Claim::Unslashable) | None => Self::default(),
+        }
+    }
+}
+
+/// Who asked, as the kernel knows it.
+struct Identity {
+    address: Option<SocketAddr>,
+    uid: Option<u32>,
+    gid: Option<u32>,
+    pid: Option<i32>,
+}
+
+impl Identity {
+    fn of(caller: &Caller) -> Self {
+        match caller.peer {
+            Peer::Unix { uid, gid, pid } => Self { address: None, uid: Some(uid), gid: Some(gid), pid },
+            Peer::Tcp(address) => Self { address: Some(address), uid: None, gid: None, pid: None },
         }
     }
 }
@@ -191,16 +269,4 @@ fn fault_kind(fault: &SignFault) -> FaultKind {
         SignFault::Pool(_) | SignFault::PoolBusy(_) | SignFault::TooLate(_) => None,
     };
     (discriminant(fault), of_ledger)
-}
-
-/// A key's name in a line of the log.
-struct Name(Option<PublicKey>);
-
-impl fmt::Display for Name {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(public_key) => public_key.fmt(f),
-            None => f.write_str("none"),
-        }
-    }
 }

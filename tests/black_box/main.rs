@@ -14,6 +14,7 @@
 #![allow(unreachable_pub, reason = "a test binary has no outside")]
 
 mod abandoned_imports;
+mod audit;
 mod backup;
 mod check_command;
 mod client_certificates;

@@ -29,14 +29,19 @@ ours = [entry for entry in entries if entry.get("SYSLOG_IDENTIFIER") == "bls-sig
 names = sorted({name for entry in ours for name in entry})
 print("fields:", *[name for name in names if not name.startswith(("_", "SYSLOG"))])
 assert {entry["PRIORITY"] for entry in ours} <= {"4", "5", "6", "7"}, "errors in the journal"
-signed = [entry for entry in ours if entry["MESSAGE"] == "signed"]
+signed = [entry for entry in ours if entry.get("BLS_VERDICT") == "signed"]
 assert len(signed) == 6, signed
 case = signer.cases(1)[0]
-first = next(entry for entry in signed if entry["BLS_SIGNER_PUBLIC_KEY"] == case["public_key"])
-assert first["BLS_SIGNER_SIGNING_ROOT"] == case["signing_root"], first
-assert sys.argv[1] in first["BLS_SIGNER_CALLER"], first
-print("caller:", first["BLS_SIGNER_CALLER"])
+first = next(entry for entry in signed if entry["BLS_PUBKEY"] == case["public_key"])
+assert first["BLS_ROOT"] == case["signing_root"], first
+assert first["BLS_UID"] == sys.argv[1], first
+assert int(first["BLS_PID"]) > 1 and int(first["LATENCY_US"]) > 0, first
+print("caller:", first["BLS_UID"], first["BLS_PID"])
 PYTHON
+
+step "the catalog explains a message"
+journalctl -u bls-signer -x --no-pager BLS_VERDICT=signed >/tmp/explained.log
+grep -q "A duty was signed: " /tmp/explained.log || fail "no explanation: $(head -5 /tmp/explained.log)"
 
 step "no secrets"
 journalctl --no-pager -o export >/tmp/journal.export
