@@ -170,10 +170,12 @@ async fn accept<S: Service>(
                 continue;
             }
         };
-        // Who has to wait for a permit keeps nobody else from asking for one.
+        // Who has to wait for a permit keeps nobody else from asking for one. What has been accepted is served, also by
+        // a server that was told to stop meanwhile: to the client a dropped connection is a crash.
         let (permit, place) = match permits.try_take(&caller.share()) {
             Some(permit) => (Some(permit), None),
             None => tokio::select! {
+                biased;
                 place = Arc::clone(&waiting).acquire_owned() => (None, Some(place)),
                 () = stopped(&mut stop), if scope == Scope::Everything => return,
             },
