@@ -52,10 +52,15 @@ impl HealthQuestion {
 /// `GET /healthcheck`: `{status, checks: [{id, status, data?}], outcome}`; 200 when `UP`, 503 when `DOWN`. A check that
 /// is down says in `data.problem` what is wrong and what to do.
 pub(crate) fn healthcheck(api: &Api, caller: &Caller, question: HealthQuestion) -> ApiResponse {
-    let checks = checks(api, caller.peer.is_operator(), question);
-    let is_up = all_up(&checks);
-    let status = if is_up { Status::Up } else { Status::Down };
-    ApiResponse::json(&Healthcheck { status, checks, outcome: status }).with_status(health_status(is_up))
+    let report = report(api, caller.peer.is_operator(), question);
+    ApiResponse::json(&report).with_status(health_status(report.status == Status::Up))
+}
+
+/// All checks, and what they come to.
+pub(super) fn report(api: &Api, shows_files: bool, question: HealthQuestion) -> Healthcheck {
+    let checks = checks(api, shows_files, question);
+    let status = if all_up(&checks) { Status::Up } else { Status::Down };
+    Healthcheck { status, checks, outcome: status }
 }
 
 /// `GET /health`: `{"status": "healthy", "keys_loaded": N}`; 503 and `"unhealthy"` when a check fails, `"draining"`

@@ -15,6 +15,7 @@ pub(crate) mod service;
 pub(crate) mod sign;
 pub(crate) mod sign_batch;
 pub(crate) mod slashing_protection;
+pub(crate) mod status;
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};

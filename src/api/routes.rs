@@ -12,7 +12,7 @@ use super::problem::Problem;
 use super::{
     Api,
     health::{self, HealthQuestion},
-    high_watermark, keystores, metrics, public_keys, reload, sign, sign_batch, slashing_protection,
+    high_watermark, keystores, metrics, public_keys, reload, sign, sign_batch, slashing_protection, status,
 };
 use crate::bls::PublicKey;
 use crate::clients::Requester;
@@ -38,6 +38,7 @@ pub(crate) const ROUTES: &[Route] = &[
     post("/api/v1/eth2/sign/{pubkey}", Handler::Sign).for_signing().body(32 * MIB).produces(JsonOrText),
     get("/api/v1/eth2/highWatermark", Handler::HighWatermark).for_signing(),
     post(wire::slashing_protection::PATH, Handler::SlashingProtection).for_keymanager().body(128 * MIB),
+    get(wire::status::PATH, Handler::Status).for_keymanager(),
     get("/reload", Handler::ReloadStatus).for_keymanager().produces(Json),
     post("/reload", Handler::Reload).for_keymanager().produces(Json),
     get(wire::keymanager::PATH, Handler::ListKeystores).for_keymanager(),
@@ -76,6 +77,7 @@ pub(crate) enum Handler {
     ImportKeystores,
     DeleteKeystores,
     SlashingProtection,
+    Status,
     ReloadStatus,
     Reload,
 }
@@ -111,6 +113,7 @@ impl Handler {
                 return to_its_end(work, held).await;
             }
             Self::SlashingProtection => slashing_protection::answer(signer, &body).await,
+            Self::Status => question(api, connection, head).map(|asked| status::status(api, asked)),
             Self::ReloadStatus => Ok(reload::status(signer)),
             Self::Reload => Ok(reload::start(api)),
             Self::DeleteKeystores => {

@@ -4,21 +4,25 @@
 //! listener; without a daemon it carries the same order out on the file.
 
 use std::collections::HashSet;
+use std::time::SystemTime;
 
 use super::problem::Problem;
 use crate::blocking;
 use crate::bls::{BlsError, PublicKey};
+use crate::duty::Claim;
 use crate::http::response::ApiResponse;
 use crate::ledger::{
     self, Exported, HighWatermark, Interchange, InterchangeError, KeyNames, KeyStatus, Protection, Raised,
-    SealedKeystore, Selection,
+    Refusal, SealedKeystore, Selection,
 };
+use crate::network::GenesisClock;
 use crate::primitives::{Epoch, Slot};
-use crate::signer::{AdminError, LedgerAdmin, Signer};
+use crate::signer::{AdminError, LedgerAdmin, Signer, way_out};
 use crate::text::{self, Bounded};
 use crate::wire::slashing_protection::{
-    self as wire, Answered, BackupAnswer, Done, ExportAnswer, FailedKey, ImportAnswer, Order, RaiseAnswer,
-    Request, SealedKey, ShownHighWatermark, ShownKey, ShownStatus, SomeKeys,
+    self as wire, Answered, BackupAnswer, Done, Explanation, ExportAnswer, FailedKey, ImportAnswer, Order,
+    RaiseAnswer, Request, SealedKey, ShownHighWatermark, ShownJudgement, ShownKey, ShownRefusal, ShownStatus,
+    SomeKeys,
 };
 
 /// Answers the [`Done`] of the [`Request`] in `body`.
@@ -34,6 +38,7 @@ pub(crate) async fn answer(signer: &Signer, body: &[u8]) -> Result<ApiResponse, 
         Order::Import(order) => Done::Import(order.carry_out(&admin).await?),
         Order::Export(order) => Done::Export(order.carry_out(&admin).await?),
         Order::Status(order) => Done::Status(order.carry_out(&admin).await?),
+        Order::Explain(order) => Done::Explain(order.carry_out(&admin).await?),
         Order::Raise(order) => Done::Raise(order.carry_out(&admin).await?),
         Order::HighWatermark(order) => Done::HighWatermark(order.carry_out(&admin).await?),
         Order::Backup(order) => Done::Backup(order.carry_out(&admin).await?),
@@ -72,6 +77,42 @@ impl CarryOut for wire::Status {
     async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<ShownStatus, OrderError> {
         Ok(admin.status(selection(&self.keys)?).await?.into())
     }
+}
+
+impl CarryOut for wire::Explain {
+    async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<Explanation, OrderError> {
+        let foresight =
+            admin.foresee(public_key(&self.key)?, self.slot.map(Slot), self.epoch.map(Epoch)).await?;
+        let clock = GenesisClock::of(admin.network);
+        let (block, attestation) = (foresight.status.watermark.block, foresight.status.watermark.attestation);
+        let present = clock.map(|clock| clock.present(SystemTime::now()));
+        Ok(Explanation {
+            known: foresight.is_known,
+            key: ShownKey::from(&foresight.status),
+            high_watermark: foresight.high_watermark.into(),
+            present: present.map(|(slot, epoch)| [slot.to_string(), epoch.to_string()]),
+            block_since: clock.zip(block).and_then(|(clock, block)| clock.begin_of(block.slot)),
+            target_since: clock.zip(attestation).and_then(|(clock, vote)| clock.begin_of_epoch(vote.target)),
+            judged: foresight.refusals.into_iter().map(|judged| judgement(judged, clock)).collect(),
+        })
+    }
+}
+
+fn judgement((claim, refusal): (Claim, Option<Refusal>), clock: Option<GenesisClock>) -> ShownJudgement {
+    let message = match claim {
+        Claim::Block { slot } => format!("another block at slot {slot}"),
+        Claim::Attestation { source, target } => {
+            format!("another attestation with source epoch {source} and target epoch {target}")
+        }
+        Claim::RawRoot => "a raw root".to_owned(),
+        Claim::Unslashable => "a duty that cannot be slashed".to_owned(),
+    };
+    let refusal = refusal.map(|refusal| ShownRefusal {
+        rule: refusal.rule().name().to_owned(),
+        reason: refusal.to_string(),
+        way_out: way_out(&refusal, clock),
+    });
+    ShownJudgement { message, refusal }
 }
 
 impl CarryOut for wire::Raise {
@@ -122,10 +163,11 @@ fn selection(keys: &[String]) -> Result<Selection, OrderError> {
     if keys.is_empty() {
         return Ok(Selection::All);
     }
-    let parse = |text: &String| {
-        text.parse::<PublicKey>().map_err(|source| OrderError::Key { text: text.clone(), source })
-    };
-    keys.iter().map(parse).collect::<Result<HashSet<_>, _>>().map(Selection::Only)
+    keys.iter().map(|text| public_key(text)).collect::<Result<HashSet<_>, _>>().map(Selection::Only)
+}
+
+fn public_key(text: &str) -> Result<PublicKey, OrderError> {
+    text.parse().map_err(|source| OrderError::Key { text: text.to_owned(), source })
 }
 
 /// Why an order was not carried out.
@@ -160,12 +202,15 @@ impl From<ledger::Status> for ShownStatus {
     fn from(status: ledger::Status) -> Self {
         Self {
             genesis_validators_root: status.genesis_validators_root.map(|root| root.to_string()),
-            high_watermark: ShownHighWatermark {
-                slot: status.high_watermark.slot.map(|slot| slot.to_string()),
-                epoch: status.high_watermark.epoch.map(|epoch| epoch.to_string()),
-            },
+            high_watermark: status.high_watermark.into(),
             keys: status.keys.iter().map(ShownKey::from).collect(),
         }
+    }
+}
+
+impl From<HighWatermark> for ShownHighWatermark {
+    fn from(HighWatermark { slot, epoch }: HighWatermark) -> Self {
+        Self { slot: slot.map(|slot| slot.to_string()), epoch: epoch.map(|epoch| epoch.to_string()) }
     }
 }
 

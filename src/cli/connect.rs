@@ -70,6 +70,11 @@ impl fmt::Display for Daemon {
 }
 
 impl Daemon {
+    /// At one of the package's sockets, for what needs no token.
+    pub(super) fn packaged(socket: &str) -> Self {
+        Self(Client { target: Target::Unix(PathBuf::from(socket)), token: None })
+    }
+
     /// One request and its JSON answer, whatever the status.
     pub(super) fn ask(
         &self,
@@ -126,6 +131,16 @@ pub(crate) enum Error {
 }
 
 impl Error {
+    /// Whether nobody could be asked.
+    pub(super) fn is_no_connection(&self) -> bool {
+        matches!(self, Self::Client(ClientError::Connect { .. }))
+    }
+
+    /// Whether there is no daemon that answers.
+    pub(super) fn is_no_daemon(&self) -> bool {
+        matches!(self, Self::Client(ClientError::Connect { .. } | ClientError::Silent { .. }))
+    }
+
     /// Whether what was asked does not go with what the daemon has.
     pub(super) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { status: StatusCode::CONFLICT, .. })

@@ -16,6 +16,8 @@ pub(crate) enum ExitStatus {
     Fault = 1,
     /// Arguments that cannot be read.
     Usage = 2,
+    /// There is no daemon that answers.
+    NoDaemon = 69,
     /// Another process holds the state directory.
     StateInUse = 75,
     /// A configuration that cannot be used: trying again does not help.
@@ -41,7 +43,8 @@ impl Error {
             Self::Web3Signer(_) => ExitStatus::Configuration,
             Self::Keys(error) => keys_status(error),
             Self::Token(error) => token_status(error),
-            Self::Status(_) | Self::Unhealthy { .. } | Self::NoHealth | Self::Output(_) | Self::Demo(_) => {
+            Self::Status(error) if error.is_no_daemon() => ExitStatus::NoDaemon,
+            Self::Status(_) | Self::Unhealthy | Self::NoHealth | Self::Output(_) | Self::Demo(_) => {
                 ExitStatus::Fault
             }
             Self::Daemon(error) => daemon_status(error),

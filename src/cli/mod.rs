@@ -79,6 +79,9 @@ fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Erro
         Some(Command::Keys(command)) => keys::run(command, environment).map_err(Error::Keys),
         Some(Command::Token(command)) => token::run(command, environment).map_err(Error::from),
         Some(Command::Status(options)) => status::run(options, environment),
+        Some(Command::Explain(options)) => {
+            slashing_protection::explain(options, environment, &mut io::stdout().lock()).map_err(Error::from)
+        }
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Web3signer(options)) => web3signer::run(options, environment),
         Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
@@ -131,8 +134,15 @@ enum Command {
     /// Make, list and remove the tokens that clients are known by
     #[command(subcommand)]
     Token(token::Command),
-    /// Ask a running daemon how it is
+    /// Show how a running daemon is: keys, ledger, clients, last duties and refusals, and what is wrong
+    ///
+    /// Asks the keymanager listener, or, where that does not let in, the signing one, which tells less. Exits with
+    /// status 0 if all is well, with 1 if something is wrong, and with 69 if no daemon answers.
     Status(status::Options),
+    /// Say what slashing protection has on record of a key, what it would refuse, and how to go on
+    ///
+    /// Asks the daemon that holds the ledger, or reads the file where none does.
+    Explain(slashing_protection::ExplainOptions),
     /// Print the completion script of a shell
     Completions { shell: clap_complete::Shell },
     /// Serve with the command line, variables and configuration file of Web3Signer, to take its place
@@ -171,8 +181,8 @@ pub(crate) enum Error {
     Token(#[from] token::Error),
     #[error(transparent)]
     Status(connect::Error),
-    #[error("the daemon says that it is not well ({status})")]
-    Unhealthy { status: hyper::StatusCode },
+    #[error("the daemon says that it is not well: see what is WRONG above")]
+    Unhealthy,
     #[error("what answers there does not say that it is well, as a bls-signer does: is it one?")]
     NoHealth,
     #[error(transparent)]
@@ -203,6 +213,7 @@ Exit status:
   0   done
   1   a fault: trying again may help
   2   arguments that cannot be read
+  69  status: no daemon answers
   75  another process has the state directory
   78  a configuration that cannot be used: trying again does not help";
 

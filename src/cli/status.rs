@@ -1,15 +1,19 @@
 //! `bls-signer status`: how a running daemon is.
 
 use std::fmt::Write as _;
-use std::io;
+use std::io::{self, IsTerminal};
+use std::thread;
+use std::time::Duration;
 
 use hyper::{Method, StatusCode};
 use serde_json::Value;
 
-use super::connect::{self, SIGNING_SOCKET};
+use super::connect::{self, Daemon, KEYMANAGER_SOCKET, SIGNING_SOCKET};
 use super::{Error, output};
 use crate::config::Environment;
+use crate::text::chain;
 use crate::wire::health::{Check, Healthcheck, Status};
+use crate::wire::status::{self as wire, DaemonStatus, Duties, Latency, Refused};
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -19,41 +23,207 @@ pub(super) struct Options {
     /// Print JSON instead of a table
     #[arg(long)]
     json: bool,
+    /// Show the table again every two seconds, until Ctrl-C
+    #[arg(long, conflicts_with = "json")]
+    watch: bool,
 }
 
-/// Prints the daemon's own checks; an error if one of them is down.
+/// Prints how the daemon is; an error if one of its checks is down.
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Error> {
-    let daemon = options.connect.daemon(SIGNING_SOCKET, environment)?;
-    let (status, health) = daemon.ask(Method::GET, "/healthcheck", None).map_err(Error::Status)?;
-    // What answers there may be another program, or a daemon that says one thing by its status and another in its body.
-    let is_up =
-        serde_json::from_value::<Healthcheck>(health.clone()).is_ok_and(|health| health.status == Status::Up);
-    let text = if options.json { format!("{health:#}\n") } else { table(health) };
-    output::show(&mut io::stdout(), &text).map_err(Error::Output)?;
-    if status != StatusCode::OK {
-        return Err(Error::Unhealthy { status });
+    let sources = Sources::of(options.connect, environment)?;
+    if options.watch {
+        return watch(&sources);
     }
-    if is_up { Ok(()) } else { Err(Error::NoHealth) }
+    let report = sources.ask().map_err(Error::Status)?;
+    let text = if options.json { format!("{:#}\n", report.json) } else { report.table() };
+    output::show(&mut io::stdout(), &text).map_err(Error::Output)?;
+    report.verdict()
+}
+
+/// Ends when nobody reads on. A daemon that is away for a while is shown as such.
+fn watch(sources: &Sources) -> Result<(), Error> {
+    // To the upper left corner, and everything away.
+    let clear = if io::stdout().is_terminal() { "\x1b[H\x1b[2J" } else { "" };
+    loop {
+        let text = match sources.ask() {
+            Ok(report) => report.table(),
+            Err(error) => format!("{}\n", chain(&error)),
+        };
+        match output::hand_over(&mut io::stdout(), format!("{clear}{text}\n")) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+            written => written.map_err(Error::Output)?,
+        }
+        thread::sleep(WATCH_INTERVAL);
+    }
+}
+
+/// Whom to ask.
+struct Sources {
+    daemon: Daemon,
+    /// Where less is told, to whom the keymanager socket does not let in.
+    signing: Option<Daemon>,
+}
+
+impl Sources {
+    fn of(options: connect::Options, environment: &Environment) -> Result<Self, Error> {
+        let is_named = options.is_named();
+        let daemon = options.daemon(KEYMANAGER_SOCKET, environment)?;
+        let signing = (!is_named).then(|| Daemon::packaged(SIGNING_SOCKET));
+        Ok(Self { daemon, signing })
+    }
+
+    /// A listener of another role, or one that wants another token, tells what everybody may know.
+    fn ask(&self) -> Result<Report, connect::Error> {
+        match (self.daemon.ask(Method::GET, wire::PATH, None), &self.signing) {
+            (Ok((StatusCode::OK, json)), _) => Ok(Report { json }),
+            (Ok(_), _) => health_of(&self.daemon),
+            (Err(error), Some(signing)) if error.is_no_connection() => health_of(signing),
+            (Err(error), _) => Err(error),
+        }
+    }
+}
+
+fn health_of(daemon: &Daemon) -> Result<Report, connect::Error> {
+    daemon.ask(Method::GET, "/healthcheck", None).map(|(_, json)| Report { json })
+}
+
+/// What was answered; perhaps not by a bls-signer.
+struct Report {
+    json: Value,
+}
+
+impl Report {
+    fn verdict(&self) -> Result<(), Error> {
+        match serde_json::from_value::<Healthcheck>(self.json.clone()) {
+            Ok(Healthcheck { status: Status::Up, .. }) => Ok(()),
+            Ok(Healthcheck { status: Status::Down, checks, .. }) if !checks.is_empty() => {
+                Err(Error::Unhealthy)
+            }
+            Ok(_) | Err(_) => Err(Error::NoHealth),
+        }
+    }
+
+    fn table(&self) -> String {
+        if let Ok(status) = serde_json::from_value::<DaemonStatus>(self.json.clone()) {
+            return whole(&status);
+        }
+        match serde_json::from_value::<Healthcheck>(self.json.clone()) {
+            Ok(Healthcheck { status, checks, .. }) => {
+                let more = "more is told to root, and on the keymanager listener";
+                format!("{:<20}  {status}  ({more})\n{}{}", "bls-signer", wrong(&checks), lines(&checks))
+            }
+            Err(_) => format!("{:#}\n", self.json),
+        }
+    }
+}
+
+fn whole(status: &DaemonStatus) -> String {
+    let uptime = humantime::format_duration(Duration::from_secs(status.uptime_seconds));
+    let mut text = format!(
+        "{:<20}  {}  version {}, {}, up for {uptime}\n{}",
+        "bls-signer",
+        status.health.status,
+        status.version,
+        status.network,
+        wrong(&status.health.checks)
+    );
+    let keys = format!("{} imported, {} from files", status.keys.imported, status.keys.from_files);
+    let clients = match status.clients.as_slice() {
+        [] => "everybody whom a listener lets in".to_owned(),
+        names => names.join(", "),
+    };
+    let latency = match &status.latency {
+        None => "nothing was asked for in the last ten minutes".to_owned(),
+        Some(Latency { median, p99, slowest }) => format!(
+            "median {}, 99 % within {}, slowest {} (last ten minutes)",
+            milliseconds(*median),
+            milliseconds(*p99),
+            milliseconds(*slowest)
+        ),
+    };
+    let ledger = status.ledger.as_deref().unwrap_or("NONE: slashing protection is off");
+    for (what, value) in [("keys", &*keys), ("ledger", ledger), ("clients", &clients), ("latency", &latency)]
+    {
+        let _ = writeln!(text, "{what:<20}  {value}");
+    }
+    text.push_str(&lines(&status.health.checks));
+    text.push_str(&duties(&status.duties));
+    text.push_str(&refusals(&status.refusals));
+    text
+}
+
+/// What is wrong, and what to do.
+fn wrong(checks: &[Check]) -> String {
+    let problem = |check: &Check| check.data.as_ref()?.get("problem")?.as_str().map(str::to_owned);
+    let wrong = checks.iter().filter(|check| check.status == Status::Down);
+    wrong
+        .map(|check| {
+            format!(
+                "{:<20}  {}: {}\n",
+                "WRONG",
+                check.id,
+                problem(check).unwrap_or_else(|| "down".to_owned())
+            )
+        })
+        .collect()
 }
 
 /// A line for each check: its name, UP or DOWN, and what it says.
-fn table(health: Value) -> String {
-    let fallback = format!("{health:#}\n");
-    let Ok(Healthcheck { status, checks, outcome: _ }) = serde_json::from_value(health) else {
-        return fallback;
-    };
-    let mut table = format!("{:<20}  {status}\n", "bls-signer");
+fn lines(checks: &[Check]) -> String {
+    let mut lines = String::new();
     for Check { id, status, data } in checks {
-        let _ = write!(table, "{id:<20}  {status:<4}");
-        for (name, value) in data.as_ref().and_then(Value::as_object).into_iter().flatten() {
+        let _ = write!(lines, "{id:<20}  {status:<4}");
+        let said = data.as_ref().and_then(Value::as_object).into_iter().flatten();
+        for (name, value) in said.filter(|(name, _)| *name != "problem") {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            let _ = write!(table, "  {name}: {value}");
+            let _ = write!(lines, "  {name}: {value}");
         }
-        table.truncate(table.trim_end().len());
-        table.push('\n');
+        lines.truncate(lines.trim_end().len());
+        lines.push('\n');
     }
-    table
+    lines
 }
+
+fn duties(duties: &[Duties]) -> String {
+    if duties.is_empty() {
+        return "\nno duty was asked for since the start\n".to_owned();
+    }
+    let mut lines =
+        format!("\n{:<20} {:>9} {:>9} {:>9}  last signed\n", "duty", "signed", "refused", "failed");
+    for Duties { duty, signed, refused, failed, last_signed_seconds_ago } in duties {
+        let last = last_signed_seconds_ago.map_or_else(|| "never".to_owned(), ago);
+        let _ = writeln!(lines, "{duty:<20} {signed:>9} {refused:>9} {failed:>9}  {last}");
+    }
+    lines
+}
+
+fn refusals(refusals: &[Refused]) -> String {
+    if refusals.is_empty() {
+        return String::new();
+    }
+    let mut lines = "\nrefused or failed of late ('bls-signer explain KEY' says how to go on)\n".to_owned();
+    for Refused { seconds_ago, public_key, duty, rule, client, times, reason } in refusals {
+        let client = client.as_ref().map(|client| format!(" of {client}")).unwrap_or_default();
+        let key = public_key.as_deref().unwrap_or("no key");
+        let duty = duty.as_deref().unwrap_or("no duty");
+        let _ = writeln!(
+            lines,
+            "{}: {rule}, {times} times, last {duty}{client}\n    {key}\n    {reason}",
+            ago(*seconds_ago)
+        );
+    }
+    lines
+}
+
+fn ago(seconds: u64) -> String {
+    format!("{} ago", humantime::format_duration(Duration::from_secs(seconds)))
+}
+
+fn milliseconds(microseconds: u64) -> String {
+    format!("{:.1} ms", Duration::from_micros(microseconds).as_secs_f64() * 1000.0)
+}
+
+const WATCH_INTERVAL: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {
@@ -62,20 +232,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_check_is_a_line() {
-        let health = json!({"status": "DOWN", "outcome": "DOWN", "checks": [
+    fn each_check_is_a_line_and_what_is_wrong_stands_first() {
+        let json = json!({"status": "DOWN", "outcome": "DOWN", "checks": [
             {"id": "default-check", "status": "UP"},
-            {"id": "keys-check", "status": "UP", "data": {"keys-loaded": 3, "kind": "sealed"}},
+            {"id": "keys-check", "status": "DOWN", "data": {"keys-loaded": 3, "kind": "sealed", "problem": "mount it"}},
         ]});
-        assert_eq!(
-            table(health),
-            "bls-signer            DOWN\ndefault-check         UP\n\
-             keys-check            UP    keys-loaded: 3  kind: sealed\n"
-        );
+        let report = Report { json };
+        let table = report.table();
+        let mut lines = table.lines().skip(1);
+        assert_eq!(lines.next(), Some("WRONG                 keys-check: mount it"));
+        assert_eq!(lines.next(), Some("default-check         UP"));
+        assert_eq!(lines.next(), Some("keys-check            DOWN  keys-loaded: 3  kind: sealed"));
+        assert!(matches!(report.verdict(), Err(Error::Unhealthy)));
     }
 
     #[test]
     fn another_daemon_s_answer_is_shown_as_it_is() {
-        assert_eq!(table(json!({"a": 1})), "{\n  \"a\": 1\n}\n");
+        let report = Report { json: json!({"a": 1}) };
+        assert_eq!(report.table(), "{\n  \"a\": 1\n}\n");
+        assert!(matches!(report.verdict(), Err(Error::NoHealth)));
     }
 }

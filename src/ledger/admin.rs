@@ -16,8 +16,8 @@ use super::fault::Fault;
 use super::interchange::Interchange;
 use super::judge::{Reply, ReplySender};
 use super::order::{
-    Activated, Activation, ActivationOutcome, Deletion, DeletionReport, Exported, ImportRefusal, Imported,
-    KeystorePage, OutOfUse, Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
+    Activated, Activation, ActivationOutcome, Deletion, DeletionReport, Exported, Foresight, ImportRefusal,
+    Imported, KeystorePage, OutOfUse, Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
 };
 use super::rules::Watermark;
 use super::second_judge::NoAnswer;
@@ -138,6 +138,17 @@ impl Ledger {
             let horizon = clock.map(|clock| Horizon::at(clock, SystemTime::now()));
             Ok(transaction.status(horizon, &keys))
         })
+    }
+
+    /// What is on record of a key, and what would come of a block at a slot and of an attestation with a target epoch.
+    /// By this ledger alone; nothing is recorded.
+    pub(crate) async fn foresee(
+        &self,
+        public_key: PublicKey,
+        slot: Option<Slot>,
+        epoch: Option<Epoch>,
+    ) -> Result<Foresight, Fault> {
+        self.judge.foresee(public_key, slot, epoch).await
     }
 
     /// Up to `limit` of the kept keystores, page by page: `start` is 0, then each page's `next`.

@@ -14,15 +14,18 @@ use super::clearance::{Judged, Verdict};
 use super::commit_queue::{CommitQueue, Task};
 use super::far_future::Horizon;
 use super::fault::Fault;
+use super::order::{Foresight, KeyStatus};
 use super::policy::Policy;
 use super::refusal::Refusal;
 use super::row_table::RowTable;
 use super::second_judge::{Consultation, NoAnswer, SecondJudge, Silence};
 use super::watermarks::{HighWatermark, Passed, Request, Watermarks};
+use crate::bls::PublicKey;
 use crate::deadline::Deadline;
+use crate::duty::Claim;
 use crate::mutex::Mutex;
 use crate::network::GenesisClock;
-use crate::primitives::Root;
+use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 use crate::raw_roots::RawRoots;
 
 /// Judges by this ledger's own records, and keeps the writer's thread.
@@ -127,6 +130,37 @@ impl LocalJudge {
         Ok(watermarks.await?.head().high_watermark)
     }
 
+    /// What is on record of a key, and what would be refused. Known also when the ledger is broken.
+    pub(super) async fn foresee(
+        &self,
+        public_key: PublicKey,
+        slot: Option<Slot>,
+        epoch: Option<Epoch>,
+    ) -> Result<Foresight, Fault> {
+        let watermarks = self.order_deadline().limit(self.watermarks.read()).await?;
+        let known = watermarks.entry(&public_key);
+        let entry = known.unwrap_or_else(|| watermarks.first_entry(public_key));
+        let vote = |target: Epoch| {
+            let recorded = entry.watermark.attestation.map(|attestation| attestation.source);
+            let source = recorded.unwrap_or(Epoch(target.0.saturating_sub(1)));
+            Claim::Attestation { source: source.min(target), target }
+        };
+        let claims = slot.map(|slot| Claim::Block { slot }).into_iter().chain(epoch.map(vote));
+        let refusal = |claim| {
+            let chain = Some(watermarks.chain().unwrap_or_default());
+            // Of no message: another than the one on record.
+            let signing_root = SigningRoot([0; 32]);
+            let request = Request { public_key, signing_root, claim, chain, only_once: false };
+            self.by_policy(|policy| watermarks.foresee(&request, policy)).err()
+        };
+        Ok(Foresight {
+            is_known: known.is_some(),
+            status: KeyStatus::of(&entry, self.horizon()),
+            high_watermark: watermarks.head().high_watermark,
+            refusals: claims.map(|claim| (claim, refusal(claim))).collect(),
+        })
+    }
+
     /// Which keys need an operator.
     pub(super) fn attention(&self) -> Attention {
         Attention::of(&self.rows, self.horizon())
@@ -188,16 +222,20 @@ impl LocalJudge {
         self.queue.cause().map_or(Ok(watermarks), |cause| Err(Fault::Broken(cause)))
     }
 
+    fn outcome(&self, watermarks: &Watermarks, request: &Request) -> Result<Option<Passed>, Refusal> {
+        self.by_policy(|policy| watermarks.judge(request, policy))
+    }
+
     /// What clock and key make plausible is judged at once. Only a message that lies beyond is worth a look at all
     /// records.
-    fn outcome(&self, watermarks: &Watermarks, request: &Request) -> Result<Option<Passed>, Refusal> {
+    fn by_policy<T>(&self, judge: impl Fn(&Policy) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let horizon = self.horizon();
         let policy = Policy { raw_roots: self.raw_roots, horizon, refuse_far_future: self.refuse_far_future };
-        match (watermarks.judge(request, &policy), horizon) {
+        match (judge(&policy), horizon) {
             (Err(Refusal::FarAhead { .. }), Some(horizon)) => {
                 let records = self.rows.pick(|entry| Some(entry.watermark));
                 let horizon = Some(horizon.with_records(records.into_iter()));
-                watermarks.judge(request, &Policy { horizon, ..policy })
+                judge(&Policy { horizon, ..policy })
             }
             (outcome, Some(_) | None) => outcome,
         }

@@ -58,8 +58,8 @@ pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::of_key::OfKey;
 pub(crate) use self::opened::Opened;
 pub(crate) use self::order::{
-    Activated, Activation, ActivationOutcome, DeletionReport, DeletionStatus, Exported, ImportRefusal,
-    Imported, KeyStatus, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
+    Activated, Activation, ActivationOutcome, DeletionReport, DeletionStatus, Exported, Foresight,
+    ImportRefusal, Imported, KeyStatus, OutOfUse, Past, Raised, ResealRefusal, Selection, Status,
 };
 pub(crate) use self::protection::{Protection, Unprotected};
 pub(crate) use self::refusal::Refusal;

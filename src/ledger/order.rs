@@ -3,11 +3,15 @@
 use std::collections::HashSet;
 
 use super::attention::KeyNames;
+use super::far_future::Horizon;
 use super::of_key::OfKey;
+use super::refusal::Refusal;
+use super::row::KeyState;
 use super::rules::Watermark;
 use super::sqlite::SealedKeystore;
 use super::watermarks::HighWatermark;
 use crate::bls::PublicKey;
+use crate::duty::Claim;
 use crate::network::NamedRoot;
 use crate::primitives::{Epoch, Root, Slot};
 
@@ -196,6 +200,17 @@ pub(crate) struct Status {
     pub(crate) keys: Vec<KeyStatus>,
 }
 
+/// What is on record of one key, and what would come of messages of its.
+#[derive(Clone, Debug)]
+pub(crate) struct Foresight {
+    /// Whether the ledger has a row of it.
+    pub(crate) is_known: bool,
+    pub(crate) status: KeyStatus,
+    pub(crate) high_watermark: HighWatermark,
+    /// For a message of each claim that is not the one on record; `None`: it would pass.
+    pub(crate) refusals: Vec<(Claim, Option<Refusal>)>,
+}
+
 /// One key's state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct KeyStatus {
@@ -206,6 +221,14 @@ pub(crate) struct KeyStatus {
     pub(crate) raw_root_signed: bool,
     /// So many years its record lies ahead of the clock, if that is more than can be plausible.
     pub(crate) years_ahead: Option<u64>,
+}
+
+impl KeyStatus {
+    pub(super) fn of(entry: &KeyState, horizon: Option<Horizon>) -> Self {
+        let KeyState { public_key, watermark, deleted, raw_root_signed, exit: _ } = *entry;
+        let years_ahead = horizon.and_then(|horizon| horizon.record_ahead(&watermark));
+        Self { public_key, watermark, deleted, raw_root_signed, years_ahead }
+    }
 }
 
 /// Some of the kept keystores.

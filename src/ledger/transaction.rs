@@ -195,15 +195,7 @@ impl AdminTransaction<'_> {
         Status {
             genesis_validators_root: chain,
             high_watermark,
-            keys: keys
-                .map(|KeyState { public_key, watermark, deleted, raw_root_signed, exit: _ }| KeyStatus {
-                    public_key: *public_key,
-                    watermark: *watermark,
-                    deleted: *deleted,
-                    raw_root_signed: *raw_root_signed,
-                    years_ahead: horizon.and_then(|horizon| horizon.record_ahead(watermark)),
-                })
-                .collect(),
+            keys: keys.map(|entry| KeyStatus::of(entry, horizon)).collect(),
         }
     }
 

@@ -173,6 +173,13 @@ impl Watermarks {
         Ok(Some(Passed { record: versioned.record(&row), is_first_raw_root }))
     }
 
+    /// What the rules would say of a message. Nothing changes.
+    pub(super) fn foresee(&self, request: &Request, policy: &Policy) -> Result<(), Refusal> {
+        let public_key = request.public_key;
+        let entry = self.entry(&public_key).unwrap_or_else(|| self.first_entry(public_key));
+        self.rule(&entry, request, policy).map(drop)
+    }
+
     /// All rows, for those who only look: they need not wait for an order.
     pub(super) fn rows(&self) -> &Arc<RowTable> {
         &self.rows

@@ -44,12 +44,28 @@ impl GenesisClock {
         u64::try_from(nanoseconds).ok().map(Duration::from_nanos)
     }
 
+    /// When a slot begins, as text; `None` beyond the year 9999.
+    pub(crate) fn begin_of(self, slot: Slot) -> Option<String> {
+        let nanoseconds = self.slot_duration.as_nanos().checked_mul(u128::from(slot.0))?;
+        let seconds = u64::try_from(nanoseconds / 1_000_000_000).ok()?.checked_add(self.genesis_time)?;
+        let begin = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
+        (seconds < YEAR_10000).then(|| humantime::format_rfc3339_seconds(begin).to_string())
+    }
+
+    /// The same for an epoch.
+    pub(crate) fn begin_of_epoch(self, epoch: Epoch) -> Option<String> {
+        self.begin_of(Slot(epoch.0.checked_mul(self.slots_per_epoch)?))
+    }
+
     /// So many whole slots last so long.
     pub(crate) fn slots_in(self, time: Duration) -> u64 {
         let slots = time.as_millis().checked_div(self.slot_duration.as_millis()).unwrap_or_default();
         u64::try_from(slots).unwrap_or(u64::MAX)
     }
 }
+
+/// In seconds since 1970: humantime knows no later time.
+const YEAR_10000: u64 = 253_402_300_800;
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects)]

@@ -2,8 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::bls::PublicKey;
 use crate::ledger::{
-    Exported, Fault, HighWatermark, ImportRefusal, Imported, Interchange, Ledger, Raised, Selection, Status,
+    Exported, Fault, Foresight, HighWatermark, ImportRefusal, Imported, Interchange, Ledger, Raised,
+    Selection, Status,
 };
 use crate::network::{GenesisClock, Network};
 use crate::primitives::{Epoch, Slot};
@@ -32,6 +34,22 @@ impl LedgerAdmin<'_> {
     /// Says what is on record.
     pub(crate) async fn status(&self, keys: Selection) -> Result<Status, AdminError> {
         Ok(self.ledger.status(keys).await?)
+    }
+
+    /// Says what is on record of a key, and what would come of a block at the slot and an attestation with the target
+    /// epoch; of the present ones, where neither is given and the network's clock is known.
+    pub(crate) async fn foresee(
+        &self,
+        public_key: PublicKey,
+        slot: Option<Slot>,
+        epoch: Option<Epoch>,
+    ) -> Result<Foresight, AdminError> {
+        let present = GenesisClock::of(self.network).map(|clock| clock.present(SystemTime::now()));
+        let (slot, epoch) = match (slot, epoch, present) {
+            (None, None, Some((slot, epoch))) => (Some(slot), Some(epoch)),
+            (slot, epoch, _) => (slot, epoch),
+        };
+        Ok(self.ledger.foresee(public_key, slot, epoch).await?)
     }
 
     /// Lifts watermarks; `far_ahead`: far beyond the present is meant.

@@ -10,8 +10,10 @@ mod newer_forks;
 mod outcome;
 mod outcomes;
 pub(crate) mod pool;
+mod recent_refusals;
 mod sign;
 mod sign_many;
+mod way_out;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -35,6 +37,8 @@ pub(crate) use self::error::{SignError, SignFault, SignRefusal};
 pub(crate) use self::ledger_admin::{AdminError, LedgerAdmin};
 pub(crate) use self::outcome::OutcomeKind;
 pub(crate) use self::outcomes::Outcomes;
+pub(crate) use self::recent_refusals::RecentRefusal;
+pub(crate) use self::way_out::way_out;
 
 use self::pool::SigningPool;
 

@@ -35,9 +35,14 @@ impl Outcome<'_> {
         self.grant.requester.caller
     }
 
-    /// The client's name for the log, where clients are named.
+    /// The client's name, where clients are named.
+    pub(super) fn client_name(&self) -> Option<&ClientName> {
+        self.grant.client_name()
+    }
+
+    /// The same for the log.
     pub(super) fn client(&self) -> Option<DisplayValue<&ClientName>> {
-        self.grant.client_name().map(tracing::field::display)
+        self.client_name().map(tracing::field::display)
     }
 }
 

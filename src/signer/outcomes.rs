@@ -12,6 +12,7 @@ use super::counts::SigningCounts;
 use super::error::{SignError, SignFault, SignRefusal};
 use super::newer_forks::NewerForks;
 use super::outcome::{Outcome, OutcomeKind};
+use super::recent_refusals::{RecentRefusal, RecentRefusals};
 use crate::bls::PublicKey;
 use crate::caller::{Caller, Peer, Source};
 use crate::clients::ClientName;
@@ -65,6 +66,7 @@ pub(crate) struct Outcomes {
     /// By client, and by what it was refused for.
     forbidden: Repetitions<(ClientName, Discriminant<signing_policy::Refusal>)>,
     strangers: Repetitions<Source>,
+    recent: RecentRefusals,
 }
 
 impl Outcomes {
@@ -78,12 +80,18 @@ impl Outcomes {
             faults: Repetitions::default(),
             forbidden: Repetitions::default(),
             strangers: Repetitions::default(),
+            recent: RecentRefusals::default(),
         }
     }
 
     /// What was counted since the start.
     pub(crate) fn counts(&self) -> &SigningCounts {
         &self.counts
+    }
+
+    /// The latest refusals and faults, the last one first.
+    pub(crate) fn recent_refusals(&self) -> Vec<RecentRefusal> {
+        self.recent.latest()
     }
 
     /// Notes an outcome, and logs it.
@@ -152,6 +160,7 @@ impl Outcomes {
                 _,
             ) => Occurrence::Counted,
         };
+        self.recent.note(outcome, refusal.rule_name(), OneLine(refusal).to_string());
         let rule = Some(refusal.rule_name());
         match occurrence {
             Occurrence::Line { counted } => {
@@ -209,6 +218,7 @@ impl Outcomes {
 
     /// The log has the causes; the answer to the caller does not.
     fn note_fault(&self, outcome: &Outcome<'_>, fault: &SignFault) {
+        self.recent.note(outcome, "fault", chain(fault));
         let occurrence = match self.audit {
             Audit::All => Occurrence::Line { counted: 0 },
             Audit::Refusals => self.faults.note(fault_kind(fault)),

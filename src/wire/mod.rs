@@ -3,3 +3,4 @@
 pub(crate) mod health;
 pub(crate) mod keymanager;
 pub(crate) mod slashing_protection;
+pub(crate) mod status;

@@ -51,6 +51,8 @@ orders! {
     Export => ExportAnswer;
     /// Say what is on record.
     Status => ShownStatus;
+    /// Say what is on record of a key, and what would be refused.
+    Explain => Explanation;
     /// Lift watermarks; far beyond the present only where that is said to be meant.
     Raise => RaiseAnswer;
     /// Stop at a slot or an epoch; neither removes the stop.
@@ -91,6 +93,18 @@ pub(crate) struct Export {
 pub(crate) struct Status {
     /// Public keys; none means all.
     pub(crate) keys: Vec<String>,
+}
+
+/// See [`Order::Explain`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Explain {
+    /// The public key.
+    pub(crate) key: String,
+    /// Of a block. Neither this nor an epoch means the present.
+    pub(crate) slot: Option<u64>,
+    /// The target of an attestation.
+    pub(crate) epoch: Option<u64>,
 }
 
 /// See [`Order::Raise`].
@@ -225,6 +239,37 @@ pub(crate) struct ShownKey {
     pub(crate) block_slot: Option<String>,
     pub(crate) source_epoch: Option<String>,
     pub(crate) target_epoch: Option<String>,
+}
+
+/// What came of an [`Explain`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Explanation {
+    /// Whether the ledger has a row of the key.
+    pub(crate) known: bool,
+    pub(crate) key: ShownKey,
+    pub(crate) high_watermark: ShownHighWatermark,
+    /// The present slot and epoch as decimal strings, where the network's genesis is known.
+    pub(crate) present: Option<[String; 2]>,
+    /// When the recorded block's slot began, likewise.
+    pub(crate) block_since: Option<String>,
+    /// When the recorded target epoch began, likewise.
+    pub(crate) target_since: Option<String>,
+    pub(crate) judged: Vec<ShownJudgement>,
+}
+
+/// What would come of a message that is not the one on record.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShownJudgement {
+    pub(crate) message: String,
+    pub(crate) refusal: Option<ShownRefusal>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShownRefusal {
+    /// By its name in counters and in the audit.
+    pub(crate) rule: String,
+    pub(crate) reason: String,
+    pub(crate) way_out: String,
 }
 
 #[cfg(test)]

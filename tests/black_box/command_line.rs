@@ -28,7 +28,7 @@ fn status_shows_the_checks_and_a_missing_daemon_is_an_error() {
     assert!(text(&status).contains("slashing-protection") && text(&status).contains("UP"), "{status:?}");
     assert_eq!(json_of(&on(&daemon, &["status", "--json"]))["status"], "UP");
     let missing = run(daemon.directory(), &["status", "--connect", "unix:/nonexistent/s.sock"]);
-    assert_eq!(missing.status.code(), Some(1));
+    assert_eq!(missing.status.code(), Some(69));
     assert!(said(&missing).contains("/nonexistent/s.sock"), "{missing:?}");
 }
 
@@ -124,6 +124,7 @@ fn help_lists_every_command() {
         "keys",
         "token",
         "status",
+        "explain",
         "completions",
         "web3signer",
         "demo",

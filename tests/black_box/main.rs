@@ -20,6 +20,7 @@ mod check_command;
 mod client_certificates;
 mod clients;
 mod command_line;
+mod daemon_status;
 mod demonstration;
 mod failing_directory;
 mod failing_disk;

@@ -10,6 +10,7 @@ use hyper::Method;
 
 use super::Error;
 use crate::api::slashing_protection::CarryOut;
+use crate::bls::PublicKey;
 use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::{owner, packaged};
@@ -18,6 +19,7 @@ use crate::ledger::{self, DirectoryId, Ledger, Loss, Missing, OpenError};
 use crate::ledger_settings;
 use crate::network::{GenesisClock, Network};
 use crate::signer::LedgerAdmin;
+use crate::wire::keymanager::{self, Data, ListedKey};
 use crate::wire::slashing_protection::{Answered, PATH, Request};
 
 /// Where the ledger is, which chain it is for, and whom to ask while it is in use.
@@ -153,10 +155,26 @@ impl LedgerAccess {
         }
     }
 
+    /// Whether the daemon has the key; `None` if there is none.
+    pub(super) fn holds(&self, public_key: &PublicKey) -> Result<Option<bool>, Error> {
+        let daemon = match self {
+            Self::File { .. } => return Ok(None),
+            Self::Named { daemon, .. } | Self::Holder { daemon, .. } => daemon,
+        };
+        let listed = daemon.ask_for(Method::GET, keymanager::PATH, None)?;
+        let Data { data: keys } =
+            serde_json::from_value::<Data<ListedKey<'_>>>(listed).map_err(Error::Wire)?;
+        let is_it = |key: &ListedKey<'_>| {
+            key.validating_pubkey.parse().is_ok_and(|key: PublicKey| key == *public_key)
+        };
+        Ok(Some(keys.iter().any(is_it)))
+    }
+
     pub(super) fn carry_out<O: CarryOut>(&self, order: O) -> Result<O::Answer, Error> {
         match self {
             Self::File { ledger, network, .. } => {
-                let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+                let runtime =
+                    tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();
                 let admin = LedgerAdmin { ledger, network };
                 Ok(runtime.map_err(Error::Runtime)?.block_on(order.carry_out(&admin))?)
             }

@@ -4,6 +4,7 @@
 //! process holds it, to the packaged daemon's keymanager listener.
 
 mod backup;
+mod explain;
 mod keys;
 mod ledger_access;
 mod report;
@@ -14,6 +15,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub(super) use self::backup::{Options as BackupOptions, back_up, restore};
+pub(super) use self::explain::{Options as ExplainOptions, run as explain};
 use self::keys::{Keys, NoHistory};
 use self::ledger_access::LedgerArgs;
 use super::{connect, interchange_file, output, owner};
