@@ -234,7 +234,8 @@ fn registrations_are_bound_to_the_networks_genesis_and_deposits_to_their_own() {
         roots.dedup();
         roots.len()
     };
-    assert_eq!(roots(&registration), Network::names().count());
+    // The three networks of tests share a version.
+    assert_eq!(roots(&registration), Network::names().count() - 2);
     assert_eq!(roots(&deposit), 1);
 }
 

@@ -14,6 +14,7 @@ mod clients;
 mod forms;
 mod hostile;
 mod lodestar;
+mod networks;
 mod raw_roots;
 mod refusals;
 mod requests;
