@@ -3,6 +3,7 @@
 
 mod check;
 mod client;
+mod client_config;
 mod completions;
 mod connect;
 mod demo;
@@ -82,6 +83,7 @@ fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Erro
         Some(Command::Explain(options)) => {
             slashing_protection::explain(options, environment, &mut io::stdout().lock()).map_err(Error::from)
         }
+        Some(Command::ClientConfig(options)) => client_config::run(&options),
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Web3signer(options)) => web3signer::run(options, environment),
         Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
@@ -143,6 +145,8 @@ enum Command {
     ///
     /// Asks the daemon that holds the ledger, or reads the file where none does.
     Explain(slashing_protection::ExplainOptions),
+    /// Print the options with which a validator client signs here
+    ClientConfig(client_config::Options),
     /// Print the completion script of a shell
     Completions { shell: clap_complete::Shell },
     /// Serve with the command line, variables and configuration file of Web3Signer, to take its place

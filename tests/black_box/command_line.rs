@@ -125,6 +125,7 @@ fn help_lists_every_command() {
         "token",
         "status",
         "explain",
+        "client-config",
         "completions",
         "web3signer",
         "demo",
