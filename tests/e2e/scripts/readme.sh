@@ -16,7 +16,7 @@ mv ATTESTATION.txt password.txt
 
 step "on Debian"
 # The package is built already, and lies where the README's build leaves it.
-block "tests are compiled and run as well" | sed "s|^apt-get install .*|apt-get install -y -qq $package|" >debian.sh
+block "(For an apt repository" | sed "s|^apt-get install .*|apt-get install -y -qq $package|" >debian.sh
 [ "$(wc -l <debian.sh)" -ge 4 ] || fail "the README's commands are not found"
 useradd --system vc
 CLIENT=vc bash -euo pipefail debian.sh >debian.log 2>&1 || { cat debian.log; fail "the README's commands for Debian"; }
