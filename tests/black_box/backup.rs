@@ -4,9 +4,9 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::support::{Key, Request, Setup, attestation, command, ended, on, run, said, text};
+use crate::support::{Key, Request, Setup, attestation_on_hoodi, command, ended, on, run, said, text};
 
 const SEAL: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddee01";
 
@@ -15,7 +15,7 @@ fn a_restored_backup_has_the_keys_and_signs_nothing_that_was_signed_after_it() {
     let [key, deleted] = [1, 2].map(Key::number);
     let daemon = sealed().start();
     daemon.import(&[&key, &deleted]);
-    assert_eq!(daemon.sign(&key, &vote(60_000, 1)).status, 200);
+    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_000, 1)).status, 200);
     let body = json!({"pubkeys": [deleted.name()]}).to_string();
     let deletion =
         Request::new("DELETE", "/eth/v1/keystores").header("Content-Type", "application/json").body(body);
@@ -32,7 +32,7 @@ fn a_restored_backup_has_the_keys_and_signs_nothing_that_was_signed_after_it() {
     assert!(said(&on(&daemon, &["backup", &file])).contains("cannot write"));
 
     // What the backup lacks.
-    assert_eq!(daemon.sign(&key, &vote(60_001, 1)).status, 200);
+    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_001, 1)).status, 200);
     let running = restore(daemon.directory(), &file);
     assert!(said(&running).contains("end it first"), "{running:?}");
     let setup = daemon.kill();
@@ -48,7 +48,7 @@ fn a_restored_backup_has_the_keys_and_signs_nothing_that_was_signed_after_it() {
     });
     assert_eq!(daemon.public_keys(), [key.name()]);
     for target in [60_001, 60_002] {
-        daemon.sign(&key, &vote(target, 2)).assert_problem(412);
+        daemon.sign(&key, &attestation_on_hoodi(target, 2)).assert_problem(412);
     }
     let status = text(&on(&daemon, &["slashing-protection", "status"]));
     assert!(
@@ -92,17 +92,6 @@ fn restore(directory: &Path, file: &str) -> std::process::Output {
 /// With sealed keys, where the present is known.
 fn sealed() -> Setup {
     let setup = Setup::new().args(&["--network", "hoodi"]);
-    let seal = setup.file("seal", &format!("{SEAL}\n"));
-    fs::set_permissions(&seal, fs::Permissions::from_mode(0o600)).unwrap();
-    let run = setup.directory().join("run").display().to_string();
-    setup.args(&["--seal-file", seal.to_str().unwrap()]).env("RUNTIME_DIRECTORY", &run)
-}
-
-fn vote(target: u64, root: u8) -> Value {
-    let mut vote = attestation(target * 32, target - 1, target, root);
-    vote["fork_info"] = json!({
-        "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
-        "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
-    });
-    vote
+    let seal = setup.private_file("seal", &format!("{SEAL}\n"));
+    setup.args(&["--seal-file", seal.to_str().unwrap()]).with_runtime_directory()
 }

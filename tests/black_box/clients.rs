@@ -170,7 +170,7 @@ fn a_token_is_shown_once_names_a_client_and_is_taken_away_by_a_reload() {
     let mut open = Connection::open(&address);
     assert_eq!(open.exchange(&sign(&a, &randao_reveal(1))).status, 200);
     assert!(token(daemon.directory(), &["remove", "a"]).status.success());
-    reload(&daemon);
+    daemon.reload_access();
     assert_eq!(open.exchange(&sign(&b, &randao_reveal(1))).status, 200);
     assert_eq!(open.exchange(&sign(&a, &randao_reveal(1))).status, 401);
 }
@@ -221,7 +221,7 @@ fn what_a_reload_takes_away_is_gone_from_open_connections_and_the_rest_of_a_batc
     assert_eq!(open.exchange(&sign_request(&keys[0], &randao_reveal(1))).status, 200);
 
     write_config(daemon.directory(), &with("'attest'"));
-    reload(&daemon);
+    daemon.reload_access();
     assert_eq!(open.exchange(&sign_request(&keys[0], &randao_reveal(1))).status, 403);
     assert_eq!(open.exchange(&sign_request(&keys[0], &attestation(1, 0, 1, 1))).status, 200);
 
@@ -236,7 +236,7 @@ fn what_a_reload_takes_away_is_gone_from_open_connections_and_the_rest_of_a_batc
     }
 
     write_config(daemon.directory(), &with("'attest'").replace(&format!("user = {own}"), "user = 4001"));
-    reload(&daemon);
+    daemon.reload_access();
     assert_eq!(
         open.exchange(&sign_request(&keys[0], &attestation(1, 0, 1, 1))).status,
         403,
@@ -287,14 +287,6 @@ fn start(setup: Setup, config: &str) -> Daemon {
 
 fn write_config(directory: &Path, text: &str) {
     fs::write(directory.join("config.toml"), text).unwrap();
-}
-
-#[track_caller]
-fn reload(daemon: &Daemon) {
-    const DONE: &str = "clients, tokens and certificates read";
-    let before = daemon.log().matches(DONE).count();
-    daemon.signal(Signal::SIGHUP);
-    daemon.wait_until(|daemon| daemon.log().matches(DONE).count() > before);
 }
 
 /// `bls-signer token` for the state of a daemon in this directory.

@@ -267,8 +267,7 @@ fn on_a_bad_disk(library: &str, variable: &str) -> (Daemon, PathBuf) {
     let setup = Setup::new().args(&["--network", "minimal"]);
     let library = build_preload(setup.directory(), library);
     let flag = setup.directory().join("fails");
-    let seal = setup.file("seal", &format!("{:064x}\n", 0xfeed_u32));
-    fs::set_permissions(&seal, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    let seal = setup.private_file("seal", &format!("{:064x}\n", 0xfeed_u32));
     let setup = setup
         .args(&["--seal-file", seal.to_str().unwrap()])
         .env("LD_PRELOAD", &library)

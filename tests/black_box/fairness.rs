@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use nix::sys::signal::Signal;
 use nix::unistd::geteuid;
 use serde_json::json;
 
@@ -52,14 +51,14 @@ fn what_a_reload_takes_away_in_the_middle_of_a_batch_is_not_sent() {
     // A batch whose answer is on its way before the reload is done says nothing: then there is another one.
     for epoch in 1..=20 {
         fs::write(&config, with("'randao'")).unwrap();
-        reload(&daemon);
+        daemon.reload_access();
         let batch = json!({"identifiers": names, "signing_request": randao_reveal(epoch)}).to_string();
         let at_rest = signing_time(&daemon);
         let answer = thread::scope(|scope| {
             let answer = scope.spawn(|| daemon.send(&Request::post("/api/v1/eth2/sign", batch)));
             daemon.wait_until(|daemon| signing_time(daemon) > at_rest + BEGUN_NANOSECONDS);
             fs::write(&config, with("'attest'")).unwrap();
-            reload(&daemon);
+            daemon.reload_access();
             answer.join().unwrap()
         });
         let results = answer.json();
@@ -88,14 +87,6 @@ fn start(setup: Setup) -> (Daemon, Vec<Key>) {
     let directory = directory.display().to_string();
     let arguments = ["--network", "minimal", "--key-config-path", &directory, "--shared-root-tables", "off"];
     (setup.args(&arguments).start(), keys)
-}
-
-#[track_caller]
-fn reload(daemon: &Daemon) {
-    const DONE: &str = "clients, tokens and certificates read";
-    let before = daemon.log().matches(DONE).count();
-    daemon.signal(Signal::SIGHUP);
-    daemon.wait_until(|daemon| daemon.log().matches(DONE).count() > before);
 }
 
 /// CPU time in nanoseconds that its signing threads have had (proc(5), `schedstat`).

@@ -495,7 +495,5 @@ fn guarded(args: &[&str]) -> (Daemon, Key) {
 }
 
 fn private_file(setup: &Setup, name: &str, content: &str) -> String {
-    let path = setup.file(name, content);
-    std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-    path.display().to_string()
+    setup.private_file(name, content).display().to_string()
 }

@@ -21,9 +21,7 @@ fn keys_in_memory_alone_are_gone_with_the_process_and_the_import_says_so() {
 #[test]
 fn the_service_manager_is_not_asked_where_a_seal_secret_keeps_the_keys() {
     let setup = Setup::new();
-    let seal = setup.file("seal", &"0123456789abcdef".repeat(4));
-    let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-    std::fs::set_permissions(&seal, private).unwrap();
+    let seal = setup.private_file("seal", &"0123456789abcdef".repeat(4));
     let mut daemon = setup.args(&["--network", "minimal", "--seal-file", seal.to_str().unwrap()]).start();
     assert_eq!(daemon.stored().len(), 0, "{}", daemon.notified());
     assert!(!daemon.notified().contains("FDSTORE"), "{}", daemon.notified());

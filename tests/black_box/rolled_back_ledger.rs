@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
-use serde_json::{Value, json};
-
-use crate::support::{Daemon, Key, Request, Setup, attestation, block_header, command, ended, said};
+use crate::support::{
+    Daemon, Key, Request, Setup, attestation, attestation_on_hoodi, block_header, command, ended, said,
+};
 
 #[test]
 fn a_ledger_that_was_rolled_back_is_refused_until_its_loss_is_accepted() {
@@ -19,7 +19,7 @@ fn a_ledger_that_was_rolled_back_is_refused_until_its_loss_is_accepted() {
     assert_eq!(daemon.sign(&key, &attestation(32, 2, 4, 1)).status, 200);
     let setup = daemon.kill();
     replace(setup.directory(), "state", "older");
-    let log = refused(setup, 78);
+    let (_setup, log) = refused(setup);
     assert!(log.contains("rolled back by 2 commits") && log.contains("--accept-loss"), "{log}");
 }
 
@@ -31,19 +31,11 @@ fn an_accepted_loss_lets_the_daemon_sign_what_lies_above() {
     assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
     let setup = daemon.kill();
     fs::remove_file(setup.directory().join("state/ledger.sqlite-wal")).unwrap();
-    let directory = setup.directory().to_owned();
-    let state = directory.join("state");
-    let raise = |accept: &[&str]| {
-        let words = ["slashing-protection", "raise", "--network", "minimal", "--slot", "20", "--epoch", "3"];
-        let mut raise = command(&directory, &[&words, accept].concat());
-        raise.arg("--state-dir").arg(&state).env("RUNTIME_DIRECTORY", directory.join("run"));
-        ended(raise)
-    };
-    let output = raise(&[]);
+    let output = raise(setup.directory(), &[]);
     assert_eq!(output.status.code(), Some(78), "{output:?}");
     assert!(said(&output).contains("its log") && said(&output).contains("gone or empty"), "{output:?}");
     // The log had all that was on record of it.
-    let output = raise(&["--accept-loss", "--key", &key.name()]);
+    let output = raise(setup.directory(), &["--accept-loss", "--key", &key.name()]);
     assert!(output.status.success(), "{output:?}");
 
     let daemon = setup.start();
@@ -57,11 +49,11 @@ fn a_copy_on_another_host_signs_nothing_up_to_the_present() {
     let key = Key::number(1);
     let daemon = on_hoodi().start();
     daemon.import(&[&key]);
-    assert_eq!(daemon.sign(&key, &vote_on_hoodi(60_000, 1)).status, 200);
+    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_000, 1)).status, 200);
     let setup = stopped(daemon);
     let elsewhere = setup.directory().join("elsewhere");
     let setup = setup.env("RUNTIME_DIRECTORY", elsewhere.to_str().unwrap());
-    let (setup, log) = refused_and_kept(setup.args(&["--unproven", "refuse"]));
+    let (setup, log) = refused(setup.args(&["--unproven", "refuse"]));
     assert!(log.contains("nothing shows") && log.contains("--accept-loss"), "{log}");
     let daemon = setup.without("--unproven").start();
     lifts(&daemon, &key, "anchors are gone");
@@ -75,10 +67,10 @@ fn what_was_signed_without_protection_is_shut_out_when_it_is_on_again() {
     let key = Key::number(1);
     let daemon = on_hoodi().start();
     daemon.import(&[&key]);
-    assert_eq!(daemon.sign(&key, &vote_on_hoodi(60_000, 1)).status, 200);
+    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_000, 1)).status, 200);
     let daemon = daemon.kill().args(&["--slashing-protection", "off"]).start();
     daemon.import(&[&key]);
-    assert_eq!(daemon.sign(&key, &vote_on_hoodi(60_001, 1)).status, 200);
+    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_001, 1)).status, 200);
     let daemon = daemon.kill().without("--slashing-protection").start();
     lifts(&daemon, &key, "started without slashing protection");
 }
@@ -91,23 +83,9 @@ fn where_the_present_is_not_known_an_operator_lifts() {
     assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
     let setup = stopped(daemon);
     fs::remove_dir_all(setup.directory().join("run")).unwrap();
-    let directory = setup.directory().to_owned();
-    let (setup, log) = refused_and_kept(setup);
+    let (setup, log) = refused(setup);
     assert!(log.contains("genesis time is not known"), "{log}");
-    let words = [
-        "slashing-protection",
-        "raise",
-        "--network",
-        "minimal",
-        "--slot",
-        "20",
-        "--epoch",
-        "3",
-        "--accept-loss",
-    ];
-    let mut raise = command(&directory, &words);
-    raise.arg("--state-dir").arg(directory.join("state")).env("RUNTIME_DIRECTORY", directory.join("run"));
-    let output = ended(raise);
+    let output = raise(setup.directory(), &["--accept-loss"]);
     assert!(output.status.success(), "{output:?}");
     let daemon = setup.start();
     daemon.import(&[&key]);
@@ -150,24 +128,13 @@ fn lifts(daemon: &Daemon, key: &Key, why: &str) {
     daemon.import(&[key]);
     let present = health.json()["checks"][1]["data"]["watermarks-lifted-at-the-start"]["epoch"].clone();
     let present: u64 = present.as_str().unwrap().parse().unwrap();
-    daemon.sign(key, &vote_on_hoodi(60_001, 2)).assert_problem(412);
-    daemon.sign(key, &vote_on_hoodi(present, 2)).assert_problem(412);
-    assert_eq!(daemon.sign(key, &vote_on_hoodi(present + 10, 2)).status, 200);
+    daemon.sign(key, &attestation_on_hoodi(60_001, 2)).assert_problem(412);
+    daemon.sign(key, &attestation_on_hoodi(present, 2)).assert_problem(412);
+    assert_eq!(daemon.sign(key, &attestation_on_hoodi(present + 10, 2)).status, 200);
 }
 
 fn on_hoodi() -> Setup {
-    let setup = Setup::new().args(&["--network", "hoodi"]);
-    let run = setup.directory().join("run").display().to_string();
-    setup.env("RUNTIME_DIRECTORY", &run)
-}
-
-fn vote_on_hoodi(target: u64, root: u8) -> Value {
-    let mut vote = attestation(target * 32, target - 1, target, root);
-    vote["fork_info"] = json!({
-        "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
-        "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
-    });
-    vote
+    Setup::new().args(&["--network", "hoodi"]).with_runtime_directory()
 }
 
 fn stopped(mut daemon: Daemon) -> Setup {
@@ -178,25 +145,25 @@ fn stopped(mut daemon: Daemon) -> Setup {
     daemon.kill()
 }
 
-/// With a place for the anchor, as systemd gives one.
 fn started() -> Daemon {
-    let setup = Setup::new().args(&["--network", "minimal"]);
-    let run = setup.directory().join("run");
-    setup.env("RUNTIME_DIRECTORY", run.to_str().unwrap()).start()
+    Setup::new().args(&["--network", "minimal"]).with_runtime_directory().start()
 }
 
-fn refused_and_kept(setup: Setup) -> (Setup, String) {
+/// Lifts the watermarks of the ledger of a daemon that was started so, to slot 20 and epoch 3.
+fn raise(directory: &Path, more: &[&str]) -> Output {
+    let words = ["slashing-protection", "raise", "--network", "minimal", "--slot", "20", "--epoch", "3"];
+    let mut raise = command(directory, &[&words, more].concat());
+    raise.arg("--state-dir").arg(directory.join("state")).env("RUNTIME_DIRECTORY", directory.join("run"));
+    ended(raise)
+}
+
+/// It ends with a configuration that cannot be used; its state, and what it said.
+fn refused(setup: Setup) -> (Setup, String) {
     let mut daemon = setup.spawn();
     let status = daemon.wait();
     let log = daemon.log();
     assert_eq!(status.code(), Some(78), "{log}");
     (daemon.kill(), log)
-}
-
-fn refused(setup: Setup, status: i32) -> String {
-    let (ended, log) = setup.fails();
-    assert_eq!(ended.code(), Some(status), "{log}");
-    log
 }
 
 fn copy(directory: &Path, from: &str, to: &str) {

@@ -4,7 +4,6 @@
 //! `SOAK_KILLS=200 SOAK_RESTARTS=100 cargo test --test black_box soak`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -13,9 +12,8 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 use rusqlite::Connection as Database;
-use serde_json::{Value, json};
 
-use crate::support::{Address, Connection, Key, Request, Setup, attestation};
+use crate::support::{Address, Connection, Key, Request, Setup, attestation_on_hoodi};
 
 const KEYS: u64 = 3;
 /// Signed between two ends of the daemon.
@@ -68,7 +66,7 @@ impl Load {
             if self.over.load(Ordering::Relaxed) {
                 return;
             }
-            let request = |root| Request::post(&path, vote(target, root).to_string());
+            let request = |root| Request::post(&path, attestation_on_hoodi(target, root).to_string());
             assert_eq!(self.ask(&request(1)), 200, "lost: target {target} of {}", key.name());
             self.signed.fetch_add(1, Ordering::Relaxed);
             assert_eq!(self.ask(&request(2)), 412, "contradicted: target {target} of {}", key.name());
@@ -125,20 +123,10 @@ fn assert_in_step(directory: &Path, was_killed: bool, round: u64) {
 /// With sealed keys, so that none has to be imported again, and where a lift would be noticed.
 fn anchored() -> Setup {
     let setup = Setup::new().args(&["--network", "hoodi"]);
-    let seal = setup.file("seal", &format!("{:064x}\n", 0xfeed_u32));
-    fs::set_permissions(&seal, fs::Permissions::from_mode(0o600)).unwrap();
-    let [run, cache] = ["run", "cache"].map(|name| setup.directory().join(name).display().to_string());
+    let seal = setup.private_file("seal", &format!("{:064x}\n", 0xfeed_u32));
+    let cache = setup.directory().join("cache").display().to_string();
     let setup = setup.args(&["--seal-file", seal.to_str().unwrap()]);
-    setup.env("RUNTIME_DIRECTORY", &run).env("CACHE_DIRECTORY", &cache)
-}
-
-fn vote(target: u64, root: u8) -> Value {
-    let mut vote = attestation(target * 32, target - 1, target, root);
-    vote["fork_info"] = json!({
-        "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
-        "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
-    });
-    vote
+    setup.with_runtime_directory().env("CACHE_DIRECTORY", &cache)
 }
 
 /// Only a test that fails waits so long.

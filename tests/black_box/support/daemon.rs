@@ -60,6 +60,13 @@ impl Setup {
         path
     }
 
+    /// The same for a secret, which nobody but the owner may read.
+    pub fn private_file(&self, name: &str, content: &str) -> PathBuf {
+        let path = self.file(name, content);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        path
+    }
+
     pub fn args(mut self, args: &[&str]) -> Self {
         self.args.extend(args.iter().map(|&arg| arg.to_owned()));
         self
@@ -104,6 +111,12 @@ impl Setup {
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.environment.push((name.to_owned(), value.to_owned()));
         self
+    }
+
+    /// With a place for the ledger's anchor in memory, as systemd gives one.
+    pub fn with_runtime_directory(self) -> Self {
+        let directory = self.directory().join("run").display().to_string();
+        self.env("RUNTIME_DIRECTORY", &directory)
     }
 
     /// Lets this program, by its path, start it: the daemon's own command line comes after these arguments.
@@ -382,6 +395,15 @@ impl Daemon {
 
     pub fn signal(&self, signal: Signal) {
         kill(Pid::from_raw(self.pid().try_into().unwrap()), signal).unwrap();
+    }
+
+    /// Has it read clients, tokens and certificates again, and waits until they hold.
+    #[track_caller]
+    pub fn reload_access(&self) {
+        const DONE: &str = "clients, tokens and certificates read";
+        let before = self.log().matches(DONE).count();
+        self.signal(Signal::SIGHUP);
+        self.wait_until(|daemon| daemon.log().matches(DONE).count() > before);
     }
 
     /// Kills it without a word and starts it again: same arguments, same sockets, same state.

@@ -17,5 +17,7 @@ pub use daemon::{Daemon, Setup, State, init};
 pub use keys::Key;
 pub use layouts::LAYOUTS;
 pub use preload::build_preload;
-pub use samples::{aggregation_slot, attestation, block_header, randao_reveal, sync_committee_message};
+pub use samples::{
+    aggregation_slot, attestation, attestation_on_hoodi, block_header, randao_reveal, sync_committee_message,
+};
 pub use vectors::{Vector, sign_vectors};

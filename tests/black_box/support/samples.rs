@@ -17,6 +17,16 @@ pub fn attestation(slot: u64, source: u64, target: u64, root: u8) -> Value {
     })
 }
 
+/// The same on Hoodi under Fulu, whose present every clock knows, with the source right before the target.
+pub fn attestation_on_hoodi(target: u64, root: u8) -> Value {
+    let mut attestation = attestation(target * 32, target - 1, target, root);
+    attestation["fork_info"] = json!({
+        "fork": {"previous_version": "0x70000910", "current_version": "0x70000910", "epoch": "50688"},
+        "genesis_validators_root": "0x212f13fc4df078b6cb7db228f1c8307566dcecf900867401a92023d7ba99cb5f",
+    });
+    attestation
+}
+
 /// `root` stands for a different block.
 pub fn block_header(slot: u64, root: u8) -> Value {
     json!({
