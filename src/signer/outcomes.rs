@@ -136,6 +136,14 @@ impl Outcomes {
         self.faults.settle().into_iter().map(|(_, counted)| counted).sum()
     }
 
+    /// Whether something that is like others gets a line of its own: `note` says so where not everything does.
+    fn occurrence(&self, note: impl FnOnce() -> Occurrence) -> Occurrence {
+        match self.audit {
+            Audit::All => Occurrence::Line { counted: 0 },
+            Audit::Refusals => note(),
+        }
+    }
+
     fn note_signature(&self, outcome: &Outcome<'_>, network: &Network) {
         let Some(duty) = outcome.duty else { return };
         self.newer_forks.note(duty, network);
@@ -148,27 +156,24 @@ impl Outcomes {
     }
 
     fn note_refusal(&self, outcome: &Outcome<'_>, refusal: &SignRefusal) {
-        let occurrence = match (self.audit, refusal, outcome.public_key) {
-            (Audit::All, _, _) => Occurrence::Line { counted: 0 },
-            (Audit::Refusals, SignRefusal::SlashingProtection(rule), Some(public_key)) => {
+        let occurrence = self.occurrence(|| match (refusal, outcome.public_key) {
+            (SignRefusal::SlashingProtection(rule), Some(public_key)) => {
                 self.refusals.note((public_key, discriminant(rule)))
             }
-            (Audit::Refusals, SignRefusal::Policy(refusal), _) => self.note_policy_refusal(outcome, refusal),
-            (
-                Audit::Refusals,
-                SignRefusal::SlashingProtection(_) | SignRefusal::Duty(_) | SignRefusal::NoPublicKey,
-                _,
-            ) => Occurrence::Counted,
-        };
-        self.recent.note(outcome, refusal.rule_name(), OneLine(refusal).to_string());
-        let rule = Some(refusal.rule_name());
+            (SignRefusal::Policy(refusal), _) => self.note_policy_refusal(outcome, refusal),
+            (SignRefusal::SlashingProtection(_) | SignRefusal::Duty(_) | SignRefusal::NoPublicKey, _) => {
+                Occurrence::Counted
+            }
+        });
+        let (rule, reason) = (refusal.rule_name(), OneLine(refusal).to_string());
         match occurrence {
             Occurrence::Line { counted } => {
                 let more = MoreLikeThis(counted);
-                event!(Level::WARN, outcome, rule, "refused: {}{more}", OneLine(refusal));
+                event!(Level::WARN, outcome, Some(rule), "refused: {reason}{more}");
             }
-            Occurrence::Counted => event!(Level::DEBUG, outcome, rule, "refused: {}", OneLine(refusal)),
+            Occurrence::Counted => event!(Level::DEBUG, outcome, Some(rule), "refused: {reason}"),
         }
+        self.recent.note(outcome, rule, reason);
     }
 
     /// What a named client may not have is told; that there is no such key, or that raw roots are refused to everybody,
@@ -192,10 +197,7 @@ impl Outcomes {
 
     /// Notes a caller that is no client.
     pub(super) fn note_stranger(&self, caller: &Caller) {
-        let occurrence = match self.audit {
-            Audit::All => Occurrence::Line { counted: 0 },
-            Audit::Refusals => self.strangers.note(Source::of(caller.peer)),
-        };
+        let occurrence = self.occurrence(|| self.strangers.note(Source::of(caller.peer)));
         let (verdict, rule) = (OutcomeKind::Forbidden.name(), "policy");
         let Identity { address, uid, gid, pid } = Identity::of(caller);
         let address = address.map(tracing::field::display);
@@ -218,18 +220,16 @@ impl Outcomes {
 
     /// The log has the causes; the answer to the caller does not.
     fn note_fault(&self, outcome: &Outcome<'_>, fault: &SignFault) {
-        self.recent.note(outcome, "fault", chain(fault));
-        let occurrence = match self.audit {
-            Audit::All => Occurrence::Line { counted: 0 },
-            Audit::Refusals => self.faults.note(fault_kind(fault)),
-        };
+        let occurrence = self.occurrence(|| self.faults.note(fault_kind(fault)));
+        let reason = chain(fault);
         match occurrence {
             Occurrence::Line { counted } => {
                 let more = MoreLikeThis(counted);
-                event!(Level::ERROR, outcome, None, "not signed: {}{more}", chain(fault));
+                event!(Level::ERROR, outcome, None, "not signed: {reason}{more}");
             }
-            Occurrence::Counted => event!(Level::DEBUG, outcome, None, "not signed: {}", chain(fault)),
+            Occurrence::Counted => event!(Level::DEBUG, outcome, None, "not signed: {reason}"),
         }
+        self.recent.note(outcome, "fault", reason);
     }
 }
 

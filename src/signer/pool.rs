@@ -60,8 +60,7 @@ impl SigningPool {
     }
 
     /// Queues the signatures of what was judged, all of one root, at once, in this share; the future is those
-    /// signatures, in the same order.
-    /// Dropped before they have begun, they are not computed.
+    /// signatures, in the same order. Dropped before they have begun, they are not computed.
     ///
     /// Keep them few ([`KEYS_AT_A_TIME`]): no other work is looked at in between. The records of what was judged are
     /// begun with the signatures.
