@@ -49,35 +49,37 @@ impl Environment {
     ///
     /// A relative `XDG_STATE_HOME` is ignored, as the XDG specification demands.
     pub(crate) fn state_directory(&self) -> Option<PathBuf> {
-        if let Some(directories) = self.text("STATE_DIRECTORY") {
-            // With several StateDirectory= entries the first is the service's own.
-            return directories.split(':').next().map(PathBuf::from);
-        }
-        let absolute = |name: &str| self.path(name).filter(|path| path.is_absolute());
-        let base =
-            absolute("XDG_STATE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/state")))?;
-        Some(base.join(PROGRAM))
+        self.service_directory("STATE_DIRECTORY")
+            .or_else(|| self.user_directory("XDG_STATE_HOME", ".local/state"))
     }
 
     /// A directory for what a reboot may take, as the surroundings name it: systemd's `RuntimeDirectory=`, else that of
     /// the XDG base directories.
     pub(crate) fn runtime_directory(&self) -> Option<PathBuf> {
-        if let Some(directories) = self.text("RUNTIME_DIRECTORY") {
-            return directories.split(':').next().map(PathBuf::from);
-        }
-        let base = self.path("XDG_RUNTIME_DIR").filter(|path| path.is_absolute())?;
-        Some(base.join(PROGRAM))
+        let of_user = || Some(self.absolute_path("XDG_RUNTIME_DIR")?.join(PROGRAM));
+        self.service_directory("RUNTIME_DIRECTORY").or_else(of_user)
     }
 
     /// A directory on a disk for what may be lost and comes back by itself: systemd's `CacheDirectory=`, else that of
     /// the XDG base directories. Backups leave it out.
     pub(crate) fn cache_directory(&self) -> Option<PathBuf> {
-        if let Some(directories) = self.text("CACHE_DIRECTORY") {
-            return directories.split(':').next().map(PathBuf::from);
-        }
-        let absolute = |name: &str| self.path(name).filter(|path| path.is_absolute());
-        let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|home| home.join(".cache")))?;
-        Some(base.join(PROGRAM))
+        self.service_directory("CACHE_DIRECTORY").or_else(|| self.user_directory("XDG_CACHE_HOME", ".cache"))
+    }
+
+    /// A directory that systemd names. With several entries the first is the service's own.
+    fn service_directory(&self, variable: &str) -> Option<PathBuf> {
+        self.text(variable)?.split(':').next().map(PathBuf::from)
+    }
+
+    /// The program's directory in a base directory of the user's: `fallback` in the home, where none is named.
+    fn user_directory(&self, variable: &str, fallback: &str) -> Option<PathBuf> {
+        let in_home = || Some(self.absolute_path("HOME")?.join(fallback));
+        Some(self.absolute_path(variable).or_else(in_home)?.join(PROGRAM))
+    }
+
+    /// A variable's value as a path, absent if that is relative.
+    fn absolute_path(&self, name: &str) -> Option<PathBuf> {
+        self.path(name).filter(|path| path.is_absolute())
     }
 
     /// The variables whose name starts with `prefix`.
