@@ -151,11 +151,7 @@ fn protection_check(protection: &Protection) -> Check {
     };
     data.insert("slashing-protection".to_owned(), json!(state));
     // Its start went on by itself, at the cost of one vote a key at most.
-    let lifted = match protection {
-        Protection::On(ledger) => ledger.opened().lifted.as_ref(),
-        Protection::Off(_) => None,
-    };
-    if let Some(Lifted { slot, epoch, doubt }) = lifted {
+    if let Some(Lifted { slot, epoch, doubt }) = protection.lifted() {
         let lifted =
             json!({ "slot": slot.to_string(), "epoch": epoch.to_string(), "reason": doubt.to_string() });
         data.insert("watermarks-lifted-at-the-start".to_owned(), lifted);

@@ -130,8 +130,7 @@ impl CarryOut for wire::Raise {
 
 impl CarryOut for wire::HighWatermark {
     async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<(), OrderError> {
-        let high_watermark = HighWatermark { slot: self.slot.map(Slot), epoch: self.epoch.map(Epoch) };
-        Ok(admin.set_high_watermark(high_watermark).await?)
+        Ok(admin.set_high_watermark(self.into()).await?)
     }
 }
 
@@ -147,10 +146,7 @@ impl CarryOut for wire::Backup {
         };
         Ok(BackupAnswer {
             genesis_validators_root: chain.map(|root| root.to_string()),
-            high_watermark: wire::HighWatermark {
-                slot: high_watermark.slot.map(|slot| slot.0),
-                epoch: high_watermark.epoch.map(|epoch| epoch.0),
-            },
+            high_watermark: high_watermark.into(),
             interchange,
             deleted: names(deleted),
             raw_root_signed: names(raw_root_signed),
@@ -205,6 +201,18 @@ impl From<ledger::Status> for ShownStatus {
             high_watermark: status.high_watermark.into(),
             keys: status.keys.iter().map(ShownKey::from).collect(),
         }
+    }
+}
+
+impl From<wire::HighWatermark> for HighWatermark {
+    fn from(wire::HighWatermark { slot, epoch }: wire::HighWatermark) -> Self {
+        Self { slot: slot.map(Slot), epoch: epoch.map(Epoch) }
+    }
+}
+
+impl From<HighWatermark> for wire::HighWatermark {
+    fn from(HighWatermark { slot, epoch }: HighWatermark) -> Self {
+        Self { slot: slot.map(|slot| slot.0), epoch: epoch.map(|epoch| epoch.0) }
     }
 }
 

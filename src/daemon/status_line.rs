@@ -54,11 +54,7 @@ fn state(api: &Api) -> String {
         0 => String::new(),
         count => format!(", {count} keys {what}"),
     };
-    let lifted = match &api.signer.protection {
-        Protection::On(ledger) => ledger.opened().lifted.as_ref(),
-        Protection::Off(_) => None,
-    };
-    let lifted = lifted.map_or_else(String::new, |Lifted { slot, .. }| {
+    let lifted = api.signer.protection.lifted().map_or_else(String::new, |Lifted { slot, .. }| {
         format!(", WATERMARKS LIFTED to slot {slot} at the start (unproven ledger)")
     });
     let (raw_roots, far_ahead) =

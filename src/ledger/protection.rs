@@ -4,7 +4,7 @@ use super::clearance::{Judged, Verdict};
 use super::of_key::OfKey;
 use super::order::{Activated, Activation, ActivationOutcome, Past};
 use super::watermarks::Request;
-use super::{Attention, Fault, Ledger, Refusal};
+use super::{Attention, Fault, Ledger, Lifted, Refusal};
 use crate::deadline::Deadline;
 use crate::signing_policy::Permitted;
 
@@ -59,6 +59,14 @@ impl Protection {
         match self {
             Self::On(ledger) => ledger.attention(),
             Self::Off(_) => Attention::default(),
+        }
+    }
+
+    /// What the start lifted, where nothing showed that the ledger is the newest.
+    pub(crate) fn lifted(&self) -> Option<&Lifted> {
+        match self {
+            Self::On(ledger) => ledger.opened().lifted.as_ref(),
+            Self::Off(_) => None,
         }
     }
 

@@ -111,14 +111,10 @@ fn write_protection(exposition: &mut Exposition<'_>, protection: &Protection) ->
         "State of slashing protection: 1 for the one that holds",
         ["on", "off", "away", "broken"].map(|name| ([("state", name)], flag(name == state))),
     )?;
-    let is_lifted = match protection {
-        Protection::Off(_) => false,
-        Protection::On(ledger) => ledger.opened().lifted.is_some(),
-    };
     exposition.gauge(
         "bls_signer_watermarks_lifted_at_start",
         "1 where the ledger could not prove that it is the newest, so that all watermarks were lifted",
-        flag(is_lifted),
+        flag(protection.lifted().is_some()),
     )?;
     let Attention { raw_roots, far_ahead } = protection.attention();
     exposition.gauges(

@@ -11,8 +11,7 @@ use super::ledger_access::{LedgerAccess, LedgerArgs};
 use super::{Error, NewFile, say};
 use crate::bls::PublicKey;
 use crate::config::Environment;
-use crate::ledger::{self, HighWatermark, Interchange, Missing, Restoration, SealedKeystore};
-use crate::primitives::{Epoch, Slot};
+use crate::ledger::{self, Interchange, Missing, Restoration, SealedKeystore};
 use crate::text::{Bounded, chain};
 use crate::wire::slashing_protection::{Backup, BackupAnswer, SealedKey};
 
@@ -139,10 +138,7 @@ fn restoration(backup: BackupAnswer, path: &Path) -> Result<Restoration, Error> 
     };
     Ok(Restoration {
         history,
-        high_watermark: HighWatermark {
-            slot: high_watermark.slot.map(Slot),
-            epoch: high_watermark.epoch.map(Epoch),
-        },
+        high_watermark: high_watermark.into(),
         deleted: deleted.iter().map(key).collect::<Result<_, _>>()?,
         raw_root_signed: raw_root_signed.iter().map(key).collect::<Result<_, _>>()?,
         keystores: keystores.into_iter().map(keystore).collect::<Result<_, Error>>()?,
