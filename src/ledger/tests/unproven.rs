@@ -84,7 +84,7 @@ fn a_ledger_that_never_had_an_anchor_is_believed_once() {
 /// The build's own directory is on a disk; that of `scratch` is in memory where there is such a place.
 #[test]
 fn an_old_note_on_a_disk_shows_nothing_and_one_in_memory_all() {
-    let on_disk = tempfile::tempdir_in(env!("CARGO_MANIFEST_DIR").to_owned() + "/target").unwrap();
+    let on_disk = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
     for (place, doubts) in [(on_disk, true), (scratch(), !Path::new("/dev/shm").is_dir())] {
         let (slot, _) = present();
         sign(&Ledger::open(on_mainnet(place.path(), "anchors")).unwrap(), block(1, slot - 10, 1));
