@@ -27,6 +27,9 @@ impl FairSemaphore {
     /// So many permits at once, for this share. Who holds least is served first, and of those who hold as much who came
     /// first; a share's own requests are in their order. More than one share may have are as good as those.
     pub(crate) async fn acquire(self: &Arc<Self>, share: &Share, count: usize) -> Permits {
+        if let Some(permits) = self.try_acquire(share, count) {
+            return permits;
+        }
         // Whoever does not wait any more may have stood before others.
         let _settle = Settle(self);
         let (grant, granted) = oneshot::channel();
