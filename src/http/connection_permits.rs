@@ -7,6 +7,7 @@
 //! closes its own connections, and a client that is alone at its address keeps its permit.
 
 use std::collections::{BTreeSet, HashMap};
+use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -153,6 +154,32 @@ struct Connections {
     idle: BTreeSet<(Instant, u64)>,
 }
 
+impl Connections {
+    fn enter(&mut self, id: u64, state: State) {
+        self.size = self.size.saturating_add(1);
+        match state {
+            State::New { since } => self.new.insert((since, id)),
+            State::Working { .. } => false,
+            State::Idle { since } => self.idle.insert((since, id)),
+        };
+    }
+
+    fn leave(&mut self, id: u64, state: State) {
+        self.size = self.size.saturating_sub(1);
+        match state {
+            State::New { since } => self.new.remove(&(since, id)),
+            State::Working { .. } => false,
+            State::Idle { since } => self.idle.remove(&(since, id)),
+        };
+    }
+
+    /// From one state to another.
+    fn turn(&mut self, id: u64, before: State, after: State) {
+        self.leave(id, before);
+        self.enter(id, after);
+    }
+}
+
 impl Holders {
     fn enter(&mut self, share: Share, leave: Arc<Notify>, now: Instant) -> u64 {
         let id = self.next;
@@ -162,48 +189,44 @@ impl Holders {
     }
 
     fn begin_work(&mut self, id: u64, share: &Share) {
-        let Some(member) = self.remove(id) else { return };
+        let Some(member) = self.members.get_mut(&id) else { return };
         let requests = match member.state {
             State::New { .. } | State::Idle { .. } => 1,
             State::Working { requests } => requests.saturating_add(1),
         };
-        self.insert(id, Member { share: share.clone(), state: State::Working { requests }, ..member });
+        let (before, state) = (member.state, State::Working { requests });
+        member.state = state;
+        if member.share == *share {
+            return self.change(share, |connections| connections.turn(id, before, state));
+        }
+        let former = mem::replace(&mut member.share, share.clone());
+        self.change(&former, |connections| connections.leave(id, before));
+        self.change(share, |connections| connections.enter(id, state));
     }
 
     fn end_work(&mut self, id: u64, now: Instant) {
-        let Some(member) = self.remove(id) else { return };
-        let state = match member.state {
+        let Some(member) = self.members.get_mut(&id) else { return };
+        let before = member.state;
+        let state = match before {
             State::Working { requests } if requests > 1 => {
                 State::Working { requests: requests.saturating_sub(1) }
             }
             State::Working { .. } => State::Idle { since: now },
-            State::New { .. } | State::Idle { .. } => member.state,
+            State::New { .. } | State::Idle { .. } => before,
         };
-        self.insert(id, Member { state, ..member });
+        member.state = state;
+        let share = member.share.clone();
+        self.change(&share, |connections| connections.turn(id, before, state));
     }
 
     fn insert(&mut self, id: u64, member: Member) {
-        self.change(&member.share, |connections| {
-            connections.size = connections.size.saturating_add(1);
-            match member.state {
-                State::New { since } => connections.new.insert((since, id)),
-                State::Working { .. } => false,
-                State::Idle { since } => connections.idle.insert((since, id)),
-            };
-        });
+        self.change(&member.share, |connections| connections.enter(id, member.state));
         self.members.insert(id, member);
     }
 
     fn remove(&mut self, id: u64) -> Option<Member> {
         let member = self.members.remove(&id)?;
-        self.change(&member.share, |connections| {
-            connections.size = connections.size.saturating_sub(1);
-            match member.state {
-                State::New { since } => connections.new.remove(&(since, id)),
-                State::Working { .. } => false,
-                State::Idle { since } => connections.idle.remove(&(since, id)),
-            };
-        });
+        self.change(&member.share, |connections| connections.leave(id, member.state));
         Some(member)
     }
 
@@ -264,128 +287,4 @@ const RETRY_INTERVAL: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 #[allow(clippy::arithmetic_side_effects, clippy::indexing_slicing)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-    use crate::caller::Source;
-
-    const A: Share = Share::Peer(Source::User(1));
-    const B: Share = Share::Peer(Source::User(2));
-
-    fn share(user: u32) -> Share {
-        Share::Peer(Source::User(user))
-    }
-
-    fn is_wanted(permit: &ConnectionPermit) -> bool {
-        // `notify_one` leaves a permit until it is waited for.
-        let waker = std::task::Waker::noop();
-        let mut wanted = Box::pin(permit.wanted());
-        wanted.as_mut().poll(&mut std::task::Context::from_waker(waker)).is_ready()
-    }
-
-    #[test]
-    fn a_connection_that_asked_for_nothing_goes_first_and_the_oldest_of_them() {
-        let permits = ConnectionPermits::new(3);
-        let served = permits.try_take(&A).unwrap();
-        drop(served.work(&A));
-        let (first, second) = (permits.try_take(&A).unwrap(), permits.try_take(&A).unwrap());
-        let third = permits.try_take(&A).unwrap();
-        assert!(is_wanted(&first) && !is_wanted(&second) && !is_wanted(&served) && !is_wanted(&third));
-    }
-
-    #[test]
-    fn work_is_never_taken_away() {
-        let permits = ConnectionPermits::new(2);
-        let (one, two) = (permits.try_take(&A).unwrap(), permits.try_take(&A).unwrap());
-        let (work, more) = (one.work(&A), one.work(&A));
-        let other = two.work(&A);
-        assert!(permits.try_take(&B).is_none());
-        drop(work);
-        assert!(permits.try_take(&B).is_none(), "a second request is still worked on");
-        drop(other);
-        assert!(permits.try_take(&B).is_some(), "who has least is not made to wait");
-        assert!(is_wanted(&two) && !is_wanted(&one));
-        drop(more);
-    }
-
-    #[test]
-    fn a_crowd_at_one_address_closes_its_own() {
-        let permits = ConnectionPermits::new(8);
-        let alone = permits.try_take(&B).unwrap();
-        drop(alone.work(&B));
-        let crowd: Vec<_> = (0..100)
-            .map(|_| {
-                let permit = permits.try_take(&A);
-                if let Some(permit) = &permit {
-                    drop(permit.work(&A));
-                }
-                permit
-            })
-            .collect();
-        assert!(!is_wanted(&alone));
-        assert_eq!(crowd.iter().flatten().filter(|permit| !is_wanted(permit)).count(), 7);
-        let another = permits.try_take(&B).unwrap();
-        assert!(!is_wanted(&alone) && !is_wanted(&another));
-    }
-
-    #[test]
-    fn nobody_makes_room_for_one_who_has_more() {
-        let permits = ConnectionPermits::new(4);
-        let idle = permits.try_take(&B).unwrap();
-        drop(idle.work(&B));
-        let silent = permits.try_take(&B).unwrap();
-        let crowd = [permits.try_take(&A).unwrap(), permits.try_take(&A).unwrap()];
-        let work = crowd.each_ref().map(|permit| permit.work(&A));
-        let long_ago = Instant::now().checked_sub(IDLE_UNDER_PRESSURE).unwrap();
-        permits.holders.lock().begin_work(idle.id, &B);
-        permits.holders.lock().end_work(idle.id, long_ago);
-        let third = permits.try_take(&A).expect("it has no more than the other");
-        assert!(is_wanted(&silent));
-        let more = third.work(&A);
-        assert!(permits.try_take(&A).is_none() && !is_wanted(&idle));
-        drop(more);
-        drop(work);
-    }
-
-    #[test]
-    fn a_connection_belongs_to_the_client_that_asks_on_it() {
-        let permits = ConnectionPermits::new(4);
-        let named = Share::Client("vc1".into());
-        let crowd: Vec<_> = (0..3).map(|_| permits.try_take(&A).unwrap()).collect();
-        crowd.iter().for_each(|permit| drop(permit.work(&named)));
-        let alone = permits.try_take(&A).unwrap();
-        drop(alone.work(&A));
-        let newcomer = permits.try_take(&A).unwrap();
-        assert!(!is_wanted(&alone), "the named client has most of them");
-        assert_eq!(crowd.iter().filter(|permit| is_wanted(permit)).count(), 1);
-        drop(newcomer);
-    }
-
-    proptest! {
-        #[test]
-        fn places_are_never_more_than_there_are_and_all_come_back(
-            steps in proptest::collection::vec((0_u8..5, 0_u32..4, any::<prop::sample::Index>()), 0..200),
-        ) {
-            let permits = ConnectionPermits::new(4);
-            let mut taken: Vec<ConnectionPermit> = Vec::new();
-            for (step, user, index) in steps {
-                match step {
-                    0..=2 => taken.extend(permits.try_take(&share(user))),
-                    3 if !taken.is_empty() => drop(taken.swap_remove(index.index(taken.len()))),
-                    _ if !taken.is_empty() => drop(taken[index.index(taken.len())].work(&share(user))),
-                    _ => {}
-                }
-                let holders = permits.holders.lock();
-                prop_assert!(holders.members.len() <= 4);
-                let size: usize = holders.shares.values().map(|connections| connections.size).sum();
-                prop_assert_eq!(size, holders.members.len());
-                prop_assert_eq!(holders.by_size.len(), holders.shares.len());
-            }
-            taken.clear();
-            let holders = permits.holders.lock();
-            prop_assert!(holders.members.is_empty() && holders.shares.is_empty());
-            prop_assert!(holders.by_new.is_empty() && holders.by_size.is_empty());
-        }
-    }
-}
+mod tests;
