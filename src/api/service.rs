@@ -43,7 +43,7 @@ impl Service for ApiService {
         let admitted = self.admit(connection, &head, &path).await;
         let capacity = self.capacity.of(connection.caller.role);
         let (role, share) = match &admitted {
-            Ok((matched, share)) => (matched.route.role, share.clone()),
+            Ok(Admitted { matched, share }) => (matched.route.role, share.clone()),
             Err(_) => (None, connection.caller.share()),
         };
         let max_wait = self.api.signer.least_time_limit();
@@ -51,8 +51,8 @@ impl Service for ApiService {
         let (outcome, reservation) = match (admitted, reserved) {
             (Err(problem), reserved) => (Err(problem), reserved.ok()),
             (Ok(_), Err(full)) => (Err(full.into()), None),
-            (Ok((matched, share)), Ok(reservation)) => {
-                self.carry_out(connection, &head, &matched, &share, body, capacity, reservation).await
+            (Ok(admitted), Ok(reservation)) => {
+                self.carry_out(connection, &head, &admitted, body, capacity, reservation).await
             }
         };
         let answer = outcome.unwrap_or_else(|problem| {
@@ -90,13 +90,8 @@ impl ApiService {
         response
     }
 
-    /// All that a request is refused for before any of its body is read; its route, and in whose share it is.
-    async fn admit(
-        &self,
-        connection: &Connection,
-        head: &Parts,
-        path: &str,
-    ) -> Result<(Matched, Share), Problem> {
+    /// All that a request is refused for before any of its body is read.
+    async fn admit(&self, connection: &Connection, head: &Parts, path: &str) -> Result<Admitted, Problem> {
         let caller = &connection.caller;
         self.guard.admit(head, caller)?;
         let matched = routes::find(caller.role, &head.method, path)?;
@@ -124,7 +119,7 @@ impl ApiService {
         if route.body_limit > 0 {
             refuse_other_media(head)?;
         }
-        Ok((matched, share))
+        Ok(Admitted { matched, share })
     }
 
     /// Demands that the connection's client certificate is still taken, and the token.
@@ -140,13 +135,11 @@ impl ApiService {
         self.guard.authorise(head, route.guarded)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "one request, and what it takes")]
     async fn carry_out(
         &self,
         connection: &Connection,
         head: &Parts,
-        matched: &Matched,
-        share: &Share,
+        Admitted { matched, share }: &Admitted,
         body: Incoming,
         capacity: &RoleCapacity,
         mut reservation: Reservation,
@@ -164,10 +157,7 @@ impl ApiService {
         };
         // From here on the connection is not closed for another one.
         let _working = connection.permit.work(share);
-        let permit = match capacity
-            .in_flight_permit(route.workload, share, self.api.signer.least_time_limit())
-            .await
-        {
+        let permit = match capacity.in_flight_permit(route.workload, share, reservation.max_wait()).await {
             Ok(permit) => permit,
             Err(overloaded) => return (Err(overloaded.into()), Some(reservation)),
         };
@@ -182,6 +172,12 @@ impl ApiService {
         };
         (answer, Some(reservation))
     }
+}
+
+/// A request that is not refused for its head: its route, and in whose share it is.
+struct Admitted {
+    matched: Matched,
+    share: Share,
 }
 
 /// How long a body may take in all; [`body::read`] also demands that it keeps coming.

@@ -113,6 +113,11 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
+    /// How long its request waits at most for what it needs.
+    pub(crate) fn max_wait(&self) -> Duration {
+        self.max_wait
+    }
+
     /// Makes the reservation so large that it covers `bytes`; waits while there is no memory.
     ///
     /// # Errors
