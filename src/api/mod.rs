@@ -7,6 +7,8 @@ pub(crate) mod health;
 pub(crate) mod high_watermark;
 pub(crate) mod keystores;
 pub(crate) mod metrics;
+#[cfg(test)]
+mod openapi;
 pub(crate) mod problem;
 pub(crate) mod public_keys;
 pub(crate) mod reload;

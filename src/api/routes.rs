@@ -49,9 +49,9 @@ pub(crate) const ROUTES: &[Route] = &[
 /// One row of [`ROUTES`].
 #[derive(Debug)]
 pub(crate) struct Route {
-    method: Method,
+    pub(crate) method: Method,
     /// A literal path; `{pubkey}` as the last segment stands for one segment.
-    path: &'static str,
+    pub(crate) path: &'static str,
     /// The listeners that serve it, whose capacity its requests use; `None` for all of them.
     pub(crate) role: Option<Role>,
     pub(crate) guarded: Guarded,
