@@ -26,7 +26,7 @@ def main(compose_schema, directory):
         pod = document["spec"].get("template", {}).get("spec")
         if pod:
             restricted(document["metadata"]["name"], pod)
-    if sorted(kinds) != ["Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "Service"]:
+    if sorted(kinds) != ["Deployment", "Job", "NetworkPolicy", "PersistentVolumeClaim", "PersistentVolumeClaim", "Service"]:
         sys.exit(f"kubernetes.yaml has {kinds}")
 
 
