@@ -8,6 +8,7 @@ mod completions;
 mod connect;
 mod demo;
 mod exit_status;
+mod help;
 mod interchange_file;
 mod keys;
 mod output;
@@ -22,10 +23,11 @@ mod token;
 mod units;
 mod web3signer;
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{FromArgMatches as _, Parser, Subcommand};
 
 pub(crate) use self::exit_status::ExitStatus;
 
@@ -41,9 +43,10 @@ pub fn run() -> ExitCode {
     // Before anything that may be a secret is read: a token can stand in the environment.
     let hardened = hardening::harden_process().map_err(daemon::Error::from);
     let environment = Environment::of_process();
-    let arguments = match Arguments::try_parse_from(web3signer::arguments_of_process()) {
+    let matches = help::command().try_get_matches_from(web3signer::arguments_of_process());
+    let arguments = match matches.and_then(|matches| Arguments::from_arg_matches(&matches)) {
         Ok(arguments) => arguments,
-        Err(error) => return usage(&error),
+        Err(error) => return usage(&error, &environment),
     };
     let serves = matches!(arguments.command, None | Some(Command::Serve(_) | Command::Web3signer(_)));
     let outcome = hardened.map_err(Error::from).and_then(|()| carry_out(arguments, &environment));
@@ -207,8 +210,12 @@ impl From<packaged::Error> for Error {
 }
 
 /// Help and version go to stdout with status 0, anything else to stderr with status 2.
-fn usage(error: &clap::Error) -> ExitCode {
-    let _ = error.print();
+fn usage(error: &clap::Error, environment: &Environment) -> ExitCode {
+    let is_help = error.kind() == ErrorKind::DisplayHelp;
+    let _ = match is_help && io::stdout().is_terminal() {
+        true => help::show(&error.render().ansi().to_string(), environment),
+        false => error.print(),
+    };
     if error.use_stderr() { ExitStatus::Usage.into() } else { ExitStatus::Ok.into() }
 }
 

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::process::{Output, Stdio};
 
-use crate::support::{Daemon, Key, Setup, command, json_of, on, run, said, socket, text};
+use crate::support::{Daemon, Key, Setup, binary, command, json_of, on, run, said, socket, text};
 
 #[test]
 fn the_token_is_sent_from_its_file() {
@@ -144,4 +144,37 @@ fn for_nobody(daemon: &Daemon, arguments: &[&str]) -> Output {
         .unwrap()
         .wait_with_output()
         .unwrap()
+}
+
+#[test]
+fn long_help_goes_to_a_pager_on_a_terminal_and_to_a_pipe_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let piped = run(directory.path(), &["serve", "--help"]);
+    assert!(text(&piped).contains("--signing-timeout"), "{piped:?}");
+
+    // `script` gives it a terminal.
+    let on_terminal = |variables: &str, arguments: &str| {
+        let line = format!("{variables} '{}' {arguments}", binary());
+        let mut script = std::process::Command::new("script");
+        let output = script
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .current_dir(directory.path())
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{output:?}");
+        text(&output)
+    };
+    let pager = "TERM=linux PAGER='sed -n s/--signing-timeout/paged/p'";
+    for arguments in ["serve --help", "help serve"] {
+        let paged = on_terminal(pager, arguments);
+        assert!(paged.contains("paged") && !paged.contains("Usage"), "{arguments}: {paged}");
+    }
+    let paged = on_terminal("TERM=linux PAGER='sed -n s/--data-path/paged/p'", "web3signer --help");
+    assert!(paged.contains("paged") && !paged.contains("Usage"), "{paged}");
+    // No terminal that could page, no pager that is there.
+    for variables in ["TERM=dumb PAGER=false", "TERM=linux PAGER= PATH=/nonexistent"] {
+        assert!(on_terminal(variables, "serve --help").contains("--signing-timeout"), "{variables}");
+    }
+    assert!(on_terminal(pager, "--version").contains("bls-signer"));
 }

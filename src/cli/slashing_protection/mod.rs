@@ -81,7 +81,10 @@ pub(super) enum Command {
     ///
     /// Keys with which raw roots were signed sign blocks and attestations again when both --slot and --epoch lift them
     /// to the present or beyond; else the exit status is 1.
-    #[command(group = clap::ArgGroup::new("floor").required(true).multiple(true))]
+    #[command(
+        group = clap::ArgGroup::new("floor").required(true).multiple(true),
+        override_usage = "bls-signer slashing-protection raise [OPTIONS] [--slot N] [--epoch N]"
+    )]
     Raise {
         #[command(flatten)]
         ledger_args: LedgerArgs,
@@ -104,7 +107,11 @@ pub(super) enum Command {
     /// Stop signing at a slot or an epoch, for a planned hand-over
     ///
     /// Takes the place of an earlier high watermark.
-    #[command(group = clap::ArgGroup::new("stop").required(true).multiple(true))]
+    #[command(
+        group = clap::ArgGroup::new("stop").required(true).multiple(true),
+        override_usage = "bls-signer slashing-protection high-watermark [--slot N] [--epoch N]\n       \
+                          bls-signer slashing-protection high-watermark --remove"
+    )]
     HighWatermark {
         #[command(flatten)]
         ledger_args: LedgerArgs,

@@ -19,7 +19,7 @@ use self::command_line::{CommandLine, Information};
 use self::given::Given;
 use self::option::Meaning;
 use self::translation::Translation;
-use super::{output, packaged, serve, slashing_protection};
+use super::{help, output, packaged, serve, slashing_protection};
 use crate::config::{self, Environment, RawSettings, Settings};
 use crate::ledger;
 use crate::regular_file::FileError;
@@ -49,7 +49,9 @@ pub(super) fn arguments_of_process() -> Vec<OsString> {
 pub(super) fn run(options: Options, environment: &Environment) -> Result<(), super::Error> {
     let CommandLine { mode, task, values, own, information } = CommandLine::parse(options.arguments)?;
     match information {
-        Some(Information::Help) => return print(&reference::help()),
+        Some(Information::Help) => {
+            return help::show(&reference::help(), environment).map_err(super::Error::Output);
+        }
         Some(Information::Version) => return print(concat!("bls-signer ", env!("CARGO_PKG_VERSION"), "\n")),
         None => {}
     }
