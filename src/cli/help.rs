@@ -105,6 +105,52 @@ mod tests {
     }
 
     #[test]
+    fn every_subcommand_and_option_stands_in_the_manual() {
+        let of_program = include_str!("../../packaging/man/bls-signer.8");
+        let of_configuration = include_str!("../../packaging/man/bls-signer.toml.5");
+        let mut command = command();
+        command.build();
+        let mut missing = Vec::new();
+        undocumented(&command, "", of_program, &mut missing);
+        let options = command.get_arguments().filter(|option| !SHARED.contains(&option.get_id().as_str()));
+        for key in options.map(|option| option.get_id().as_str()) {
+            if !of_configuration.contains(&format!("\n.It Cm {key} No = ")) {
+                missing.push(format!("bls-signer.toml(5): {key}"));
+            }
+        }
+        assert_eq!(missing, Vec::<String>::new());
+    }
+
+    /// Options that the manual describes once for all commands, or that are no keys of the configuration.
+    const SHARED: [&str; 3] = ["config", "help", "version"];
+
+    /// An option stands in the row of its command, or in a row of its own if several commands take it.
+    fn undocumented(command: &clap::Command, path: &str, manual: &str, missing: &mut Vec<String>) {
+        let has_keys_for_options = ["serve", "check", "web3signer"].contains(&path);
+        for subcommand in command.get_subcommands().filter(|subcommand| subcommand.get_name() != "help") {
+            let path = [path, subcommand.get_name()].join(" ");
+            undocumented(subcommand, path.trim_start(), manual, missing);
+        }
+        if path.is_empty() || has_keys_for_options || command.has_subcommands() {
+            return;
+        }
+        let begin = format!(".It Cm {path}");
+        let rows: Vec<_> = manual.lines().filter(|line| line.starts_with(&begin)).collect();
+        if rows.is_empty() {
+            missing.push(path.to_owned());
+        }
+        for long in command.get_arguments().filter_map(clap::Arg::get_long) {
+            let is_in_row = rows.iter().any(|row| row.split(' ').any(|word| word == format!("-{long}")));
+            let is_shared = manual.lines().any(|line| {
+                line.starts_with(&format!(".It Fl -{long} ")) || line == format!(".It Fl -{long}")
+            });
+            if !is_in_row && !is_shared && !SHARED.contains(&long) {
+                missing.push(format!("{path} --{long}"));
+            }
+        }
+    }
+
+    #[test]
     fn every_option_stands_in_the_long_help_and_the_usual_ones_in_the_short() {
         let mut serve = command();
         serve.build();
