@@ -135,7 +135,10 @@ mod tests {
             return;
         }
         let begin = format!(".It Cm {path}");
-        let rows: Vec<_> = manual.lines().filter(|line| line.starts_with(&begin)).collect();
+        let is_row = |line: &&str| {
+            line.strip_prefix(&begin).is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        let rows: Vec<_> = manual.lines().filter(is_row).collect();
         if rows.is_empty() {
             missing.push(path.to_owned());
         }

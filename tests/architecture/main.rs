@@ -12,9 +12,11 @@
 )]
 
 mod circles;
+mod links;
 mod tree;
 
 use self::circles::{Circle, circles};
+use self::links::broken_links;
 use self::tree::Tree;
 
 /// The top-level modules, from those that use others to those that others use: a module uses only what stands below it.
@@ -124,6 +126,32 @@ fn a_module_uses_only_layers_below_its_own() {
             "src/low/mod.rs uses high, which is above it",
             "src/low/up.rs uses high, which is above it",
             "src/new.rs: new has no place in LAYERS",
+        ]
+    );
+}
+
+#[test]
+fn a_link_leads_to_a_file_and_a_heading_of_this_tree() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    assert_nothing(&broken_links(root));
+
+    let wrong = tempfile::tempdir().unwrap();
+    std::fs::create_dir(wrong.path().join("docs")).unwrap();
+    std::fs::write(
+        wrong.path().join("docs/b.md"),
+        "# One, *two* & `three`\n[back](../README.md) [out](../../x)",
+    )
+    .unwrap();
+    let readme = "[a](docs/b.md#one-two--three) [b](docs/b.md#two) [c](docs/c.md) [d](#none) [e](https://x.example/)\n\
+                  ```sh\n[f](nowhere)\n```\n";
+    std::fs::write(wrong.path().join("README.md"), readme).unwrap();
+    assert_eq!(
+        broken_links(wrong.path()),
+        [
+            "README.md: #none: there is no such heading",
+            "README.md: docs/b.md#two: there is no such heading",
+            "README.md: docs/c.md: there is no such file",
+            "docs/b.md: ../../x: it leads out of the tree",
         ]
     );
 }
