@@ -44,3 +44,22 @@ expect "its system call filter" 2 "$(awk '/^Seccomp:/ { print $2 }' "/proc/$pid/
 expect "no new privileges" 1 "$(awk '/^NoNewPrivs/ { print $2 }' "/proc/$pid/status")"
 expect "its core limit" 0 "$(awk '/^Max core file size/ { print $5 }' "/proc/$pid/limits")"
 expect "swap" 0 "$(property MemorySwapMax)"
+
+step "metrics, once their socket is enabled: for every local user, and nothing else there"
+scrape() { runuser -u stranger -- curl -sSf "$@"; }
+metrics=http://127.0.0.1:9001/metrics
+refused "Failed to connect" scrape $metrics
+systemctl enable -q --now bls-signer-metrics.socket
+# The socket is there at once and answers when the service has come back with it.
+scrape $metrics >/tmp/metrics
+grep -q '^bls_signer_build_info{' /tmp/metrics || fail "no build information in a scrape: $(head -5 /tmp/metrics)"
+expect "keys in a scrape" 6 "$(awk '/^bls_signer_keys\{/ { keys += $2 } END { print keys }' /tmp/metrics)"
+expect "the end of OpenMetrics" "# EOF" "$(scrape -H 'Accept: application/openmetrics-text; version=1.0.0' $metrics | tail -n 1)"
+for path in api/v1/eth2/publicKeys eth/v1/keystores; do
+  expect "$path there" 404 "$(runuser -u stranger -- curl -sS -o /dev/null -w '%{http_code}' "http://127.0.0.1:9001/$path")"
+done
+client sign $signing
+systemctl disable -q --now bls-signer-metrics.socket
+gone() { ! scrape $metrics; }
+eventually 20 gone
+client sign $signing
