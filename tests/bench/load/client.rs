@@ -59,10 +59,6 @@ impl Clients {
         clients
     }
 
-    pub fn connections(&self) -> usize {
-        self.streams.len()
-    }
-
     /// Sends the requests. Every answer must be a 200.
     pub async fn send(&mut self, requests: Requests) -> Slot {
         timeout(PATIENCE, self.exchange_all(requests)).await.expect("a slot without an end")

@@ -14,7 +14,7 @@ use crate::statistics::{microseconds, milliseconds};
 use crate::support::Key;
 use crate::turns;
 use crate::variant::{Ledger, Syncs, Variant, Watched};
-use crate::workload::Workload;
+use crate::workload::{Load, Workload};
 
 /// One line of the table.
 pub struct Goal {
@@ -32,8 +32,9 @@ pub fn measure(report: &mut Report, keys: &[Key], options: &Options) {
     let slow_disk =
         [on, Variant { syncs: Syncs::Delayed { ms: options.sync_delay.unwrap_or(DELAY_MS) }, ..on }];
     let watched = Variant { watched: Watched::Yes, ..on };
-    let plan: [(Workload, &[Variant]); 7] = [
+    let plan: [(Workload, &[Variant]); 8] = [
         (Workload::SharedRoot, &[on, off, watched]),
+        (Workload::GroupedRoots, &[on]),
         (Workload::DistinctRoots, &[on, off]),
         (Workload::MixedSlot, &[on, off]),
         (Workload::Batch, &[on]),
@@ -43,7 +44,9 @@ pub fn measure(report: &mut Report, keys: &[Key], options: &Options) {
     ];
     for (workload, variants) in plan {
         eprintln!("{} ...", workload.name());
-        report.add(turns::run(workload, &Variant::with_others(variants, options), keys, options));
+        for load in Load::every(workload, options) {
+            report.add(turns::run(load, &Variant::with_others(variants, options), keys, options));
+        }
     }
     report.soak = Some(soak::run(options.soak.unwrap_or(SOAK), on, keys, options));
 }
@@ -56,6 +59,11 @@ pub fn of(report: &Report) -> Vec<Goal> {
     goals.extend(on(Workload::SharedRoot).map(|shared| {
         Goal::at_most("one root, ledger on: CPU per signature / `blst sign`", 0.20, shared.cpu_ratio())
     }));
+    goals.extend(
+        on(Workload::GroupedRoots)
+            .filter(|grouped| grouped.load.keys_a_root == 8)
+            .map(|grouped| Goal::at_most("8 keys a root, ledger on: the same", 0.40, grouped.cpu_ratio())),
+    );
     goals
         .extend(on(Workload::DistinctRoots).map(|distinct| {
             Goal::at_most("distinct roots, ledger on: the same", 0.98, distinct.cpu_ratio())
@@ -63,7 +71,7 @@ pub fn of(report: &Report) -> Vec<Goal> {
     goals.extend(on(Workload::SharedRoot).map(|shared| {
         let what = format!(
             "{keys} keys, one root, {} connections: slot / (`blst sign` / cores)",
-            shared.connections
+            shared.load.connections
         );
         Goal::at_most(&what, 0.26, shared.slot_ratio())
     }));
@@ -83,8 +91,8 @@ pub fn of(report: &Report) -> Vec<Goal> {
     }
     goals.extend(report.costs_of_watching().map(|(watched, ratio)| Goal {
         what: format!(
-            "{}: signatures per second, scraped and logging each / neither",
-            watched.workload.name()
+            "{}: signatures per second, scraped and audited / neither",
+            watched.load.workload.name()
         ),
         goal: ">= 0.97".to_owned(),
         measured: format!("{ratio:.3}"),
@@ -92,6 +100,7 @@ pub fn of(report: &Report) -> Vec<Goal> {
     }));
     goals.extend(report.slow_disk(Workload::AllAtOnce).map(|slow| slow_syncs(keys, &slow)));
     goals.extend(on(Workload::BlockBehindVotes).and_then(block_behind_votes));
+    goals.extend(report.builds_side_by_side().flat_map(|(this, other)| beside(this, other)));
     goals.extend(report.soak.as_ref().map(|soak| Goal {
         what: format!("memory over {} signatures", soak.signatures()),
         goal: "does not grow".to_owned(),
@@ -137,6 +146,46 @@ fn idle_request(measured: &Measured) -> Goal {
     }
 }
 
+/// What is to be reached beside the build before there were tables for roots, where `--against` names it.
+fn beside(this: &Measured, other: &Measured) -> Vec<Goal> {
+    if this.variant != Variant::plain(Ledger::On) {
+        return Vec::new();
+    }
+    let of_time = |name: &str, most: f64, this: Option<Duration>, other: Option<Duration>| {
+        let ratio = this?.as_secs_f64() / other?.as_secs_f64();
+        Some(Goal::at_most(&format!("{name} / the other build's"), most, ratio))
+    };
+    match this.load.workload {
+        Workload::SharedRoot => {
+            let ratio = this.throughput_of(other);
+            vec![Goal {
+                what: "one root: signatures per second / the other build's".to_owned(),
+                goal: ">= 2.40".to_owned(),
+                measured: format!("{ratio:.2}"),
+                reached: Some(ratio >= 2.4),
+            }]
+        }
+        Workload::AllAtOnce => {
+            let times = (Some(this.slot_time()), Some(other.slot_time()));
+            of_time("all votes at once", 0.5, times.0, times.1).into_iter().collect()
+        }
+        Workload::BlockBehindVotes => {
+            let of_block = |name, share| {
+                of_time(name, 1.0, this.latency_in_the_midst(share), other.latency_in_the_midst(share))
+            };
+            [of_block("a block amid votes: p50", 0.5), of_block("a block amid votes: max", 1.0)]
+                .into_iter()
+                .flatten()
+                .collect()
+        }
+        Workload::GroupedRoots
+        | Workload::DistinctRoots
+        | Workload::MixedSlot
+        | Workload::OneAtATime
+        | Workload::Batch => Vec::new(),
+    }
+}
+
 fn slow_syncs(keys: u64, slow: &SlowDisk) -> Goal {
     let ms = |duration: Duration| format!("{:.1} ms", milliseconds(duration));
     Goal {
@@ -150,7 +199,10 @@ fn slow_syncs(keys: u64, slow: &SlowDisk) -> Goal {
 fn block_behind_votes(measured: &Measured) -> Option<Goal> {
     let block = |share| measured.latency_in_the_midst(share).map(microseconds);
     Some(Goal {
-        what: format!("a block in the midst of votes over {} connections: p50, max", measured.connections),
+        what: format!(
+            "a block in the midst of votes over {} connections: p50, max",
+            measured.load.connections
+        ),
         goal: String::new(),
         measured: format!(
             "{:.1}, {:.1} ms; votes p50 {:.1}, p99 {:.1} ms",

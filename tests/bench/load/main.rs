@@ -47,7 +47,7 @@ use clap::Parser;
 use report::Report;
 use support::Key;
 use variant::{Ledger, Variant};
-use workload::Workload;
+use workload::{Load, Workload};
 
 /// Measures the signer under the load of a slot
 ///
@@ -59,9 +59,12 @@ pub struct Options {
     /// How many validator keys
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..))]
     keys: u64,
-    /// How many connections, each with one request at a time
-    #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..))]
-    connections: u16,
+    /// How many connections, each with one request at a time; of several numbers, each in turn
+    #[arg(long, value_delimiter = ',', default_values_t = [32], value_parser = clap::value_parser!(u16).range(1..))]
+    connections: Vec<u16>,
+    /// How many keys sign the same in the workload grouped-roots; of several numbers, each in turn
+    #[arg(long, value_delimiter = ',', default_values_t = [8], value_parser = clap::value_parser!(u64).range(1..))]
+    keys_a_root: Vec<u64>,
     /// How many slots; figures are medians over them
     #[arg(long, default_value_t = 7, value_parser = clap::value_parser!(u64).range(1..))]
     slots: u64,
@@ -74,7 +77,7 @@ pub struct Options {
     /// Also delay every sync of the ledger by this many milliseconds, and compare with none
     #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(1..))]
     sync_delay: Option<u32>,
-    /// Also scrape the metrics every second and log every signature, and compare with neither
+    /// Also scrape the metrics every second and audit every signature, and compare with neither
     #[arg(long)]
     watched: bool,
     /// Run this other build of the daemon beside this one, in turn, such as that of an earlier version
@@ -112,8 +115,8 @@ fn main() {
     } else if let Some(signatures) = options.soak {
         report.soak = Some(soak::run(signatures, variants[0], &keys, &options));
     } else {
-        for &workload in &options.workload {
-            report.add(turns::run(workload, &variants, &keys, &options));
+        for load in options.workload.iter().flat_map(|&workload| Load::every(workload, &options)) {
+            report.add(turns::run(load, &variants, &keys, &options));
         }
     }
     print!("{}", report.table());

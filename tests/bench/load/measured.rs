@@ -7,13 +7,12 @@ use crate::baseline::Baseline;
 use crate::client::Slot;
 use crate::statistics::{median, microseconds, quantile};
 use crate::variant::{Ledger, Variant};
-use crate::workload::Workload;
+use crate::workload::Load;
 
 /// One variant's slots of a workload.
 pub struct Measured {
-    pub workload: Workload,
+    pub load: Load,
     pub variant: Variant,
-    pub connections: usize,
     /// The daemon's resident memory: after the slot that warmed it up, and after the last.
     pub resident_kib: (u64, u64),
     pub turns: Vec<Turn>,

@@ -58,8 +58,10 @@ impl Report {
     pub fn costs_of_watching(&self) -> impl Iterator<Item = (&Measured, f64)> {
         let watched = self.measured.iter().filter(|it| it.variant.watched == Watched::Yes);
         watched.filter_map(|it| {
-            let unwatched = self.of(it.workload, Variant { watched: Watched::No, ..it.variant })?;
-            Some((it, it.throughput_of(unwatched)))
+            let is_unwatched = |other: &&Measured| {
+                other.load == it.load && other.variant == Variant { watched: Watched::No, ..it.variant }
+            };
+            Some((it, it.throughput_of(self.measured.iter().find(is_unwatched)?)))
         })
     }
 
@@ -106,7 +108,7 @@ impl Report {
             .map(|(workload, ratio)| json!({"workload": workload.name(), "throughput_on_over_off": ratio}))
             .collect();
         let watched = self.costs_of_watching().map(|(it, ratio)| {
-            json!({"workload": it.workload.name(), "ledger": it.variant.name(), "throughput_over_unwatched": ratio})
+            json!({"workload": it.load.workload.name(), "ledger": it.variant.name(), "throughput_over_unwatched": ratio})
         });
         let watched: Vec<_> = watched.collect();
         let slow = Workload::EVERY.into_iter().filter_map(|workload| {
@@ -139,16 +141,18 @@ impl Report {
     }
 
     fn of(&self, workload: Workload, variant: Variant) -> Option<&Measured> {
-        self.measured.iter().find(|measured| measured.workload == workload && measured.variant == variant)
+        self.measured
+            .iter()
+            .find(|measured| measured.load.workload == workload && measured.variant == variant)
     }
 
     /// What this build took and what the other one took in turn with it.
-    fn builds_side_by_side(&self) -> impl Iterator<Item = (&Measured, &Measured)> {
+    pub fn builds_side_by_side(&self) -> impl Iterator<Item = (&Measured, &Measured)> {
         self.measured.iter().filter(|this| this.variant.build == Build::This).filter_map(|this| {
             let is_other = |it: &&Measured| {
                 Variant { build: Build::This, ..it.variant } == this.variant && it.variant != this.variant
             };
-            let other = self.measured.iter().filter(|it| it.workload == this.workload).find(is_other)?;
+            let other = self.measured.iter().filter(|it| it.load == this.load).find(is_other)?;
             Some((this, other))
         })
     }
@@ -174,7 +178,7 @@ impl Report {
             let _ = writeln!(text, "{}: {ratio:.2} of the throughput without the ledger", workload.name());
         }
         for (watched, ratio) in self.costs_of_watching() {
-            let (workload, variant) = (watched.workload.name(), watched.variant.name());
+            let (workload, variant) = (watched.load.workload.name(), watched.variant.name());
             let _ = writeln!(text, "{workload}, ledger {variant}: {ratio:.3} of the throughput unwatched");
         }
         for (this, other) in self.builds_side_by_side() {
@@ -182,7 +186,7 @@ impl Report {
                 text,
                 "{}, ledger {}: {:.3} of the other build's signatures/s, {:.3} of its CPU time a signature, p50 {:.2} against \
                  {:.2} ms, p99 {:.2} against {:.2} ms",
-                this.workload.name(),
+                this.load.workload.name(),
                 this.variant.name(),
                 this.throughput_of(other),
                 this.cpu_ratio() / other.cpu_ratio(),
@@ -192,7 +196,7 @@ impl Report {
                 milliseconds(other.latency(0.99)),
             );
         }
-        for measured in self.measured.iter().filter(|it| it.workload == Workload::OneAtATime) {
+        for measured in self.measured.iter().filter(|it| it.load.workload == Workload::OneAtATime) {
             let _ = writeln!(
                 text,
                 "one at a time, ledger {}: p50 is {:.0} us more than signing and, with the ledger, one fdatasync of an \
@@ -208,7 +212,7 @@ impl Report {
             let _ = writeln!(
                 text,
                 "{}, ledger {}: the block p50 {p50:.2} ms, max {max:.2} ms; the votes p50 {:.2} ms, p99 {:.2} ms",
-                measured.workload.name(),
+                measured.load.workload.name(),
                 measured.variant.name(),
                 milliseconds(measured.latency(0.5)),
                 milliseconds(measured.latency(0.99)),
@@ -239,10 +243,11 @@ impl Report {
 
 fn row(measured: &Measured) -> String {
     format!(
-        "| {} | {} | {} | {} | {:.1} | {:.0} | {:.2} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {:.1} -> {:.1} |\n",
-        measured.workload.name(),
+        "| {} | {} | {} | {} | {} | {:.1} | {:.0} | {:.2} | {:.2} | {:.2} | {:.0} | {:.2} | {:.2} | {:.1} -> {:.1} |\n",
+        measured.load.workload.name(),
+        measured.load.keys_a_root,
         measured.variant.name(),
-        measured.connections,
+        measured.load.connections,
         measured.most_in_flight(),
         milliseconds(measured.slot_time()),
         measured.signatures_per_second(),
@@ -267,14 +272,15 @@ fn measured_json(measured: &Measured) -> Value {
         })
     });
     json!({
-        "workload": measured.workload.name(),
+        "workload": measured.load.workload.name(),
         "build": match measured.variant.build {
             Build::This => "this",
             Build::Other(_) => "other",
         },
         "ledger": measured.variant.ledger.name(),
         "sync_delay_ms": measured.variant.syncs.delay_ms(),
-        "connections": measured.connections,
+        "connections": measured.load.connections,
+        "keys_a_root": measured.load.keys_a_root,
         "most_in_flight": measured.most_in_flight(),
         "slot_us": microseconds(measured.slot_time()),
         "signatures_per_second": measured.signatures_per_second(),
@@ -289,7 +295,7 @@ fn measured_json(measured: &Measured) -> Value {
         "cpu_us_per_signature": measured.cpu_us(),
         "cpu_per_signature_over_blst_sign": measured.cpu_ratio(),
         "slot_over_blst_signs_on_all_cores": measured.slot_ratio(),
-        "p50_beyond_signing_and_sync_us": (measured.workload == Workload::OneAtATime).then(|| {
+        "p50_beyond_signing_and_sync_us": (measured.load.workload == Workload::OneAtATime).then(|| {
             json!({
                 "appended": measured.beyond_least_us(|baseline| baseline.sync),
                 "in_place": measured.beyond_least_us(|baseline| baseline.sync_in_place),
@@ -319,6 +325,6 @@ fn processor() -> String {
 }
 
 const HEAD: &str = "\
-| workload | ledger | connections | in flight | slot ms | signatures/s | p50 ms | p99 ms | max ms | CPU us/signature | / blst sign | slot / `blst sign` | memory MiB |
-| --- | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
+| workload | keys a root | ledger | connections | in flight | slot ms | signatures/s | p50 ms | p99 ms | max ms | CPU us/signature | / blst sign | slot / `blst sign` | memory MiB |
+| --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |
 ";

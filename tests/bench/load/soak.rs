@@ -10,7 +10,7 @@ use crate::client::Clients;
 use crate::process;
 use crate::support::{Daemon, Key};
 use crate::variant::Variant;
-use crate::workload::{Validators, Workload};
+use crate::workload::{Load, Validators, Workload};
 
 /// How a soak went.
 pub struct Soak {
@@ -29,8 +29,9 @@ struct Sample {
 
 /// Mixed slots until there are so many signatures, or until half an hour is over.
 pub fn run(signatures: u64, variant: Variant, keys: &[Key], options: &Options) -> Soak {
-    let (workload, validators) = (Workload::MixedSlot, Validators::of(keys));
-    let connections = workload.connections(options.connections.into(), &validators);
+    let validators = Validators::of(keys);
+    let load = Load::every(Workload::MixedSlot, options)[0];
+    let connections = load.connections;
     process::make_room_for(connections + 1);
     let daemon = variant.start(keys, connections + 1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -40,7 +41,7 @@ pub fn run(signatures: u64, variant: Variant, keys: &[Key], options: &Options) -
         let mut soak = Soak { wanted: signatures, samples: Vec::new() };
         let mut marks = marks(signatures).into_iter().peekable();
         for slot in 0.. {
-            let slot = clients.send(workload.requests(&validators, slot)).await;
+            let slot = clients.send(load.requests(&validators, slot)).await;
             signed += slot.signatures as u64;
             if marks.next_if(|&mark| signed >= mark).is_some() {
                 let sample = Sample::of(&daemon, signed, start.elapsed());

@@ -11,12 +11,12 @@ use crate::process;
 use crate::scraper::Scraper;
 use crate::support::{Daemon, Key};
 use crate::variant::{Ledger, Variant, Watched};
-use crate::workload::{Validators, Workload};
+use crate::workload::{Load, Validators};
 
 /// Runs a workload on a daemon of each variant: one slot to warm up and then those that count.
-pub fn run(workload: Workload, variants: &[Variant], keys: &[Key], options: &Options) -> Vec<Measured> {
+pub fn run(load: Load, variants: &[Variant], keys: &[Key], options: &Options) -> Vec<Measured> {
     let validators = Validators::of(keys);
-    let connections = workload.connections(options.connections.into(), &validators);
+    let connections = load.connections;
     // All of ours are open at one time.
     process::make_room_for((connections + 1) * variants.len());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -24,23 +24,23 @@ pub fn run(workload: Workload, variants: &[Variant], keys: &[Key], options: &Opt
         let mut players = Vec::new();
         for &variant in variants {
             let daemon = variant.start(keys, connections + 1);
-            players.push(Player::new(variant, daemon, workload, connections, &validators).await);
+            players.push(Player::new(variant, daemon, load, &validators).await);
         }
         let mut yardstick = Yardstick::new(disk_of_the_ledger(&players));
         let mut before = yardstick.round();
         for slot in 1..=options.slots {
             for index in order(players.len(), slot) {
                 let player = &mut players[index];
-                let requests = workload.requests(&validators, slot);
+                let requests = load.requests(&validators, slot);
                 let mut taken = player.clients.send(requests).await;
-                workload.check(&taken);
+                load.workload.check(&taken);
                 taken.answers.clear();
                 let after = yardstick.round();
                 player.note(taken, before.and(&after));
                 before = after;
             }
         }
-        players.into_iter().map(|player| player.measured(workload)).collect()
+        players.into_iter().map(|player| player.measured(load)).collect()
     })
 }
 
@@ -58,15 +58,9 @@ struct Player {
 }
 
 impl Player {
-    async fn new(
-        variant: Variant,
-        daemon: Daemon,
-        workload: Workload,
-        connections: usize,
-        validators: &Validators,
-    ) -> Self {
-        let mut clients = Clients::connect(&daemon, connections).await;
-        clients.send(workload.requests(validators, 0)).await;
+    async fn new(variant: Variant, daemon: Daemon, load: Load, validators: &Validators) -> Self {
+        let mut clients = Clients::connect(&daemon, load.connections).await;
+        clients.send(load.requests(validators, 0)).await;
         let (cpu, resident_kib) = (process::cpu(daemon.pid()), resident_kib(&daemon));
         let scraper = match variant.watched {
             Watched::No => None,
@@ -82,11 +76,10 @@ impl Player {
         self.cpu = cpu;
     }
 
-    fn measured(self, workload: Workload) -> Measured {
+    fn measured(self, load: Load) -> Measured {
         Measured {
-            workload,
+            load,
             variant: self.variant,
-            connections: self.clients.connections(),
             resident_kib: (self.resident_kib, resident_kib(&self.daemon)),
             turns: self.turns,
         }

@@ -29,7 +29,7 @@ pub enum Build {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watched {
     No,
-    /// Its metrics are scraped every second, and it logs every signature.
+    /// Its metrics are scraped every second, and the audit has every signature.
     Yes,
 }
 
@@ -105,12 +105,16 @@ impl Variant {
             "--slashing-protection",
             self.ledger.name(),
             "--log-level",
-            self.watched.log_level(),
+            "warn",
             "--max-connections",
             &most_connections.to_string(),
             "--max-requests",
             &most_requests.to_string(),
         ]);
+        let setup = match self.watched {
+            Watched::No => setup,
+            Watched::Yes => setup.args(&["--audit", "all"]),
+        };
         let setup = match self.build {
             Build::This => setup,
             // The shell takes this build's path away and becomes the other one.
@@ -138,15 +142,6 @@ impl Ledger {
         match self {
             Self::On => "on",
             Self::Off => "off",
-        }
-    }
-}
-
-impl Watched {
-    fn log_level(self) -> &'static str {
-        match self {
-            Self::No => "warn",
-            Self::Yes => "debug",
         }
     }
 }

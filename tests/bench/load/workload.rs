@@ -3,6 +3,7 @@
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use crate::Options;
 use crate::client::{Requests, Slot, body};
 use crate::support::{Key, Request};
 use crate::support::{aggregation_slot, attestation, block_header, sync_committee_message};
@@ -12,6 +13,8 @@ use crate::support::{aggregation_slot, attestation, block_header, sync_committee
 pub enum Workload {
     /// Every key attests to the same: since Electra the rule, as a vote names no committee
     SharedRoot,
+    /// Every few keys attest to the same, as many as `--keys-a-root` says
+    GroupedRoots,
     /// Every key attests to something else: the worst that can be asked for
     DistinctRoots,
     /// Every key attests, proves its selection and signs a sync committee message; one proposes a block
@@ -26,9 +29,19 @@ pub enum Workload {
     BlockBehindVotes,
 }
 
+/// How a workload is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    pub workload: Workload,
+    pub connections: usize,
+    /// So many keys sign the same vote, one after the other.
+    pub keys_a_root: u64,
+}
+
 impl Workload {
-    pub const EVERY: [Self; 7] = [
+    pub const EVERY: [Self; 8] = [
         Self::SharedRoot,
+        Self::GroupedRoots,
         Self::DistinctRoots,
         Self::MixedSlot,
         Self::OneAtATime,
@@ -40,6 +53,7 @@ impl Workload {
     pub fn name(self) -> &'static str {
         match self {
             Self::SharedRoot => "shared root",
+            Self::GroupedRoots => "grouped roots",
             Self::DistinctRoots => "distinct roots",
             Self::MixedSlot => "mixed slot",
             Self::OneAtATime => "one at a time",
@@ -49,12 +63,25 @@ impl Workload {
         }
     }
 
-    /// How many connections the queue has, where `wanted` are asked for.
-    pub fn connections(self, wanted: usize, validators: &Validators) -> usize {
+    fn connections(self, options: &Options) -> Vec<usize> {
         match self {
-            Self::SharedRoot | Self::DistinctRoots | Self::MixedSlot | Self::BlockBehindVotes => wanted,
-            Self::OneAtATime | Self::Batch => 1,
-            Self::AllAtOnce => validators.names.len(),
+            Self::SharedRoot
+            | Self::GroupedRoots
+            | Self::DistinctRoots
+            | Self::MixedSlot
+            | Self::BlockBehindVotes => options.connections.iter().copied().map(usize::from).collect(),
+            Self::OneAtATime | Self::Batch => vec![1],
+            Self::AllAtOnce => vec![options.keys as usize],
+        }
+    }
+
+    fn keys_a_root(self, options: &Options) -> Vec<u64> {
+        match self {
+            Self::GroupedRoots => options.keys_a_root.clone(),
+            Self::DistinctRoots | Self::OneAtATime => vec![1],
+            Self::SharedRoot | Self::MixedSlot | Self::Batch | Self::AllAtOnce | Self::BlockBehindVotes => {
+                vec![options.keys]
+            }
         }
     }
 
@@ -63,6 +90,7 @@ impl Workload {
         match self {
             Self::AllAtOnce | Self::Batch => true,
             Self::SharedRoot
+            | Self::GroupedRoots
             | Self::DistinctRoots
             | Self::MixedSlot
             | Self::OneAtATime
@@ -70,48 +98,11 @@ impl Workload {
         }
     }
 
-    /// The requests of a slot. An epoch has one slot here, as a validator attests once an epoch.
-    pub fn requests(self, validators: &Validators, slot: u64) -> Requests {
-        let (source, target) = (slot, slot + 1);
-        let vote = attestation(8 * target, source, target, 1);
-        let block = || block_header(8 * target, 1);
-        let mut in_the_midst = None;
-        let queue = match self {
-            Self::SharedRoot | Self::AllAtOnce => validators.all_sign(&vote),
-            Self::DistinctRoots | Self::OneAtATime => {
-                let votes = (0..).map(|number| distinct(&vote, number));
-                validators.names.iter().zip(votes).map(|(name, vote)| sign(name, &vote.to_string())).collect()
-            }
-            Self::MixedSlot => {
-                let (selection, sync) = (aggregation_slot(8 * target), sync_committee_message(8 * target, 1));
-                let duties = [vote, selection, sync].map(|duty| duty.to_string());
-                let each =
-                    validators.names.iter().flat_map(|name| duties.each_ref().map(|duty| sign(name, duty)));
-                each.chain([sign(&validators.names[0], &block().to_string())]).collect()
-            }
-            Self::Batch => {
-                let request = Request::post(
-                    "/api/v1/eth2/sign",
-                    json!({"identifiers": validators.names, "signing_request": vote}).to_string(),
-                );
-                let signatures = validators.names.len();
-                return Requests { queue: vec![request.bytes()], in_the_midst, signatures };
-            }
-            Self::BlockBehindVotes => {
-                let mut requests = validators.all_sign(&vote);
-                requests[0] = sign(&validators.names[0], &block().to_string());
-                in_the_midst = Some(requests.remove(0));
-                requests
-            }
-        };
-        let signatures = queue.len() + usize::from(in_the_midst.is_some());
-        Requests { queue, in_the_midst, signatures }
-    }
-
     /// That every key's signature came is in the status of the answers, except where one answer is for many.
     pub fn check(self, slot: &Slot) {
         match self {
             Self::SharedRoot
+            | Self::GroupedRoots
             | Self::DistinctRoots
             | Self::MixedSlot
             | Self::OneAtATime
@@ -126,6 +117,55 @@ impl Workload {
                 assert_eq!(answer.len(), slot.signatures);
             }
         }
+    }
+}
+
+impl Load {
+    /// A workload once for each number of connections and of keys a root that the options have and that it heeds.
+    pub fn every(workload: Workload, options: &Options) -> Vec<Self> {
+        let all = workload.connections(options).into_iter().flat_map(|connections| {
+            let keys = workload.keys_a_root(options).into_iter();
+            keys.map(move |keys_a_root| Self { workload, connections, keys_a_root })
+        });
+        all.collect()
+    }
+
+    /// The requests of a slot. An epoch has one slot here, as a validator attests once an epoch.
+    pub fn requests(self, validators: &Validators, slot: u64) -> Requests {
+        let (source, target) = (slot, slot + 1);
+        let vote = attestation(8 * target, source, target, 1);
+        let block = || block_header(8 * target, 1);
+        let mut in_the_midst = None;
+        let queue = match self.workload {
+            Workload::SharedRoot | Workload::AllAtOnce => validators.all_sign(&vote),
+            Workload::GroupedRoots | Workload::DistinctRoots | Workload::OneAtATime => {
+                let votes = (0..).map(|place| distinct(&vote, place / self.keys_a_root).to_string());
+                validators.names.iter().zip(votes).map(|(name, vote)| sign(name, &vote)).collect()
+            }
+            Workload::MixedSlot => {
+                let (selection, sync) = (aggregation_slot(8 * target), sync_committee_message(8 * target, 1));
+                let duties = [vote, selection, sync].map(|duty| duty.to_string());
+                let each =
+                    validators.names.iter().flat_map(|name| duties.each_ref().map(|duty| sign(name, duty)));
+                each.chain([sign(&validators.names[0], &block().to_string())]).collect()
+            }
+            Workload::Batch => {
+                let request = Request::post(
+                    "/api/v1/eth2/sign",
+                    json!({"identifiers": validators.names, "signing_request": vote}).to_string(),
+                );
+                let signatures = validators.names.len();
+                return Requests { queue: vec![request.bytes()], in_the_midst, signatures };
+            }
+            Workload::BlockBehindVotes => {
+                let mut requests = validators.all_sign(&vote);
+                requests[0] = sign(&validators.names[0], &block().to_string());
+                in_the_midst = Some(requests.remove(0));
+                requests
+            }
+        };
+        let signatures = queue.len() + usize::from(in_the_midst.is_some());
+        Requests { queue, in_the_midst, signatures }
     }
 }
 
