@@ -30,6 +30,8 @@ impl Journal {
 }
 
 impl Outlet for Journal {
+    const BYTES_AT_ONCE: usize = 0;
+
     fn write(&mut self, record: &[u8]) -> io::Result<()> {
         self.socket.send_to(record, &self.path).map(drop)
     }
@@ -165,7 +167,7 @@ mod tests {
         let queue = Queue::start(journal, |_| {}).unwrap();
         let line = "x".repeat(4000);
         while queue.dropped() == 0 {
-            queue.push(encode(&Record::error(&line)));
+            queue.push(&encode(&Record::error(&line)));
         }
         queue.flush(Duration::from_millis(1));
         assert!(Journal::open(&path).is_some(), "it is only stopped");

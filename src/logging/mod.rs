@@ -102,7 +102,7 @@ pub(crate) fn flush() {
 fn last_words(prefix: &str, line: &str) {
     let Some(Log { queue, form }) = log(Choice::Text) else { return };
     let line = bounded(line).replace('\n', " ");
-    queue.push(match form {
+    queue.push(&match form {
         Form::Text => format!("{prefix}{line}\n").into_bytes(),
         Form::Journal => journal::encode(&Record::error(&line)),
         Form::Json => json::encode(&Record::error(&line)),
@@ -167,8 +167,11 @@ impl Stderr {
 }
 
 impl Outlet for Stderr {
-    fn write(&mut self, record: &[u8]) -> io::Result<()> {
-        self.0.write_all(record)
+    /// A pipe takes so much whole or not at all, so that lines of others never stand within ours.
+    const BYTES_AT_ONCE: usize = nix::libc::PIPE_BUF;
+
+    fn write(&mut self, records: &[u8]) -> io::Result<()> {
+        self.0.write_all(records)
     }
 }
 
@@ -188,13 +191,12 @@ struct Line(Arc<Queue>);
 
 impl Write for Line {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        let text = String::from_utf8_lossy(line);
-        let kept = bounded(&text);
-        let mut record = kept.as_bytes().to_vec();
-        if kept.len() < text.len() {
-            record.push(b'\n');
+        if line.len() <= LONGEST_TEXT {
+            self.0.push(line);
+        } else {
+            let text = String::from_utf8_lossy(line);
+            self.0.push(&[bounded(&text).as_bytes(), b"\n"].concat());
         }
-        self.0.push(record);
         Ok(line.len())
     }
 

@@ -58,7 +58,7 @@ pub(super) struct RecordLayer {
 
 impl<S: Subscriber> Layer<S> for RecordLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        self.queue.push((self.encode)(&Record::of(event)));
+        self.queue.push(&(self.encode)(&Record::of(event)));
     }
 }
 
