@@ -35,14 +35,18 @@ impl JointTable {
         let point = Affine::of(&message.0);
         let (z, z_squared) = (point.times_z(), point.times_z_squared());
         let mut entries = [point; ENTRIES];
-        // Bit n of an entry's place is set where the (n + 1)th sign is minus.
-        for (bit, multiple) in [z, z_squared, z_squared.times_z()].into_iter().enumerate() {
+        // Bit n of an entry's place is set where the (n + 1)th sign is minus. So the first 2, 4, 8 entries come from
+        // half of them: those with plus before those with minus.
+        for (multiple, half) in [z, z_squared, z_squared.times_z()].into_iter().zip([1, 2, 4]) {
             let negative = multiple.negated();
-            let sums = entries.iter_mut().enumerate().map(|(place, augend)| {
-                let addend = if (place >> bit) & 1 == 1 { &negative } else { &multiple };
-                Sum { augend, addend }
-            });
-            add_all(sums.collect());
+            let (plus, rest) = entries.split_at_mut_checked(half)?;
+            let mut sums = Vec::with_capacity(ENTRIES);
+            for (plus, minus) in plus.iter_mut().zip(rest) {
+                *minus = *plus;
+                sums.push(Sum { augend: plus, addend: &multiple });
+                sums.push(Sum { augend: minus, addend: &negative });
+            }
+            add_all(sums);
         }
         Some(Self(entries))
     }
