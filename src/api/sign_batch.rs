@@ -34,12 +34,8 @@ pub(crate) async fn sign_batch(
     let signing_request = batch.signing_request.get().as_bytes();
     let read = || blocking::in_place_if_large(body.len(), || Duty::parse(signing_request, &signer.network));
     let results = signer.sign_many(&grant, arrived, &batch.public_keys, read).await?;
-    Ok(blocking::in_place_if_large(body.len(), || {
-        let results = batch.identifiers.iter().zip(results);
-        let answer: Vec<_> =
-            results.map(|(identifier, result)| ResultJson::new(identifier, result)).collect();
-        ApiResponse::json(&answer)
-    }))
+    let identifiers = batch.identifiers.iter().map(Cow::as_ref);
+    Ok(ApiResponse::json_list(identifiers.zip(results).collect(), ResultJson::of).await)
 }
 
 /// A request, every key of it named once.
@@ -131,7 +127,7 @@ struct ResultJson<'a> {
 }
 
 impl<'a> ResultJson<'a> {
-    fn new(identifier: &'a str, result: Result<Signature, SignError>) -> Self {
+    fn of((identifier, result): (&'a str, Result<Signature, SignError>)) -> Self {
         match result {
             Ok(signature) => Self { identifier, signature: Some(signature.to_string()), error: None },
             Err(error) => Self { identifier, signature: None, error: Some(error.into()) },

@@ -51,12 +51,31 @@ impl SigningPool {
         keys: usize,
         deadline: Deadline,
     ) -> Result<(), PoolBusy> {
-        let queue = self.shared.queue();
-        let Some(time) = queue.key_times.typical() else { return Ok(()) };
-        let keys = queue.keys_until(share, priority, keys).div_ceil(self.shared.threads.get());
+        self.shared.refuse_late(&self.shared.queue(), share, priority, keys, deadline)
+    }
+
+    /// Announces signatures of so many keys, which are then queued bit by bit: until they are, or what is returned is
+    /// dropped, they count among those that wait. Ask before any is judged.
+    ///
+    /// # Errors
+    /// They are not to be expected in time, as above.
+    pub(crate) fn announce(
+        &self,
+        share: Share,
+        priority: Priority,
+        keys: usize,
+        deadline: Deadline,
+    ) -> Result<Announced, PoolBusy> {
+        let mut queue = self.shared.queue();
+        self.shared.refuse_late(&queue, &share, priority, keys, deadline)?;
+        queue.announce(&share, priority, keys);
         drop(queue);
-        let (needed, left) = (time.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX)), deadline.left());
-        if needed <= left { Ok(()) } else { Err(PoolBusy { needed, left }) }
+        Ok(Announced { shared: Arc::clone(&self.shared), share, priority, keys })
+    }
+
+    /// How many threads there are.
+    pub(crate) fn threads(&self) -> NonZeroUsize {
+        self.shared.threads
     }
 
     /// Queues the signatures of what was judged, all of one root, at once, in this share; the future is those
@@ -157,6 +176,29 @@ impl Drop for SigningPool {
     }
 }
 
+/// Signatures that were announced and are not queued yet.
+pub(crate) struct Announced {
+    shared: Arc<Shared>,
+    share: Share,
+    priority: Priority,
+    keys: usize,
+}
+
+impl Announced {
+    /// So many of them are queued now, or not wanted any more.
+    pub(crate) fn discount(&mut self, keys: usize) {
+        let keys = keys.min(self.keys);
+        self.keys = self.keys.saturating_sub(keys);
+        self.shared.queue().discount(&self.share, self.priority, keys);
+    }
+}
+
+impl Drop for Announced {
+    fn drop(&mut self) {
+        self.discount(self.keys);
+    }
+}
+
 /// What waits for a core while some work is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Backlog {
@@ -192,6 +234,20 @@ struct Shared {
 type Deliver = Box<dyn FnOnce()>;
 
 impl Shared {
+    fn refuse_late(
+        &self,
+        queue: &Queue,
+        share: &Share,
+        priority: Priority,
+        keys: usize,
+        deadline: Deadline,
+    ) -> Result<(), PoolBusy> {
+        let Some(time) = queue.key_times.typical() else { return Ok(()) };
+        let keys = queue.keys_until(share, priority, keys).div_ceil(self.threads.get());
+        let (needed, left) = (time.saturating_mul(u32::try_from(keys).unwrap_or(u32::MAX)), deadline.left());
+        if needed <= left { Ok(()) } else { Err(PoolBusy { needed, left }) }
+    }
+
     fn add(&self, share: Share, priority: Priority, work: Work) {
         let mut queue = self.queue();
         queue.add(share, priority, work);

@@ -1,20 +1,23 @@
-//! Signatures of one duty with many keys: it is hashed to the curve once, its records share one transaction of the
-//! ledger, and the signatures are spread over all cores.
+//! Signatures of one duty with many keys: it is hashed to the curve once, its records share transactions of the ledger,
+//! and the signatures are spread over all cores.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
+
+use tokio::task::yield_now;
 
 use super::error::SignError;
 use super::outcome::{Latencies, Outcome, Stopwatch};
 use super::pool::{KEYS_AT_A_TIME, PoolClosed};
 use super::{Grant, Signer};
-use crate::blocking;
 use crate::bls::{PublicKey, Signature};
 use crate::caller::Share;
 use crate::deadline::Deadline;
 use crate::duty::{self, Duty, Priority};
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, Verdict, Withheld};
+use crate::signing_policy::Permitted;
 
 impl Signer {
     /// Signs the duty that `read` gives with each of these keys, for this client, and notes what came of it. The
@@ -48,16 +51,20 @@ impl Signer {
             let error = Some(error);
             self.outcomes.note(&Outcome { grant, public_key: None, duty, error, latencies }, &self.network);
         })?;
-        Ok(in_place_if_many(public_keys, || {
-            let noted = public_keys.iter().zip(results).map(|(public_key, (result, latencies))| {
+        let (mut noted, mut results) = (Vec::with_capacity(results.len()), results.into_iter());
+        for slice in public_keys.chunks(SLICE_KEYS) {
+            for (public_key, result) in slice.iter().zip(results.by_ref()) {
                 let (public_key, error) = (*public_key, result.as_ref().err());
                 self.outcomes.note(&Outcome { grant, public_key, duty, error, latencies }, &self.network);
-                result
-            });
-            noted.collect()
-        }))
+                noted.push(result);
+            }
+            yield_now().await;
+        }
+        Ok(noted)
     }
 
+    /// A slice after the other: while some are multiplied the next ones are judged, so that neither this thread nor the
+    /// ledger works on all of them at one time while others wait, and nothing is on record long before it is signed.
     async fn sign_with_all(
         &self,
         grant: &Grant<'_>,
@@ -66,81 +73,108 @@ impl Signer {
         public_keys: &[Option<PublicKey>],
         stopwatch: &mut Stopwatch,
         latencies: &mut Latencies,
-    ) -> Result<Vec<(Result<Signature, SignError>, Latencies)>, SignError> {
+    ) -> Result<Vec<Result<Signature, SignError>>, SignError> {
         let mut results = Vec::with_capacity(public_keys.len());
-        let mut positions = Vec::new();
-        let mut permits = Vec::new();
-        in_place_if_many(public_keys, || {
-            for (at, public_key) in public_keys.iter().enumerate() {
+        let (mut permits, mut places) = (Vec::with_capacity(public_keys.len()), 0_usize..);
+        for slice in public_keys.chunks(SLICE_KEYS) {
+            for (public_key, at) in slice.iter().zip(places.by_ref()) {
                 match self.permitted(grant, *public_key, duty) {
-                    Ok(permitted) => {
-                        positions.push(at);
-                        permits.push(permitted);
-                    }
-                    Err(error) => results.push((at, Err(error), *latencies)),
+                    Ok(permitted) => permits.push((at, permitted)),
+                    Err(error) => results.push((at, Err(error))),
                 }
             }
+            yield_now().await;
+        }
+        let (count, share, priority) = (permits.len(), grant.share(), duty.kind().priority());
+        let mut announced = self.pool.announce(share.clone(), priority, count, deadline)?;
+        let (mut permits, mut multiplying) = (sliced(permits, SLICE_KEYS), VecDeque::new());
+        let mut examining = Vec::new();
+        loop {
+            // One more than there are threads, so that none of them waits for this one.
+            while multiplying.len() <= self.pool.threads().get() {
+                let Some(slice) = permits.next() else { break };
+                let (allowed, judged) = self.judge(slice, deadline, &mut results).await?;
+                announced.discount(SLICE_KEYS);
+                latencies.judge = latencies.judge.saturating_add(stopwatch.lap());
+                let presign = |judged| self.pool.presign(share.clone(), priority, judged);
+                let parts: Vec<_> = sliced(judged, KEYS_AT_A_TIME).map(presign).collect();
+                multiplying.push_back((allowed, parts));
+                yield_now().await;
+            }
+            let Some((allowed, parts)) = multiplying.pop_front() else { break };
+            let held = deadline.limit(async {
+                let mut held = Vec::with_capacity(allowed.len());
+                for part in parts {
+                    held.append(&mut part.await?);
+                }
+                Ok::<_, PoolClosed>(held)
+            });
+            let held = held.await??;
+            examining.push((allowed, self.examine(share.clone(), priority, held, count)));
+            latencies.multiply = latencies.multiply.saturating_add(stopwatch.lap());
+        }
+        for (allowed, examined) in examining {
+            let held = deadline.limit(examined).await??;
+            latencies.multiply = latencies.multiply.saturating_add(stopwatch.lap());
+            for (at, held) in allowed.into_iter().zip(held) {
+                let result = match held.release().await {
+                    Ok(signature) => Ok(signature),
+                    Err(Withheld::Refused(refusal)) => Err(refusal.into()),
+                    Err(Withheld::Fault(fault)) => return Err(fault.into()),
+                };
+                results.push((at, result));
+            }
+            latencies.wait = latencies.wait.saturating_add(stopwatch.lap());
+            yield_now().await;
+        }
+        results.sort_unstable_by_key(|(at, _)| *at);
+        // When all are there, so that none is given away that was taken away while the others were waited for.
+        let results = public_keys.iter().zip(results).map(|(public_key, (_, result))| {
+            result.and_then(|signature| self.still_permitted(grant, *public_key, duty).map(|()| signature))
         });
-        let (mut allowed, mut judged) = (Vec::with_capacity(positions.len()), Vec::new());
-        let (share, priority) = (grant.share(), duty.kind().priority());
-        self.pool.refuse_late(&share, priority, permits.len(), deadline)?;
-        let verdicts = self.protection.submit_all(permits, deadline).await?;
-        latencies.judge = stopwatch.lap();
-        for (at, verdict) in positions.into_iter().zip(verdicts) {
+        Ok(results.collect())
+    }
+
+    /// Judges what was permitted, together. Gives what is allowed, with its places; what is refused is a result.
+    async fn judge(
+        &self,
+        permits: Vec<(usize, Permitted<'_, Arc<Key>>)>,
+        deadline: Deadline,
+        results: &mut Vec<(usize, Result<Signature, SignError>)>,
+    ) -> Result<(Vec<usize>, Vec<Judged<Arc<Key>>>), SignError> {
+        let (places, permits): (Vec<_>, Vec<_>) = permits.into_iter().unzip();
+        let (mut allowed, mut judged) = (Vec::with_capacity(places.len()), Vec::with_capacity(places.len()));
+        for (at, verdict) in places.into_iter().zip(self.protection.submit_all(permits, deadline).await?) {
             match verdict {
                 Verdict::Allowed(one) => {
                     allowed.push(at);
                     judged.push(one);
                 }
-                Verdict::Refused(refusal) => results.push((at, Err(refusal.into()), *latencies)),
+                Verdict::Refused(refusal) => results.push((at, Err(refusal.into()))),
             }
         }
-        let held = deadline.limit(self.presign_all(share, priority, judged)).await??;
-        latencies.multiply = stopwatch.lap();
-        for (at, held) in allowed.into_iter().zip(held) {
-            let result = match held.release().await {
-                Ok(signature) => Ok(signature),
-                Err(Withheld::Refused(refusal)) => Err(refusal.into()),
-                Err(Withheld::Fault(fault)) => return Err(fault.into()),
-            };
-            latencies.wait = latencies.wait.saturating_add(stopwatch.lap());
-            results.push((at, result, *latencies));
-        }
-        results.sort_unstable_by_key(|(at, ..)| *at);
-        // When all are there, so that none is given away that was taken away while the others were waited for.
-        let results = public_keys.iter().zip(results).map(|(public_key, (_, result, latencies))| {
-            let still = |signature| self.still_permitted(grant, *public_key, duty).map(|()| signature);
-            (result.and_then(still), latencies)
-        });
-        Ok(in_place_if_many(public_keys, || results.collect()))
+        Ok((allowed, judged))
     }
 
-    /// Signatures in the order of what was judged. All of it is queued before the first result is waited for.
-    async fn presign_all(
+    /// Queues the check of signatures of a request for so many keys, where they are many. Few come as they are.
+    fn examine(
         &self,
         share: Share,
         priority: Priority,
-        judged: Vec<Judged<Arc<Key>>>,
-    ) -> Result<Vec<HeldSignature>, PoolClosed> {
-        let count = judged.len();
-        let slices: Vec<_> = sliced(judged, KEYS_AT_A_TIME)
-            .map(|slice| self.pool.presign(share.clone(), priority, slice))
-            .collect();
-        let mut held = Vec::with_capacity(count);
-        for slice in slices {
-            held.append(&mut slice.await?);
+        held: Vec<HeldSignature>,
+        keys: usize,
+    ) -> impl Future<Output = Result<Vec<HeldSignature>, PoolClosed>> + Send + use<> {
+        let (held, examined) = if keys < EXAMINED_KEYS || held.is_empty() {
+            (held, None)
+        } else {
+            (Vec::new(), Some(self.pool.examine(share, priority, held)))
+        };
+        async {
+            match examined {
+                Some(examined) => examined.await,
+                None => Ok(held),
+            }
         }
-        if count < EXAMINED_KEYS {
-            return Ok(held);
-        }
-        let examined: Vec<_> = sliced(held, EXAMINED_KEYS)
-            .map(|slice| self.pool.examine(share.clone(), priority, slice))
-            .collect();
-        let mut held = Vec::with_capacity(count);
-        for slice in examined {
-            held.append(&mut slice.await?);
-        }
-        Ok(held)
     }
 }
 
@@ -153,14 +187,9 @@ fn sliced<T>(items: Vec<T>, size: usize) -> impl Iterator<Item = Vec<T>> {
     })
 }
 
-/// Does work that takes the longer the more keys there are, without keeping other tasks from this thread.
-fn in_place_if_many<T>(public_keys: &[Option<PublicKey>], work: impl FnOnce() -> T) -> T {
-    blocking::in_place_if_large(public_keys.len().saturating_mul(BYTES_PER_KEY), work)
-}
+/// So many keys are judged together, and checked together when they are signed: in a tenth of a millisecond, and in
+/// about as long as two signatures take.
+const SLICE_KEYS: usize = 128;
 
-/// From so many signatures on they are checked together before they are given out, so many at a time: it takes about as
-/// long as two signatures.
+/// From so many signatures on they are checked before they are given out.
 const EXAMINED_KEYS: usize = 100;
-
-/// About what a key takes in a request.
-const BYTES_PER_KEY: usize = 100;

@@ -80,6 +80,24 @@ impl Queue {
         }
     }
 
+    /// Counts signatures of so many keys that are queued bit by bit.
+    pub(super) fn announce(&mut self, share: &Share, priority: Priority, keys: usize) {
+        self.announced_in(priority).announce(share, keys);
+    }
+
+    /// Counts so many of them no more.
+    pub(super) fn discount(&mut self, share: &Share, priority: Priority, keys: usize) {
+        self.announced_in(priority).discount(share, keys);
+    }
+
+    /// What is announced is many keys: most of such blocks go among the votes.
+    fn announced_in(&mut self, priority: Priority) -> &mut RoundRobin<Work> {
+        match priority {
+            Priority::Block | Priority::Vote => &mut self.votes,
+            Priority::Other => &mut self.others,
+        }
+    }
+
     /// For about how many keys is signed until it is for so many that a share adds now, those included.
     pub(super) fn keys_until(&self, share: &Share, priority: Priority, added: usize) -> usize {
         let (blocks, votes) = (self.blocks.weight(), self.votes.weight());

@@ -11,31 +11,42 @@ pub(super) struct RoundRobin<T> {
     /// The shares that have items, the one whose turn is next first.
     order: VecDeque<Share>,
     /// The items of each share in `order`, the oldest first, and of no other.
-    items: HashMap<Share, Items<T>>,
-}
-
-struct Items<T> {
-    waiting: VecDeque<T>,
-    /// Of those that wait, together.
-    weight: usize,
+    items: HashMap<Share, VecDeque<T>>,
+    /// How much work each share has, where it has any: its items, and what it has announced.
+    weights: HashMap<Share, usize>,
 }
 
 impl<T> Default for RoundRobin<T> {
     fn default() -> Self {
-        Self { order: VecDeque::new(), items: HashMap::new() }
+        Self { order: VecDeque::new(), items: HashMap::new(), weights: HashMap::new() }
     }
 }
 
 impl<T> RoundRobin<T> {
     /// Adds an item; `weight` says how much work it is.
     pub(super) fn add(&mut self, share: Share, item: T, weight: usize) {
-        let none = || Items { waiting: VecDeque::new(), weight: 0 };
-        let items = self.items.entry(share.clone()).or_insert_with(none);
-        if items.waiting.is_empty() {
+        self.announce(&share, weight);
+        let items = self.items.entry(share.clone()).or_default();
+        if items.is_empty() {
             self.order.push_back(share);
         }
-        items.waiting.push_back(item);
-        items.weight = items.weight.saturating_add(weight);
+        items.push_back(item);
+    }
+
+    /// Counts work of which no items are here yet.
+    pub(super) fn announce(&mut self, share: &Share, weight: usize) {
+        let known = self.weights.entry(share.clone()).or_default();
+        *known = known.saturating_add(weight);
+    }
+
+    /// Counts work no more that was announced or taken.
+    pub(super) fn discount(&mut self, share: &Share, weight: usize) {
+        if let Some(known) = self.weights.get_mut(share) {
+            *known = known.saturating_sub(weight);
+            if *known == 0 {
+                self.weights.remove(share);
+            }
+        }
     }
 
     /// The next share's turn: its oldest item, and what `take` takes beside it of the same share's further ones. `take`
@@ -43,29 +54,28 @@ impl<T> RoundRobin<T> {
     pub(super) fn turn<R>(&mut self, take: impl FnOnce(T, &mut VecDeque<T>) -> (R, usize)) -> Option<R> {
         let share = self.order.pop_front()?;
         let items = self.items.get_mut(&share)?;
-        let taken = items.waiting.pop_front().map(|item| take(item, &mut items.waiting));
-        let taken = taken.map(|(taken, weight)| {
-            items.weight = items.weight.saturating_sub(weight);
-            taken
-        });
-        if items.waiting.is_empty() {
+        let taken = items.pop_front().map(|item| take(item, items));
+        if items.is_empty() {
             self.items.remove(&share);
         } else {
-            self.order.push_back(share);
+            self.order.push_back(share.clone());
         }
-        taken
+        taken.map(|(taken, weight)| {
+            self.discount(&share, weight);
+            taken
+        })
     }
 
     /// What is done until so much is done that a share adds now, that included: each other share has as much at most.
     pub(super) fn weight_until(&self, share: &Share, added: usize) -> usize {
-        let own = self.items.get(share).map_or(0, |items| items.weight).saturating_add(added);
-        let others = self.items.iter().filter(|(other, _)| *other != share);
-        others.fold(own, |sum, (_, items)| sum.saturating_add(items.weight.min(own)))
+        let own = self.weights.get(share).copied().unwrap_or_default().saturating_add(added);
+        let others = self.weights.iter().filter(|(other, _)| *other != share);
+        others.fold(own, |sum, (_, weight)| sum.saturating_add(own.min(*weight)))
     }
 
-    /// The weight of all items.
+    /// The weight of all work, what is announced included.
     pub(super) fn weight(&self) -> usize {
-        self.items.values().fold(0, |sum, items| sum.saturating_add(items.weight))
+        self.weights.values().fold(0, |sum, weight| sum.saturating_add(*weight))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -116,7 +126,8 @@ mod tests {
                     continue;
                 }
                 let Some((user, number)) = queue.turn(|item, _| (item, item.1)) else {
-                    prop_assert!(waiting.is_empty() && queue.is_empty() && queue.items.is_empty());
+                    prop_assert!(waiting.is_empty() && queue.is_empty());
+                    prop_assert!(queue.items.is_empty() && queue.weights.is_empty());
                     continue;
                 };
                 let own = waiting.get_mut(&user).unwrap();

@@ -142,6 +142,32 @@ fn what_cannot_be_signed_in_time_is_refused_and_anothers_few_keys_are_not() {
     waiting.into_iter().for_each(|result| wait(result).unwrap());
 }
 
+#[test]
+fn what_is_announced_counts_until_it_is_queued_or_given_up() {
+    let (pool, gate) = occupied();
+    for _ in 0..100 {
+        pool.shared.queue().key_times.note(Duration::from_secs(1));
+    }
+    let needed = |share: &Share, keys| {
+        let late = pool.refuse_late(share, Priority::Vote, keys, Deadline::after(Duration::ZERO));
+        late.unwrap_err().needed.as_secs()
+    };
+    let announce =
+        |keys| pool.announce(A.clone(), Priority::Vote, keys, Deadline::after(Duration::from_secs(600)));
+    let mut announced = announce(400).unwrap();
+    assert_eq!((needed(&A, 1), needed(&B, 1), needed(&B, 300)), (401, 2, 600));
+    assert_eq!(announce(400).map(drop).map_err(|busy| busy.needed), Err(Duration::from_secs(800)));
+
+    let waiting: Vec<_> = (0..100).map(|_| pool.run(A.clone(), Priority::Vote, |_| ())).collect();
+    announced.discount(100);
+    assert_eq!((needed(&A, 1), needed(&B, 1)), (401, 2), "as much as before");
+    drop(announced);
+    assert_eq!((needed(&A, 1), needed(&B, 1)), (101, 2));
+    gate.send(()).unwrap();
+    waiting.into_iter().for_each(|result| wait(result).unwrap());
+    assert_eq!(needed(&A, 1), 1);
+}
+
 /// One thread, busy until the sender is used.
 fn occupied() -> (SigningPool, mpsc::Sender<()>) {
     let (pool, (gate, opened), (begun, is_begun)) = (pool(1), mpsc::channel(), mpsc::channel());
