@@ -4,6 +4,7 @@ import http from "node:http";
 import path from "node:path";
 import {spawn} from "node:child_process";
 import {fileURLToPath, pathToFileURL} from "node:url";
+import {clientOptions} from "../support/daemon.mjs";
 
 const here = path.dirname(fileURLToPath(import.meta.url));
 const LODESTAR = path.join(here, "node_modules/@chainsafe/lodestar/lib/index.js");
@@ -52,7 +53,7 @@ export class Lodestar {
 
   startValidatorClient(signerUrl) {
     this.#start("validator", ["validator", "--network", "dev", "--dataDir", path.join(this.#directory, "validator"), "--server", this.url,
-      "--externalSigner.url", signerUrl, "--externalSigner.fetch", "--suggestedFeeRecipient", "0x" + "ab".repeat(20),
+      ...clientOptions("lodestar", signerUrl), "--suggestedFeeRecipient", "0x" + "ab".repeat(20),
       "--builder", "--builder.selection", "maxprofit"]);
   }
 

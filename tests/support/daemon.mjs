@@ -3,7 +3,7 @@ import fs from "node:fs";
 import http from "node:http";
 import os from "node:os";
 import path from "node:path";
-import {spawn} from "node:child_process";
+import {execFileSync, spawn} from "node:child_process";
 import {fileURLToPath} from "node:url";
 
 const REPOSITORY = fileURLToPath(new URL("../..", import.meta.url));
@@ -12,6 +12,12 @@ const BINARY = process.env.BLS_SIGNER ?? path.resolve(REPOSITORY, process.env.CA
 export const TOKEN = "for-tests-only-".padEnd(64, "0");
 const START_LIMIT_MS = 30_000;
 const STOP_LIMIT_MS = 10_000;
+
+/** The options that `bls-signer client-config` prints for a client which reaches the signer at `url`. */
+export function clientOptions(client, url) {
+  const printed = execFileSync(BINARY, ["client-config", client, "--url", url], {encoding: "utf8"});
+  return printed.split("\n").filter((line) => line.startsWith("--"));
+}
 
 /** Signs on the Unix socket `socket`; imports keys at the URL `keymanager`. Every request but health needs `headers`. */
 export class Daemon {
