@@ -93,6 +93,7 @@ impl CarryOut for wire::Explain {
             present: present.map(|(slot, epoch)| [slot.to_string(), epoch.to_string()]),
             block_since: clock.zip(block).and_then(|(clock, block)| clock.begin_of(block.slot)),
             target_since: clock.zip(attestation).and_then(|(clock, vote)| clock.begin_of_epoch(vote.target)),
+            second_judge_not_asked: foresight.second_judge_not_asked,
             judged: foresight.refusals.into_iter().map(|judged| judgement(judged, clock)).collect(),
         })
     }

@@ -157,6 +157,7 @@ impl LocalJudge {
             is_known: known.is_some(),
             status: KeyStatus::of(&entry, self.horizon()),
             high_watermark: watermarks.head().high_watermark,
+            second_judge_not_asked: self.second_judge.is_some(),
             refusals: claims.map(|claim| (claim, refusal(claim))).collect(),
         })
     }

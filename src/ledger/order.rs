@@ -207,6 +207,8 @@ pub(crate) struct Foresight {
     pub(crate) is_known: bool,
     pub(crate) status: KeyStatus,
     pub(crate) high_watermark: HighWatermark,
+    /// Whether a second judge, who was not asked, could refuse more.
+    pub(crate) second_judge_not_asked: bool,
     /// For a message of each claim that is not the one on record; `None`: it would pass.
     pub(crate) refusals: Vec<(Claim, Option<Refusal>)>,
 }

@@ -254,6 +254,9 @@ pub(crate) struct Explanation {
     pub(crate) block_since: Option<String>,
     /// When the recorded target epoch began, likewise.
     pub(crate) target_since: Option<String>,
+    /// Whether a second judge could refuse more, who was not asked.
+    #[serde(default)]
+    pub(crate) second_judge_not_asked: bool,
     pub(crate) judged: Vec<ShownJudgement>,
 }
 

@@ -52,8 +52,24 @@ pub(in crate::cli) fn run(
 }
 
 fn text(explanation: &Explanation, held: &str, ledger: &str) -> String {
-    let Explanation { known, key, high_watermark, present, block_since, target_since, judged } = explanation;
+    let Explanation {
+        known,
+        key,
+        high_watermark,
+        present,
+        block_since,
+        target_since,
+        second_judge_not_asked,
+        judged,
+    } = explanation;
     let mut text = format!("{}\n{:<12} {held}\n{:<12} {ledger}\n", key.public_key, "key", "ledger");
+    if *second_judge_not_asked {
+        let _ = writeln!(
+            text,
+            "{:<12} of this host alone: the second judge was not asked and may refuse more",
+            ""
+        );
+    }
     if let Some([slot, epoch]) = present {
         let _ = writeln!(text, "{:<12} slot {slot}, epoch {epoch}, by this host's clock", "present");
     }
@@ -106,4 +122,34 @@ fn text(explanation: &Explanation, held: &str, ledger: &str) -> String {
     }
     text.truncate(text.trim_end().len());
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::slashing_protection::ShownKey;
+
+    #[test]
+    fn a_second_judge_who_was_not_asked_is_spoken_of() {
+        let explanation = |second_judge_not_asked| Explanation {
+            known: false,
+            key: ShownKey {
+                public_key: "0xab".to_owned(),
+                deleted: false,
+                raw_root_signed: false,
+                years_ahead: None,
+                block_slot: None,
+                source_epoch: None,
+                target_epoch: None,
+            },
+            high_watermark: ShownHighWatermark { slot: None, epoch: None },
+            present: None,
+            block_since: None,
+            target_since: None,
+            second_judge_not_asked,
+            judged: Vec::new(),
+        };
+        let said = |not_asked| text(&explanation(not_asked), "held", "ledger").contains("may refuse more");
+        assert!(said(true) && !said(false));
+    }
 }

@@ -54,6 +54,20 @@ fn a_repeat_that_needs_no_write_here_is_asked_of_the_second_judge() {
 }
 
 #[test]
+fn what_is_foreseen_without_the_second_judge_says_so() {
+    let (shared, directories) =
+        (MemoryJudge::new(), [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()]);
+    let [one, two] = directories.each_ref().map(|directory| host(directory.path(), &shared));
+    sign(&one, block(1, 10, 1));
+    let asked = shared.batches();
+    let foresight = wait(two.foresee(public_key(1), Some(Slot(10)), None)).unwrap();
+    assert!(
+        foresight.second_judge_not_asked && foresight.refusals.iter().all(|(_, refusal)| refusal.is_none())
+    );
+    assert_eq!(shared.batches(), asked);
+}
+
+#[test]
 fn while_the_second_judge_is_away_nothing_is_recorded_and_no_order_carried_out() {
     let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
     let ledger = host(directory.path(), &shared);
