@@ -1,6 +1,11 @@
 //! `bls-signer status` and `explain`: what an operator asks first.
 
-use crate::support::{Daemon, Key, attestation, block_header, init, json_of, on, run, said, text};
+use std::fs;
+use std::time::{Duration, Instant};
+
+use crate::support::{
+    Daemon, Key, attestation, block_header, command, init, json_of, on, run, said, socket, text,
+};
 
 #[test]
 fn keys_duties_and_refusals_are_seen_at_a_glance() {
@@ -132,3 +137,38 @@ fn a_ledger_that_is_not_there_is_said_and_none_is_made() {
     init(&directory.path().join("state"));
     assert!(run(directory.path(), &explain).status.success());
 }
+
+#[test]
+fn a_watch_shows_what_comes_and_a_daemon_that_goes_until_it_is_stopped() {
+    let daemon = Daemon::start(&["--network", "minimal"]);
+    let key = Key::number(1);
+    let shown = daemon.directory().join("shown");
+    let mut watching = command(daemon.directory(), &["status", "--watch", "--connect", &socket(&daemon)]);
+    let mut watch = watching.stdout(fs::File::create(&shown).unwrap()).spawn().unwrap();
+    // Answers how much was shown when that was there, for what must come after it.
+    let until = |since: usize, what: &str| {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let text = fs::read_to_string(&shown).unwrap();
+            if text[since..].contains(what) {
+                return text.len();
+            }
+            assert!(Instant::now() < deadline, "no '{what}' after byte {since} of {text}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let since = until(0, "0 imported");
+    daemon.import(&[&key]);
+    let since = until(since, "1 imported");
+    assert_eq!(daemon.sign(&key, &block_header(10, 1)).status, 200);
+    let since = until(since, "\npropose");
+    let setup = daemon.kill();
+    let since = until(since, "cannot connect");
+    assert!(watch.try_wait().unwrap().is_none(), "it goes on while no daemon is there");
+    let _again = setup.start();
+    until(since, "0 imported");
+    watch.kill().unwrap();
+    watch.wait().unwrap();
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
