@@ -63,6 +63,7 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
             | listeners::Error::Bind { .. }
             | listeners::Error::NoDirectory { .. }
             | listeners::Error::InUse { .. }
+            | listeners::Error::TcpInUse { .. }
             | listeners::Error::Stale { .. } => ExitStatus::Fault,
         },
         daemon::Error::Tls(_) | daemon::Error::Network(_) | daemon::Error::Clients(_) => {

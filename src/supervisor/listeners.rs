@@ -10,7 +10,10 @@ use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::sys::socket::{AddressFamily, Backlog, SockFlag, SockType, UnixAddr, bind, connect, listen, socket};
+use nix::sys::socket::{
+    AddressFamily, Backlog, SockFlag, SockType, SockaddrStorage, UnixAddr, bind, connect, listen, setsockopt,
+    socket, sockopt::ReuseAddr,
+};
 use nix::sys::stat::{Mode, fchmod};
 
 use super::activation::{Inherited, Socket, StoredFd};
@@ -83,6 +86,21 @@ fn bind_tcp(address: SocketAddr) -> Result<TcpListener, Error> {
     Ok(socket)
 }
 
+/// Whether a start could listen there now, which nobody notices: no caller is let in.
+///
+/// # Errors
+/// It could not, and why.
+pub(crate) fn can_bind(address: SocketAddr) -> Result<(), Error> {
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
+    let try_it = || {
+        let fd = socket(family, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+        // As the standard library does: what a former process has left behind is nobody.
+        setsockopt(&fd, ReuseAddr, &true)?;
+        bind(fd_number(&fd), &SockaddrStorage::from(address))
+    };
+    try_it().map_err(|errno: Errno| failed(&Address::Tcp(address), errno.into()))
+}
+
 /// Binds a socket file with its final permissions from the first moment on.
 fn bind_unix(path: &Path, role: Role) -> Result<(UnixListener, SocketFile), Error> {
     remove_stale(path)?;
@@ -151,7 +169,12 @@ pub(crate) fn is_taken(path: &Path) -> Result<bool, Error> {
 }
 
 fn failed(address: &Address, source: io::Error) -> Error {
-    Error::Bind { address: address.clone(), source }
+    match address {
+        Address::Tcp(taken) if source.kind() == io::ErrorKind::AddrInUse => {
+            Error::TcpInUse { address: *taken }
+        }
+        Address::Tcp(_) | Address::Unix(_) => Error::Bind { address: address.clone(), source },
+    }
 }
 
 /// A socket file of ours; dropping this removes it.
@@ -189,6 +212,10 @@ pub(crate) enum Error {
     NotASocket { path: PathBuf },
     #[error("another process listens on {}: stop it or listen elsewhere", path.display())]
     InUse { path: PathBuf },
+    #[error(
+        "another process listens on {address}: stop it or listen elsewhere ('ss -ltnp' as root names it)"
+    )]
+    TcpInUse { address: SocketAddr },
     #[error("cannot remove the socket {} that a former process left", path.display())]
     Stale { path: PathBuf, source: io::Error },
 }
@@ -286,6 +313,6 @@ mod tests {
         );
         let taken = TcpListener::bind("127.0.0.1:0").unwrap();
         let spec = ListenSpec { role: Role::All, address: Address::Tcp(taken.local_addr().unwrap()) };
-        assert!(matches!(bind_to(&spec), Err(Error::Bind { .. })));
+        assert!(matches!(bind_to(&spec), Err(Error::TcpInUse { .. })));
     }
 }

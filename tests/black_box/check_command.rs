@@ -1,11 +1,12 @@
 //! `bls-signer check`: what would end a start, or give less than was asked for, is said before the start.
 
 use std::fs;
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use crate::support::{Key, Setup, init, run, text};
+use crate::support::{Address, Key, Setup, init, run, text};
 
 #[test]
 fn sealed_keys_that_a_start_could_not_open_are_told() {
@@ -149,4 +150,25 @@ fn a_configuration_file_that_is_none_is_told_and_not_waited_for() {
         let said = [output.stdout, output.stderr].concat();
         assert!(String::from_utf8_lossy(&said).contains("regular file"), "{options:?}");
     }
+}
+
+#[test]
+fn a_port_that_another_program_has_is_told_and_the_daemon_s_own_is_not() {
+    let directory = tempfile::tempdir().unwrap();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listen = format!("signing={}", taken.local_addr().unwrap());
+    let check = ["check", "--network", "minimal", "--state-dir", "state", "--listen", &listen];
+    let told = run(directory.path(), &check);
+    assert_eq!(told.status.code(), Some(78), "{told:?}");
+    assert!(text(&told).contains("another process listens on 127.0.0.1:"), "{told:?}");
+
+    let setup = Setup::new().args(&["--network", "minimal"]).listen("signing", "127.0.0.1:0");
+    let daemon = setup.start();
+    let Address::Tcp(address) = daemon.tcp("signing") else { panic!("no TCP address") };
+    let listen = format!("signing={address}");
+    let own = run(
+        daemon.directory(),
+        &["check", "--network", "minimal", "--state-dir", "state", "--listen", &listen],
+    );
+    assert_eq!(own.status.code(), Some(0), "{own:?}");
 }

@@ -18,9 +18,11 @@ use super::units::Systemd;
 use super::{Error, output, owner, packaged, serve};
 use crate::config::{self, Address, Environment, ListenSpec, Role, Settings, Switch};
 use crate::http::tls::{Expiry, Tls, Validity};
+use crate::ledger;
 use crate::network::Network;
 use crate::supervisor::listeners;
 use crate::sys::hardening;
+use crate::text::chain;
 
 /// Goes through all checks, also after one has failed, and prints a line for each.
 pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Result<(), Error> {
@@ -111,7 +113,7 @@ fn findings(settings: &Settings, subject: Subject) -> Vec<Finding> {
 
 fn sockets(settings: &Settings, subject: Subject) -> Vec<Finding> {
     const WHAT: &str = "sockets";
-    let listeners = settings.listen.iter().map(|spec| listener(settings, spec));
+    let listeners = settings.listen.iter().map(|spec| listener(settings, spec, subject));
     match (settings.listen_chosen, subject) {
         (true, _) => listeners.collect(),
         // What the socket units say was looked at with root's eyes.
@@ -130,11 +132,20 @@ fn network(settings: &Settings) -> Finding {
     }
 }
 
-fn listener(settings: &Settings, spec: &ListenSpec) -> Finding {
+fn listener(settings: &Settings, spec: &ListenSpec, subject: Subject) -> Finding {
     const WHAT: &str = "listen";
     let text = format!("{} on {}, for {}", spec.role, spec.address, callers(settings, spec));
+    // The running daemon itself may be who listens, or systemd for it.
+    let may_be_its_own =
+        ledger::is_held(&settings.ledger.state_dir) || matches!(subject, Subject::Service { .. });
     match &spec.address {
-        Address::Tcp(_) => Finding::fine(WHAT, text),
+        Address::Tcp(_) if may_be_its_own => Finding::fine(WHAT, text),
+        Address::Tcp(address) => match (listeners::can_bind(*address), settings.listen_chosen) {
+            (Ok(()), _) => Finding::fine(WHAT, text),
+            (Err(error), true) => Finding::wrong(WHAT, &error),
+            // What systemd hands over would take its place.
+            (Err(error), false) => Finding::notable(WHAT, chain(&error)),
+        },
         Address::Unix(path) => match listeners::is_taken(path) {
             // A socket that is there may be the running daemon's own.
             Ok(_) => Finding::fine(WHAT, text),
