@@ -166,6 +166,9 @@ fn protection_check(protection: &Protection) -> Check {
     for (count, names, keys) in concerns.into_iter().filter(|(_, _, keys)| !keys.is_empty()) {
         data.insert(count.to_owned(), json!(keys.count()));
         data.insert(names.to_owned(), json!(keys.to_string()));
+        let note =
+            "keys sign no block and no attestation until somebody acts: 'bls-signer explain KEY' says how";
+        data.insert("note".to_owned(), json!(note));
     }
     Check::with("slashing-protection", problem, data)
 }
@@ -207,17 +210,34 @@ fn keys_check(api: &Api, shows_files: bool, expected: ExpectedKeys) -> Check {
         data.insert("files-not-loaded".to_owned(), json!(problems));
         data.insert("files-passed-over".to_owned(), json!(passed_over));
     }
+    if wrong.is_empty() && !problems.is_empty() {
+        let note = format!(
+            "{} key files gave no key: the log names each with its reason, and so does 'bls-signer check'",
+            problems.len()
+        );
+        data.insert("note".to_owned(), json!(note));
+    }
     Check::with("keys-check", (!wrong.is_empty()).then(|| wrong.join("; ")), data)
 }
 
 /// An ended certificate is shown and turns nothing red: Unix sockets go on, and so do clients that pin it.
 fn certificate(expiry: Expiry) -> Value {
-    let state = match expiry.at(SystemTime::now()) {
-        Validity::Long => "valid",
-        Validity::Ending { days: _ } => "ends soon: renew it",
-        Validity::Over => "HAS ENDED: clients refuse it",
+    let (state, note) = match expiry.at(SystemTime::now()) {
+        Validity::Long => ("valid", None),
+        Validity::Ending { days } => (
+            "ends soon: renew it",
+            Some(format!("the certificate ends in {days} days: renew it, and reload")),
+        ),
+        Validity::Over => (
+            "HAS ENDED: clients refuse it",
+            Some(format!("the certificate ended at {expiry}, and clients refuse it: renew it, and reload")),
+        ),
     };
-    json!({ "certificate": state, "not-after": expiry.to_string() })
+    let mut data = json!({ "certificate": state, "not-after": expiry.to_string() });
+    if let (Some(note), Value::Object(data)) = (note, &mut data) {
+        data.insert("note".to_owned(), json!(note));
+    }
+    data
 }
 
 /// What an operator should know of who may call; `None` where there is nothing to say. Names no file.

@@ -196,7 +196,7 @@ impl fmt::Display for Holder {
 /// Why a daemon could not be asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    #[error("cannot connect to {target}{units}: is the daemon running there, and may this user connect?")]
+    #[error("cannot connect to {target}{units}: {}", hint(.source))]
     Connect { target: Target, units: String, source: io::Error },
     #[error("nothing answers at {target} within {} s{holder}{units}; run 'bls-signer check'", SIGN_OF_LIFE.as_secs())]
     Silent { target: Target, holder: Holder, units: String },
@@ -213,6 +213,19 @@ pub(crate) enum ClientError {
     NotHttp { target: Target, source: hyper::Error },
     #[error("the request cannot be made")]
     Request(#[source] hyper::http::Error),
+}
+
+/// What to look at where nobody was reached.
+fn hint(reason: &io::Error) -> &'static str {
+    match reason.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "this user may not connect there: ask as root, or as a member of the socket's group"
+        }
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            "no daemon listens there: 'bls-signer check' says what would keep it from that"
+        }
+        _ => "is the daemon running there, and may this user connect?",
+    }
 }
 
 impl ClientError {

@@ -152,20 +152,18 @@ fn whole(status: &DaemonStatus) -> String {
     text
 }
 
-/// What is wrong, and what to do.
+/// What is wrong, then what is not right, and what to do.
 fn wrong(checks: &[Check]) -> String {
-    let problem = |check: &Check| check.data.as_ref()?.get("problem")?.as_str().map(str::to_owned);
-    let wrong = checks.iter().filter(|check| check.status == Status::Down);
-    wrong
-        .map(|check| {
-            format!(
-                "{:<20}  {}: {}\n",
-                "WRONG",
-                check.id,
-                problem(check).unwrap_or_else(|| "down".to_owned())
-            )
-        })
-        .collect()
+    let said = |check: &Check, name: &str| check.data.as_ref()?.get(name)?.as_str().map(str::to_owned);
+    let down = checks.iter().filter(|check| check.status == Status::Down);
+    let problems = down.map(|check| {
+        let problem = said(check, "problem").unwrap_or_else(|| "down".to_owned());
+        format!("{:<20}  {}: {problem}\n", "WRONG", check.id)
+    });
+    let notes = checks.iter().filter_map(|check| {
+        said(check, "note").map(|note| format!("{:<20}  {}: {note}\n", "NOTE", check.id))
+    });
+    problems.chain(notes).collect()
 }
 
 /// A line for each check: its name, UP or DOWN, and what it says.
@@ -174,7 +172,7 @@ fn lines(checks: &[Check]) -> String {
     for Check { id, status, data } in checks {
         let _ = write!(lines, "{id:<20}  {status:<4}");
         let said = data.as_ref().and_then(Value::as_object).into_iter().flatten();
-        for (name, value) in said.filter(|(name, _)| *name != "problem") {
+        for (name, value) in said.filter(|(name, _)| !["problem", "note"].contains(&name.as_str())) {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let _ = write!(lines, "  {name}: {value}");
         }
@@ -235,13 +233,16 @@ mod tests {
     fn each_check_is_a_line_and_what_is_wrong_stands_first() {
         let json = json!({"status": "DOWN", "outcome": "DOWN", "checks": [
             {"id": "default-check", "status": "UP"},
+            {"id": "tls-check", "status": "UP", "data": {"note": "renew it"}},
             {"id": "keys-check", "status": "DOWN", "data": {"keys-loaded": 3, "kind": "sealed", "problem": "mount it"}},
         ]});
         let report = Report { json };
         let table = report.table();
         let mut lines = table.lines().skip(1);
         assert_eq!(lines.next(), Some("WRONG                 keys-check: mount it"));
+        assert_eq!(lines.next(), Some("NOTE                  tls-check: renew it"));
         assert_eq!(lines.next(), Some("default-check         UP"));
+        assert_eq!(lines.next(), Some("tls-check             UP"));
         assert_eq!(lines.next(), Some("keys-check            DOWN  keys-loaded: 3  kind: sealed"));
         assert!(matches!(report.verdict(), Err(Error::Unhealthy)));
     }

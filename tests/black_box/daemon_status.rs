@@ -4,7 +4,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::{
-    Daemon, Key, attestation, block_header, command, init, json_of, on, run, said, socket, text,
+    Daemon, Key, Setup, attestation, block_header, command, init, json_of, on, run, said, socket, text,
 };
 
 #[test]
@@ -48,7 +48,7 @@ fn what_is_wrong_stands_first_and_in_the_exit_status() {
 
 #[test]
 fn a_signing_listener_tells_its_health_and_no_more() {
-    let setup = crate::support::Setup::new()
+    let setup = Setup::new()
         .args(&["--network", "minimal"])
         .listen("signing", "unix:signing.sock")
         .listen("keymanager", "unix:keymanager.sock");
@@ -169,6 +169,22 @@ fn a_watch_shows_what_comes_and_a_daemon_that_goes_until_it_is_stopped() {
     until(since, "0 imported");
     watch.kill().unwrap();
     watch.wait().unwrap();
+}
+
+#[test]
+fn what_is_not_right_and_stops_nobody_is_a_note_before_the_checks() {
+    let setup = Setup::new().args(&["--network", "minimal"]);
+    let keys = setup.directory().join("keys");
+    fs::create_dir(&keys).unwrap();
+    let good = format!("type: file-raw\nprivateKey: '{}'\n", Key::number(1).secret_hex());
+    fs::write(keys.join("good.yaml"), good).unwrap();
+    fs::write(keys.join("bad.yaml"), "type: file-raw\n").unwrap();
+    let daemon = setup.args(&["--key-config-path", keys.to_str().unwrap()]).start();
+    let output = on(&daemon, &["status"]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let table = text(&output);
+    let second = table.lines().nth(1).unwrap();
+    assert!(second.starts_with("NOTE") && second.contains("1 key files gave no key"), "{table}");
 }
 
 const PATIENCE: Duration = Duration::from_secs(60);
