@@ -183,7 +183,8 @@ fn keys_check(api: &Api, shows_files: bool, expected: ExpectedKeys) -> Check {
     if !barren_sources.is_empty() {
         let sources = barren_sources.len();
         wrong.push(format!(
-            "{sources} configured directories of keys give none: are they mounted and readable"
+            "{sources} configured directories of keys give none: are they mounted and readable ('bls-signer check' \
+             names the reason)"
         ));
     }
     if loaded < expected.least() {
