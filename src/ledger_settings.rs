@@ -1,8 +1,25 @@
 //! Settings of the ledger out of the program's, for the daemon and for the commands that open the ledger themselves.
 
 use crate::config::{Settings, StateFs};
-use crate::ledger::{self, FileSystems, Missing, Unproven};
+use crate::ledger::postgres::SharedLedger;
+use crate::ledger::{self, FileSystems, Missing, OpenError, Unproven};
 use crate::network::{GenesisClock, Network};
+
+/// The same beside the ledger that other hosts share, where there is one.
+///
+/// # Errors
+/// What leads to the shared ledger cannot be used. Whether it can be reached does not matter yet.
+pub(crate) fn with_shared(
+    settings: &Settings,
+    network: &Network,
+    missing: Missing,
+) -> Result<ledger::Settings, OpenError> {
+    let alone = of(settings, Some(network), missing);
+    let Some(shared) = &settings.ledger.shared else { return Ok(alone) };
+    let ledger = SharedLedger::start(shared, network.genesis_validators_root(), &settings.ledger.state_dir);
+    let ledger = ledger.map_err(|error| OpenError::SharedLedger(Box::new(error)))?;
+    Ok(ledger::Settings { second_judge: Some(ledger), ..alone })
+}
 
 /// For who only looks, or changes it by command. Without a network the ledger is opened whatever chain it is of, and
 /// nothing is known of the time there.

@@ -134,11 +134,15 @@ fn protection_check(protection: &Protection) -> Check {
             ledger::Health::SecondJudgeAway(silence) => {
                 let seconds = silence.since.elapsed().as_secs();
                 data.insert("seconds".to_owned(), json!(seconds));
+                // Without what lies below: that may name users and files, and this route needs no token.
+                let cause = silence.cause.map(|cause| cause.to_string());
+                let why = cause.as_deref().unwrap_or("see whether its database runs and can be reached");
                 let problem = format!(
-                    "the second judge has not answered for {seconds} s, so no block and no attestation is signed: \
-                     see whether it runs and can be reached"
+                    "the shared ledger has not answered for {seconds} s, so no block and no attestation is \
+                     signed: {why}"
                 );
-                ("away: its second judge does not answer", Some(problem))
+                data.insert("cause".to_owned(), json!(cause));
+                ("away: the shared ledger does not answer", Some(problem))
             }
             // This route needs no token, so it shows the kind of error and no more.
             ledger::Health::Broken(cause) => {

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Error, keys, packaged, slashing_protection, token};
+use super::{Error, keys, ledger, packaged, slashing_protection, token};
 use crate::daemon;
 use crate::keymanager::StartError;
 use crate::ledger::{NoPresent, OpenError};
@@ -41,6 +41,7 @@ impl Error {
             | Self::Check { .. } => ExitStatus::Configuration,
             Self::Web3Signer(error) if error.is_usage() => ExitStatus::Usage,
             Self::Web3Signer(_) => ExitStatus::Configuration,
+            Self::Ledger(error) => shared_ledger_status(error),
             Self::Keys(error) => keys_status(error),
             Self::Token(error) => token_status(error),
             Self::Status(error) if error.is_no_daemon() => ExitStatus::NoDaemon,
@@ -87,6 +88,18 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
         | daemon::Error::Runtime(_)
         | daemon::Error::Pool(_)
         | daemon::Error::Signals(_) => ExitStatus::Fault,
+    }
+}
+
+fn shared_ledger_status(error: &ledger::Error) -> ExitStatus {
+    use ledger::Error;
+    match error {
+        Error::Configuration(_)
+        | Error::Network(_)
+        | Error::NoGenesis
+        | Error::NoAddress
+        | Error::Wrong { .. } => ExitStatus::Configuration,
+        Error::SharedLedger(_) | Error::Runtime(_) | Error::Output(_) => ExitStatus::Fault,
     }
 }
 
@@ -173,6 +186,7 @@ fn ledger_status(error: &OpenError) -> ExitStatus {
         | OpenError::Foreign { .. }
         | OpenError::NotALedger { .. }
         | OpenError::Newer { .. }
+        | OpenError::SharedLedger(_)
         | OpenError::OtherChain { .. } => ExitStatus::Configuration,
         // A clock gets right by itself, as a rule.
         OpenError::Unproven {

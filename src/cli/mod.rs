@@ -11,6 +11,7 @@ mod exit_status;
 mod help;
 mod interchange_file;
 mod keys;
+mod ledger;
 mod output;
 mod owner;
 mod packaged;
@@ -80,6 +81,9 @@ fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Erro
         Some(Command::Restore(options)) => {
             slashing_protection::restore(options, environment, &mut io::stdout().lock()).map_err(Error::from)
         }
+        Some(Command::Ledger(command)) => {
+            ledger::run(command, environment, &mut io::stdout().lock()).map_err(Error::from)
+        }
         Some(Command::Keys(command)) => keys::run(command, environment).map_err(Error::Keys),
         Some(Command::Token(command)) => token::run(command, environment).map_err(Error::from),
         Some(Command::Status(options)) => status::run(options, environment),
@@ -133,6 +137,9 @@ enum Command {
     ///
     /// Its next start lifts all watermarks to the present: what was signed after the backup is not in it.
     Restore(slashing_protection::BackupOptions),
+    /// Make, check and see the ledger that several hosts share (--shared-ledger)
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// List, import and delete the keys of a running daemon, and change the secret that seals them
     #[command(subcommand)]
     Keys(keys::Command),
@@ -182,6 +189,8 @@ pub(crate) enum Error {
     SlashingProtection(#[from] slashing_protection::Error),
     #[error("the daemon would not do what it is configured for: {problems} marked WRONG above")]
     Check { problems: usize },
+    #[error(transparent)]
+    Ledger(#[from] ledger::Error),
     #[error(transparent)]
     Keys(keys::Error),
     #[error(transparent)]

@@ -32,6 +32,11 @@ impl RawSettings {
             require_ledger: self.require_ledger.or(weaker.require_ledger),
             unproven: self.unproven.or(weaker.unproven),
             state_fs: self.state_fs.or(weaker.state_fs),
+            shared_ledger: self.shared_ledger.or(weaker.shared_ledger),
+            shared_ledger_durability: self.shared_ledger_durability.or(weaker.shared_ledger_durability),
+            shared_ledger_password_file: self
+                .shared_ledger_password_file
+                .or(weaker.shared_ledger_password_file),
             refuse_far_future: self.refuse_far_future.or(weaker.refuse_far_future),
             shared_root_tables: self.shared_root_tables.or(weaker.shared_root_tables),
             raw_roots: self.raw_roots.or(weaker.raw_roots),

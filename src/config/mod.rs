@@ -14,6 +14,7 @@ mod listen;
 mod merged;
 mod raw;
 mod settings;
+mod shared_ledger;
 mod tokens;
 mod values;
 
@@ -30,6 +31,9 @@ pub(crate) use exposure::Exposure;
 pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
 pub(crate) use settings::{KeySources, Settings};
+pub(crate) use shared_ledger::{
+    Durability, SharedLedgerAddress, SharedLedgerAddressError, SharedLedgerSettings,
+};
 pub(crate) use tokens::{AuthToken, TokenFile, TokenSources, Tokens};
 pub(crate) use values::{Audit, LogFormat, LogLevel, StateFs, Switch, UnprovenStart};
 
@@ -126,6 +130,8 @@ pub(crate) enum Error {
         path.display()
     )]
     ClientTokens { path: PathBuf, line: usize },
+    #[error(transparent)]
+    SharedLedger(#[from] SharedLedgerAddressError),
     #[error(transparent)]
     OpenKeymanager(#[from] OpenKeymanager),
     #[error(

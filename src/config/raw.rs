@@ -12,7 +12,8 @@ use serde::Deserialize;
 use super::clients::RawClient;
 use super::tokens::{TokenFile, token_files};
 use super::{
-    Audit, AuthToken, ExpectedKeys, ListenSpec, LogFormat, LogLevel, StateFs, Switch, UnprovenStart,
+    Audit, AuthToken, Durability, ExpectedKeys, ListenSpec, LogFormat, LogLevel, StateFs, Switch,
+    UnprovenStart,
 };
 use crate::raw_roots::RawRoots;
 
@@ -96,6 +97,19 @@ pub(crate) struct RawSettings {
     /// What the state directory may lie on [default: local]
     #[arg(long, value_name = "WHERE", help_heading = SIGNING)]
     pub(crate) state_fs: Option<StateFs>,
+    /// Ledger that this host shares with others, beside its own: postgres://USER@/DATABASE?host=/DIRECTORY, without a
+    /// password [default: none]
+    ///
+    /// What can be slashed is signed when both have it on record. 'bls-signer ledger init' makes one.
+    #[arg(long, value_name = "ADDRESS", help_heading = SIGNING)]
+    pub(crate) shared_ledger: Option<String>,
+    /// What makes a record there survive the loss of a database host [default: replicated]
+    #[arg(long, value_name = "DURABILITY", help_heading = SIGNING)]
+    pub(crate) shared_ledger_durability: Option<Durability>,
+    /// Password of the role there [default: the systemd credential shared-ledger-password; else none, for peer
+    /// authentication]
+    #[arg(long, value_name = "FILE", help_heading = SIGNING)]
+    pub(crate) shared_ledger_password_file: Option<PathBuf>,
     /// Whether to sign roots that come without their duty [default: unprotected-keys]
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,

@@ -8,8 +8,9 @@ use std::time::Duration;
 use super::access::TlsFiles;
 use super::listen::ip_address;
 use super::{
-    Address, Audit, ClientSources, Environment, Error, ExpectedKeys, ListenSpec, LogFormat, LogLevel,
-    OpenKeymanager, RawSettings, Role, StateFs, Switch, Tls, TokenSources, Tokens, UnprovenStart,
+    Address, Audit, ClientSources, Durability, Environment, Error, ExpectedKeys, ListenSpec, LogFormat,
+    LogLevel, OpenKeymanager, RawSettings, Role, SharedLedgerSettings, StateFs, Switch, Tls, TokenSources,
+    Tokens, UnprovenStart,
 };
 use crate::raw_roots::RawRoots;
 use crate::regular_file::RegularFile;
@@ -67,6 +68,8 @@ pub(crate) struct LedgerSettings {
     pub(crate) slashing_protection: bool,
     /// Refuse to start without an existing ledger: somebody said so, or there are keys that may have signed before.
     pub(crate) required: bool,
+    /// The ledger that other hosts share, beside this one's.
+    pub(crate) shared: Option<SharedLedgerSettings>,
 }
 
 /// Where keys come from, apart from the Keymanager API.
@@ -166,6 +169,16 @@ impl Settings {
             raw.state_dir,
             environment,
         )?;
+        let shared = shared_ledger(
+            raw.shared_ledger,
+            raw.shared_ledger_durability,
+            raw.shared_ledger_password_file,
+            environment,
+        )?;
+        if shared.is_some() && !ledger.slashing_protection {
+            return Err(Error::Conflict { first: "--shared-ledger", second: "--slashing-protection off" });
+        }
+        let ledger = LedgerSettings { shared, ..ledger };
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
@@ -285,7 +298,29 @@ fn ledger(
     let anchors =
         [environment.runtime_directory(), environment.cache_directory()].into_iter().flatten().collect();
     let (unproven, state_fs) = (unproven.unwrap_or_default(), state_fs.unwrap_or_default());
-    Ok(LedgerSettings { state_dir, anchors, unproven, state_fs, slashing_protection, required })
+    Ok(LedgerSettings { state_dir, anchors, unproven, state_fs, slashing_protection, required, shared: None })
+}
+
+fn shared_ledger(
+    address: Option<String>,
+    durability: Option<Durability>,
+    password_file: Option<PathBuf>,
+    environment: &Environment,
+) -> Result<Option<SharedLedgerSettings>, Error> {
+    let given = match (&durability, &password_file) {
+        (Some(_), _) => Some("--shared-ledger-durability"),
+        (None, Some(_)) => Some("--shared-ledger-password-file"),
+        (None, None) => None,
+    };
+    match (address, given) {
+        (None, Some(given)) => Err(Error::Incomplete { given, missing: "--shared-ledger" }),
+        (None, None) => Ok(None),
+        (Some(address), _) => Ok(Some(SharedLedgerSettings {
+            address: address.parse()?,
+            durability: durability.unwrap_or_default(),
+            password_file: password_file.or_else(|| environment.credential("shared-ledger-password")),
+        })),
+    }
 }
 
 fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {

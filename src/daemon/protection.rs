@@ -43,8 +43,8 @@ pub(super) fn protection(
         UnprovenStart::Lift => Unproven::Lift,
         UnprovenStart::Refuse => Unproven::Refuse,
     };
-    let ledger =
-        Ledger::open(ledger::Settings { unproven, ..ledger_settings::of(settings, Some(network), missing) })?;
+    let settings_of_ledger = ledger_settings::with_shared(settings, network, missing)?;
+    let ledger = Ledger::open(ledger::Settings { unproven, ..settings_of_ledger })?;
     let opened = ledger.opened();
     if opened.is_new {
         tracing::warn!(

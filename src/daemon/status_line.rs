@@ -36,7 +36,7 @@ fn state(api: &Api) -> String {
             Health::Working => "slashing protection on".to_owned(),
             Health::SecondJudgeAway(Silence { since: _, cause }) => {
                 let cause = cause.map(|cause| format!(" ({})", chain(cause.as_ref()))).unwrap_or_default();
-                format!("slashing protection AWAY: its second judge does not answer{cause}")
+                format!("slashing protection AWAY: the shared ledger does not answer{cause}")
             }
             Health::Broken(cause) => format!("slashing protection BROKEN ({})", chain(cause.as_ref())),
         },

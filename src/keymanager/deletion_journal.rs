@@ -71,7 +71,8 @@ impl DeletionJournal {
         // No sealed key comes back without the ledger. With it they would: the list waits for it.
         let Protection::On(ledger) = protection else { return Ok(()) };
         if !keys.is_empty() {
-            ledger.delete(&keys).await.map_err(DeletionJournalError::Ledger)?;
+            // Here alone: whoever deleted them was told that it had failed, and other hosts may sign with them by now.
+            ledger.delete_here(&keys).await.map_err(DeletionJournalError::Ledger)?;
             tracing::warn!(
                 keys = keys.len(),
                 "keys that a fault had kept the ledger from deleting, or from taking in whole, are deleted now"

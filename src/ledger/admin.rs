@@ -85,6 +85,16 @@ impl Ledger {
         self.order(shared, move |transaction| transaction.delete(&deletions))
     }
 
+    /// The same on this host alone: where keys are taken out of use that another host may have taken over since.
+    pub(crate) fn delete_here<D: OutOfUse>(
+        &self,
+        keys: &[D],
+    ) -> impl Future<Output = Result<DeletionReport, Fault>> + Send + use<D> {
+        let deletion = |key: &D| Deletion { public_key: key.public_key(), active: key.was_active() };
+        let deletions: Vec<_> = keys.iter().map(deletion).collect();
+        self.order(None, move |transaction| transaction.delete(&deletions))
+    }
+
     /// The selected keys' histories as EIP-3076 JSON.
     pub(crate) fn export(
         &self,

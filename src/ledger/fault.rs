@@ -31,8 +31,8 @@ pub(crate) enum Fault {
     Stopped,
     /// The second judge has been silent for so long that nothing is judged. The message is not on record there.
     #[error(
-        "the second judge of slashing protection has not answered for {silent:?}, so nothing is signed that it \
-         protects until it does; check that it runs and can be reached"
+        "the shared ledger of slashing protection has not answered for {silent:.1?}, so nothing is signed that it \
+         protects until it does; check that its database runs and can be reached"
     )]
     SecondJudgeAway {
         silent: Duration,
@@ -42,8 +42,8 @@ pub(crate) enum Fault {
     /// The second judge was asked and did not answer. What was asked for may be on record there, and an order may still
     /// be carried out.
     #[error(
-        "the second judge of slashing protection did not answer in time, so it is not known what it has on record; the \
-         same message can be asked for again"
+        "the shared ledger of slashing protection did not answer in time, so it is not known what it has on record; \
+         the same message can be asked for again"
     )]
     SecondJudgeUnknown {
         #[source]
@@ -51,7 +51,7 @@ pub(crate) enum Fault {
     },
     /// The second judge and this ledger protect different chains. Nothing was changed here.
     #[error(
-        "the second judge of slashing protection protects the chain with genesis validators root {}, and this ledger \
+        "the shared ledger of slashing protection protects the chain with genesis validators root {}, and this ledger \
          the one with {}: give each network its own",
         NamedRoot(*.theirs), NamedRoot(*.pinned)
     )]

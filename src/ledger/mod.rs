@@ -30,6 +30,7 @@ mod of_key;
 mod opened;
 mod order;
 mod policy;
+pub(crate) mod postgres;
 mod protection;
 mod refusal;
 mod row;

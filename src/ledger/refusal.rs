@@ -82,7 +82,6 @@ pub(crate) enum Refusal {
         "slashing protection: {record} is on record for this key by another signer, so this message is not signed; \
          only what lies above can be. Check that only one validator client uses the key"
     )]
-    #[cfg_attr(not(test), expect(dead_code, reason = "a second judge says so"))]
     SignedElsewhere { record: Recorded },
     #[error(
         "slashing protection: {record} is on record for this key, {years} years ahead of this host's clock, and only \

@@ -6,11 +6,6 @@
 //! the second judge first. A backend implements [`SecondJudge`] in a folder of its own and comes in by
 //! [`Settings`](super::Settings).
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what a backend reads and answers; this attribute goes with the first one")
-)]
-
 use std::fmt;
 use std::time::Instant;
 
@@ -91,6 +86,11 @@ pub(crate) struct Question {
 }
 
 impl Question {
+    /// Whether somebody still waits for the answer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.answer.is_closed()
+    }
+
     /// Answers. An answer that nobody waits for any more is dropped.
     pub(crate) fn answer(self, answer: Answer) {
         drop(self.answer.send(answer));
@@ -173,7 +173,7 @@ impl<'a> Consultation<'a> {
     pub(super) fn add(&mut self, ask: Ask) -> PendingAnswer {
         let (answer, answered) = oneshot::channel();
         self.questions.push(Question { ask, answer });
-        PendingAnswer { answered }
+        PendingAnswer { answered, silence: self.second_judge.map(SecondJudge::silence) }
     }
 
     /// Asks.
@@ -188,6 +188,8 @@ impl<'a> Consultation<'a> {
 #[derive(Debug)]
 pub(super) struct PendingAnswer {
     answered: oneshot::Receiver<Answer>,
+    /// Says why none came.
+    silence: Option<watch::Receiver<Option<Silence>>>,
 }
 
 impl PendingAnswer {
@@ -195,7 +197,10 @@ impl PendingAnswer {
     pub(super) async fn answer(self, deadline: Deadline) -> Answer {
         match deadline.limit(self.answered).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_)) | Err(_) => Answer::Failed(NoAnswer::Unknown(None)),
+            Ok(Err(_)) | Err(_) => {
+                let silence = self.silence.and_then(|silence| silence.borrow().clone());
+                Answer::Failed(NoAnswer::Unknown(silence.and_then(|silence| silence.cause)))
+            }
         }
     }
 }

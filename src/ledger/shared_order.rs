@@ -1,10 +1,5 @@
 //! Orders as a second judge carries them out, and what it then has on record.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, reason = "what a backend reads; this attribute goes with the first one")
-)]
-
 use super::interchange::Interchange;
 use super::order::{Deletion, Selection};
 use super::row::KeyState;
@@ -16,8 +11,9 @@ use crate::primitives::Root;
 /// An order as a second judge carries it out.
 #[derive(Clone, Debug)]
 pub(crate) enum SharedOrder {
-    /// Take over what this ledger has on record, and the lower of two stops: the first order after an opening, so that
-    /// both know the same. Nothing else is answered before it.
+    /// Take over what this ledger has on record, and the lower of two stops where it joins for the first time: the
+    /// first order after an opening, so that both know the same. Nothing else is answered before it. That a key is
+    /// deleted here is not taken over: another host may have been given the key since.
     Join(SharedRecords),
     /// Merge histories of one chain, each watermark with what is there ([`Watermark::merged`]). Histories of another
     /// chain than the one that is protected there are not merged.

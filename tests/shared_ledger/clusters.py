@@ -1,5 +1,6 @@
 """PostgreSQL clusters of the tests' own: a primary and a standby, in a temporary directory, on Unix sockets alone."""
 
+import contextlib
 import getpass
 import glob
 import os
@@ -121,6 +122,19 @@ class Server:
         pid_file = os.path.join(self.data, "postmaster.pid")
         if os.path.exists(pid_file):
             os.remove(pid_file)
+
+    @contextlib.contextmanager
+    def frozen(self):
+        """No process of it does anything, while sockets stay open."""
+        self.process.send_signal(signal.SIGSTOP)
+        children = self._children()
+        try:
+            for child in children:
+                os.kill(child, signal.SIGSTOP)
+            yield
+        finally:
+            for child in [*children, self.process.pid]:
+                os.kill(child, signal.SIGCONT)
 
     def _children(self):
         try:

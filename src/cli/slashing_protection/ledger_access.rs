@@ -79,7 +79,7 @@ impl LedgerArgs {
         owner::become_owner_of(&directory)?;
         let opened = Ledger::open(ledger::Settings {
             loss,
-            ..ledger_settings::of(&settings, Some(&network), missing)
+            ..ledger_settings::with_shared(&settings, &network, missing)?
         });
         match opened {
             Ok(ledger) => Ok(LedgerAccess::File { ledger: Box::new(ledger), network, directory }),

@@ -107,6 +107,8 @@ pub(crate) enum OpenError {
         path = .path.display()
     )]
     Unsynced { path: PathBuf, source: io::Error },
+    #[error("the shared ledger")]
+    SharedLedger(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("the slashing protection ledger's thread cannot be started")]
     Thread(#[source] io::Error),
 }

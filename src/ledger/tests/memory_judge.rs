@@ -216,8 +216,8 @@ impl Inner {
                 let HighWatermark { slot, epoch } = &mut self.head.high_watermark;
                 *slot = slot.iter().copied().chain(high_watermark.slot).min();
                 *epoch = epoch.iter().copied().chain(high_watermark.epoch).min();
-                keys.extend(theirs.iter().map(|SharedRecord { public_key, watermark, deleted }| {
-                    self.merge(*public_key, *watermark, |record| record.deleted |= *deleted)
+                keys.extend(theirs.iter().map(|SharedRecord { public_key, watermark, .. }| {
+                    self.merge(*public_key, *watermark, |_| {})
                 }));
             }
             SharedOrder::Import { chain, histories } => {

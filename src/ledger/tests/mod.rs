@@ -15,6 +15,7 @@ mod beside;
 mod fault_events;
 mod fault_vfs;
 mod memory_judge;
+mod postgres;
 mod power_loss;
 mod promises;
 mod raw_roots;

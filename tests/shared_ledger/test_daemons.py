@@ -1,0 +1,218 @@
+"""Real daemons, three with the same keys: clients ask all of them at random for contradictions, while daemons and primaries are
+killed and an old primary lives on. Every signature that was ever given is compared with every other one.
+"""
+
+import itertools
+import json
+import os
+import random
+import signal
+import threading
+import time
+import unittest
+
+from checker import Block, Vote, check
+from clusters import Pair, Server, until
+from daemons import Daemons
+
+KEY_COUNT = 12
+KILLED_PRIMARIES = 2
+KILLED_DAEMONS = 6
+SIGNATURES_BETWEEN = 40
+ASKS_AN_EPOCH = 40
+
+
+class Client(threading.Thread):
+    """A validator client that asks a random daemon each time, and does not care what it has asked before."""
+
+    def __init__(self, number, daemons, keys, clock):
+        super().__init__(daemon=True)
+        self.random, self.daemons, self.keys, self.clock = random.Random(number), daemons, keys, clock
+        # (when asked, daemon, message)
+        self.signed = []
+        self.statuses = {}
+        self.stopped = threading.Event()
+
+    def run(self):
+        while not self.stopped.is_set():
+            message = self.message()
+            daemon = self.random.choice(self.daemons)
+            asked = time.monotonic()
+            status = daemon.sign(message)
+            self.statuses[status] = self.statuses.get(status, 0) + 1
+            if status == 200:
+                self.signed.append((asked, daemon, message))
+            elif status is None:
+                # It is being started again.
+                time.sleep(0.01)
+
+    def message(self):
+        present = 1000 + next(self.clock) // ASKS_AN_EPOCH
+        key, root = self.random.choice(self.keys), bytes([self.random.randrange(3)]) * 32
+        if self.random.random() < 0.25:
+            return Block(key, present * 8 + self.random.randrange(4), root)
+        target = present + self.random.randrange(-1, 2)
+        return Vote(key, target - self.random.randrange(4), target, root)
+
+
+class Clients:
+    """Clients of the same daemons while a `with` lasts."""
+
+    def __init__(self, *daemons_of_each, keys):
+        clock = itertools.count()
+        self.all = [Client(number, daemons, keys, clock) for number, daemons in enumerate(daemons_of_each)]
+
+    def __enter__(self):
+        for client in self.all:
+            client.start()
+        return self
+
+    def __exit__(self, *_):
+        for client in self.all:
+            client.stopped.set()
+        for client in self.all:
+            client.join()
+
+    @property
+    def signed(self):
+        return [signed for client in self.all for signed in list(client.signed)]
+
+    def until_more(self, number):
+        before = len(self.signed)
+        until(lambda: len(self.signed) >= before + number, f"{number} more signatures: {self.statuses()}")
+
+    def statuses(self):
+        total = {}
+        for client in self.all:
+            for status, count in list(client.statuses.items()):
+                total[status] = total.get(status, 0) + count
+        return total
+
+
+class OfDaemons(unittest.TestCase):
+    def test_kills_of_daemons_and_of_primaries_with_promotion_leave_nothing_slashable(self):
+        chance = random.Random(1)
+        with Pair() as pair, Daemons([(pair.primary, pair.standby)] * 3, KEY_COUNT) as daemons:
+            with Clients(*[daemons.all] * 6, keys=daemons.keys) as clients:
+                for _ in range(KILLED_PRIMARIES):
+                    for _ in range(KILLED_DAEMONS // KILLED_PRIMARIES):
+                        clients.until_more(SIGNATURES_BETWEEN)
+                        killed = chance.choice(daemons.all)
+                        killed.kill()
+                        killed.start()
+                    clients.until_more(SIGNATURES_BETWEEN)
+                    pair.fail_over()
+                    pair.attach()
+                clients.until_more(10 * SIGNATURES_BETWEEN)
+            found = check([message for _, _, message in clients.signed])
+            print(f"\n  {found}; answers by status: {clients.statuses()}")
+            self.assertEqual(found.conflicts, 0, str(found))
+            self.assertGreater(clients.statuses().get(412, 0), 0)
+            self.assert_no_daemon_is_red(daemons)
+
+    def test_an_old_primary_that_lives_on_signs_nothing_more(self):
+        with Pair() as pair:
+            old, new, third = pair.primary, pair.standby, Server(pair, "db3")
+            self.addCleanup(third.kill)
+            with Daemons([(old, ), (new, old)], KEY_COUNT) as daemons:
+                of_old, of_new = daemons.all
+                with Clients([of_old], [of_old], [of_new], [of_new], keys=daemons.keys) as clients:
+                    clients.until_more(4 * SIGNATURES_BETWEEN)
+                    new.cut_off()
+                    new.promote()
+                    promoted = time.monotonic()
+                    # Both take writes; a daemon asks the first of its address that has its standby.
+                    for daemon in daemons.all:
+                        daemon.kill()
+                        daemon.start()
+                    third.copy_of(new)
+                    third.start()
+                    signed_by = lambda daemon: [it for it in clients.signed if it[1] is daemon and it[0] > promoted]
+                    until(lambda: len(signed_by(of_new)) > 100, f"the new side signs; {of_new.said()[-1500:]}")
+                found = check([message for _, _, message in clients.signed])
+                print(f"\n  {found}; answers by status: {clients.statuses()}")
+                self.assertEqual(signed_by(of_old), [])
+                self.assertEqual(found.conflicts, 0, str(found))
+            third.kill()
+
+    def test_while_the_database_is_away_what_cannot_be_slashed_is_signed_and_the_process_stays(self):
+        with Pair() as pair, Daemons([(pair.primary, pair.standby)], 1) as daemons:
+            (daemon, ), (key, ) = daemons.all, daemons.keys
+            daemon.until_it_signs(key, 10)
+            process = daemon.process.pid
+            pair.primary.kill()
+            vote = Vote(key, 2_000_000, 2_000_001, b"\1" * 32)
+            self.assertEqual(daemon.sign(vote), 500)
+            self.assertEqual(daemon.ask("POST", f"/api/v1/eth2/sign/0x{key.hex()}", json.dumps({
+                "type": "RANDAO_REVEAL", "randao_reveal": {"epoch": "5"},
+                "fork_info": {"fork": {"previous_version": "0x02000001", "current_version": "0x03000001", "epoch": "0"},
+                              "genesis_validators_root": "0x" + "47" * 32}}))[0], 200)
+            until(lambda: daemon.ask("GET", "/healthcheck")[0] == 503, "health is red")
+            checks = json.loads(daemon.ask("GET", "/healthcheck")[1])["checks"]
+            self.assertEqual([check["id"] for check in checks if check["status"] == "DOWN"], ["slashing-protection"])
+            pair.standby.promote()
+            pair.swap()
+            pair.attach()
+            # The same message, in case it was recorded, and what lies above.
+            until(lambda: daemon.sign(vote) == 200, f"it signs again; it said {daemon.said()[-1500:]}")
+            until(lambda: daemon.ask("GET", "/healthcheck")[0] == 200, "health is green")
+            self.assertEqual(daemon.process.pid, process)
+            self.assertIsNone(daemon.process.poll())
+
+    def test_commits_that_wait_for_a_standby_are_given_up_and_take_no_more_connections(self):
+        with Pair() as pair, Daemons([(pair.primary, )], 2) as daemons:
+            (daemon, ), (key, other) = daemons.all, daemons.keys
+            daemon.until_it_signs(key, 10)
+            receiver = int(pair.standby.ask("SELECT pid FROM pg_stat_wal_receiver")[0][0])
+            os.kill(receiver, signal.SIGSTOP)
+            try:
+                vote = Vote(key, 2_000_000, 2_000_001, b"\1" * 32)
+                self.assertEqual(daemon.sign(vote), 500)
+                # What came later was not judged, so nothing is on record of it: another message at that height passes.
+                self.assertEqual(daemon.sign(Vote(other, 2_000_000, 2_000_001, b"\1" * 32)), 500)
+                until(lambda: "synchronous standby that does not answer" in daemon.ask("GET", "/healthcheck")[1].decode(),
+                      f"health says why: {daemon.ask('GET', '/healthcheck')[1]}")
+                ((count, ), ) = pair.primary.ask("SELECT count(*) FROM pg_stat_activity WHERE usename = 'bls_signer'")
+                self.assertLess(int(count), 10)
+            finally:
+                os.kill(receiver, signal.SIGCONT)
+            until(lambda: daemon.sign(vote) == 200, f"it signs again; it said {daemon.said()[-1500:]}")
+            self.assertEqual(daemon.sign(Vote(other, 2_000_000, 2_000_001, b"\2" * 32)), 200)
+
+    def test_a_server_that_takes_connections_and_says_nothing_keeps_nobody_from_the_next(self):
+        with Pair() as pair, Daemons([(pair.primary, pair.standby)], 1) as daemons:
+            (daemon, ), (key, ) = daemons.all, daemons.keys
+            daemon.until_it_signs(key, 10)
+            with pair.primary.frozen():
+                pair.standby.cut_off()
+                pair.standby.promote()
+                third = Server(pair, "db3")
+                self.addCleanup(third.kill)
+                third.copy_of(pair.standby)
+                third.start()
+                daemon.until_it_signs(key, 1000)
+            third.kill()
+
+    def test_a_control_without_replication_is_found_slashable(self):
+        with Pair(synchronous=False) as pair:
+            old, new = pair.primary, pair.standby
+            options = ("--shared-ledger-durability", "engine")
+            with Daemons([(old, new), (new, old)], KEY_COUNT, *options) as daemons:
+                of_new = daemons.all[1]
+                with Clients(*[[daemon] for daemon in daemons.all * 3], keys=daemons.keys) as clients:
+                    clients.until_more(SIGNATURES_BETWEEN)
+                    new.cut_off()
+                    new.promote()
+                    promoted = time.monotonic()
+                    of_new.kill()
+                    of_new.start()
+                    until(lambda: sum(it[1] is of_new and it[0] > promoted for it in clients.signed) > 200,
+                          f"the new side signs; {of_new.said()[-1500:]}")
+                found = check([message for _, _, message in clients.signed])
+        print(f"\n  asynchronous, split brain: {found}; answers by status: {clients.statuses()}")
+        self.assertGreater(found.conflicts, 0)
+
+    def assert_no_daemon_is_red(self, daemons):
+        for daemon in daemons.all:
+            until(lambda: daemon.ask("GET", "/healthcheck")[0] == 200, f"{daemon.directory} is well")
+            self.assertNotIn("LOST", daemon.said())
