@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Error, keys, ledger, packaged, slashing_protection, token};
+use super::{Error, keys, ledger, migrate, packaged, slashing_protection, token};
 use crate::daemon;
 use crate::keymanager::StartError;
 use crate::ledger::{NoPresent, OpenError};
@@ -43,6 +43,7 @@ impl Error {
             Self::Web3Signer(_) => ExitStatus::Configuration,
             Self::Ledger(error) => shared_ledger_status(error),
             Self::Keys(error) => keys_status(error),
+            Self::Migrate(error) => migrate_status(error),
             Self::Token(error) => token_status(error),
             Self::Status(error) if error.is_no_daemon() => ExitStatus::NoDaemon,
             Self::Status(_) | Self::Unhealthy | Self::NoHealth | Self::Output(_) | Self::Demo(_) => {
@@ -139,6 +140,33 @@ fn keys_status(error: &keys::Error) -> ExitStatus {
         | Error::Fault(_)
         | Error::Changed(_)
         | Error::Runtime(_) => ExitStatus::Fault,
+    }
+}
+
+fn migrate_status(error: &migrate::Error) -> ExitStatus {
+    use migrate::Error;
+    match error {
+        Error::Web3Signer(error) if error.is_usage() => ExitStatus::Usage,
+        Error::Py3Signer(_) => ExitStatus::Usage,
+        Error::Web3Signer(_)
+        | Error::Configuration(_)
+        | Error::Network(_)
+        | Error::NoSeal
+        | Error::SealFile(_)
+        | Error::Seal(_)
+        | Error::Owner(_)
+        | Error::OtherChain(_)
+        | Error::OtherConfiguration { .. } => ExitStatus::Configuration,
+        Error::Open(error) => ledger_status(error),
+        Error::Directory { .. }
+        | Error::Hardening(_)
+        | Error::Memory(_)
+        | Error::Fault(_)
+        | Error::Obstacles { .. }
+        | Error::NotTaken { .. }
+        | Error::Write { .. }
+        | Error::Runtime(_)
+        | Error::Output(_) => ExitStatus::Fault,
     }
 }
 

@@ -12,6 +12,8 @@ mod help;
 mod interchange_file;
 mod keys;
 mod ledger;
+mod migrate;
+mod old_signer;
 mod output;
 mod owner;
 mod packaged;
@@ -93,6 +95,7 @@ fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Erro
         Some(Command::ClientConfig(options)) => client_config::run(&options),
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Web3signer(options)) => web3signer::run(options, environment),
+        Some(Command::Migrate(command)) => migrate::run(command, environment).map_err(Error::Migrate),
         Some(Command::Demo { once }) => demo::run(once).map_err(Error::from),
     }
 }
@@ -164,6 +167,13 @@ enum Command {
     /// The program under the name web3signer does the same.
     #[command(disable_help_flag = true)]
     Web3signer(web3signer::Options),
+    /// Take over the keys, the history and the options of another signer, while neither runs
+    ///
+    /// Shows what would be done; --apply does it. Every key is opened and sealed at once, its history is merged into
+    /// the ledger, and the options that take the place of its own are shown, or written with --write-config. Refused
+    /// while anybody answers where the old signer did. Run again, it changes nothing.
+    #[command(subcommand)]
+    Migrate(migrate::Command),
     /// Show the whole way of a key, from a keystore to verified signatures, with a daemon in a temporary directory
     Demo {
         /// End after the last step instead of serving until Ctrl-C
@@ -203,6 +213,8 @@ pub(crate) enum Error {
     NoHealth,
     #[error(transparent)]
     Web3Signer(#[from] web3signer::Error),
+    #[error(transparent)]
+    Migrate(migrate::Error),
     #[error("cannot write the output")]
     Output(#[source] io::Error),
     #[error("demo")]

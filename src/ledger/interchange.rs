@@ -81,6 +81,16 @@ impl Interchange {
         Ok(Self { genesis_validators_root, histories })
     }
 
+    /// The keys that the file is about.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &PublicKey> {
+        self.histories.keys()
+    }
+
+    /// The chain that the history is of.
+    pub(crate) fn genesis_validators_root(&self) -> Root {
+        self.genesis_validators_root
+    }
+
     /// The number of keys with a history.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

@@ -40,6 +40,7 @@ mod keymanager;
 mod kill;
 mod lifecycle;
 mod metrics;
+mod migrate;
 mod negotiation;
 mod networks;
 mod one_ledger;

@@ -91,7 +91,10 @@ fn text_of(
     option: &Web3SignerOption,
 ) -> Result<Option<String>, yaml::YamlError> {
     match (&option.fate, option.takes) {
-        (Fate::Accepted(_) | Fate::Refused(_), _) => Ok(Some(String::new())),
+        (Fate::Accepted(_) | Fate::Refused(_), _) => {
+            let text = mapping.text(key).ok().flatten();
+            Ok(Some(text.map(|text| (*text).to_owned()).unwrap_or_default()))
+        }
         (Fate::Flag(_) | Fate::Translated(..) | Fate::RefusedWhenOn(_), Takes::List) => {
             let texts = mapping.texts(key)?;
             let texts: Vec<&str> = texts.iter().map(|text| &**text).collect();

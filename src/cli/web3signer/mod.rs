@@ -3,6 +3,7 @@
 
 mod command_line;
 mod given;
+mod migration;
 mod option;
 mod reference;
 mod table;
@@ -17,6 +18,7 @@ use clap::{FromArgMatches as _, Subcommand as _};
 
 use self::command_line::{CommandLine, Information};
 use self::given::Given;
+pub(super) use self::migration::old_signer;
 use self::option::Meaning;
 use self::translation::Translation;
 use super::{help, output, packaged, serve, slashing_protection};
@@ -158,6 +160,8 @@ pub(crate) enum Error {
         path.display(), Bounded(key), table::VERSION
     )]
     UnknownKey { path: PathBuf, key: String },
+    #[error("the options of {} do not belong to a signer that is to be replaced: give its own alone", Bounded(.0))]
+    NotTheDaemon(String),
     #[error("a value of a subcommand cannot be read: {}", Bounded(.0))]
     Task(clap::Error),
     #[error(
@@ -190,6 +194,7 @@ impl Error {
             | Self::Twice { .. }
             | Self::Missing { .. }
             | Self::NotOfATask { .. }
+            | Self::NotTheDaemon(_)
             | Self::Task(_) => true,
             Self::Conflict { .. }
             | Self::Refused { .. }

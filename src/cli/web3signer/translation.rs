@@ -14,6 +14,8 @@ pub(super) struct Translation {
     /// Options of `serve`, each with what it was made of.
     pub(super) flags: Vec<(String, OsString)>,
     pub(super) warnings: Vec<String>,
+    /// Options that are not followed, each with what to do instead.
+    pub(super) refused: Vec<(String, &'static str)>,
 }
 
 impl Translation {
@@ -22,16 +24,29 @@ impl Translation {
     /// # Errors
     /// An option is refused, or it has a value that it cannot have.
     pub(super) fn of(given: &Given) -> Result<Self, Error> {
-        let mut translation = Self::default();
         refuse_database(given)?;
+        let mut translation = Self::with_refusals(given)?;
+        if translation.refused.is_empty() {
+            return Ok(translation);
+        }
+        let (origin, instead) = translation.refused.swap_remove(0);
+        Err(Error::Refused { origin, instead })
+    }
+
+    /// The same where what is refused ends nothing.
+    ///
+    /// # Errors
+    /// An option has a value that it cannot have.
+    pub(super) fn with_refusals(given: &Given) -> Result<Self, Error> {
+        let mut translation = Self::default();
         for value in given.values() {
             let Value { option, origin, text } = value;
             match option.fate {
                 Fate::Flag(long) => translation.flag(value, long, text),
                 Fate::Accepted(why) => translation.warn(format!("{origin} has no meaning here: {why}")),
-                Fate::Refused(instead) => return Err(Error::Refused { origin: origin.clone(), instead }),
+                Fate::Refused(instead) => translation.refused.push((origin.clone(), instead)),
                 Fate::RefusedWhenOn(instead) if value.is_on()? => {
-                    return Err(Error::Refused { origin: origin.clone(), instead });
+                    translation.refused.push((origin.clone(), instead));
                 }
                 Fate::RefusedWhenOn(_) | Fate::Translated(..) => {}
             }
@@ -60,8 +75,7 @@ impl Translation {
 
     fn listeners(&mut self, given: &Given) -> Result<(), Error> {
         let role = if given.is_on(Meaning::Keymanager)? { "all" } else { "signing" };
-        let mut listen =
-            format!("--listen={role}={}", address(given, Meaning::ListenHost, Meaning::ListenPort, HTTP));
+        let mut listen = format!("--listen={role}={}", http_address(given));
         if given.is_on(Meaning::Metrics)? {
             let metrics = address(given, Meaning::MetricsHost, Meaning::MetricsPort, METRICS);
             listen.push_str(&format!(",metrics={metrics}"));
@@ -180,6 +194,11 @@ fn refuse_database(given: &Given) -> Result<(), Error> {
     }
 }
 
+/// The address of the signing API, with Web3Signer's defaults.
+pub(super) fn http_address(given: &Given) -> String {
+    address(given, Meaning::ListenHost, Meaning::ListenPort, HTTP)
+}
+
 /// A listener's address, with Web3Signer's defaults.
 fn address(given: &Given, host: Meaning, port: Meaning, default_port: &str) -> String {
     let host = given.meaning(host).map_or(LOOPBACK, |value| value.text.as_str());
@@ -201,10 +220,10 @@ const HTTP: &str = "9000";
 const METRICS: &str = "9001";
 const LISTENERS: &str = "--http-listen-host, --http-listen-port, --metrics-host and --metrics-port";
 const KNOWN_CLIENTS: &str = "tls-known-clients-file";
-const NO_DATABASE: &str = "slashing protection is a file in --data-path here, not a database. Stop Web3Signer, write \
-                           its history with `web3signer eth2 export --to=FILE`, merge it with `bls-signer \
-                           slashing-protection import --state-dir DIRECTORY FILE`, and leave the \
-                           --slashing-protection-db options out";
+const NO_DATABASE: &str = "slashing protection is a file in --data-path here, not a database. Stop Web3Signer, bring \
+                           its history over with `bls-signer migrate web3signer`, or with `web3signer eth2 export \
+                           --to=FILE` and `bls-signer slashing-protection import --state-dir DIRECTORY FILE`, and \
+                           leave the --slashing-protection-db options out";
 
 #[cfg(test)]
 mod tests {
@@ -219,7 +238,7 @@ mod tests {
 
     fn translated(line: &str) -> Result<(Vec<String>, Vec<String>), Error> {
         let (_, given) = given(line);
-        let Translation { flags, warnings } = Translation::of(&given)?.for_daemon(&given)?;
+        let Translation { flags, warnings, refused: _ } = Translation::of(&given)?.for_daemon(&given)?;
         Ok((flags.into_iter().map(|(_, flag)| flag.into_string().unwrap()).collect(), warnings))
     }
 

@@ -56,6 +56,13 @@ impl RawSettings {
         command.get_arguments().any(|argument| argument.get_long() == Some(name))
     }
 
+    /// Whether the option of this name, which is given without dashes, takes several values.
+    pub(crate) fn is_list(name: &str) -> bool {
+        let command = Self::augment_args(clap::Command::new("flags"));
+        let option = command.get_arguments().find(|argument| argument.get_long() == Some(name));
+        option.is_some_and(|option| option.get_value_delimiter().is_some())
+    }
+
     /// The `BLS_SIGNER_*` variables that mean nothing: perhaps misspelt, perhaps another program's.
     pub(in crate::config) fn unknown_variables(environment: &Environment) -> Vec<String> {
         let command = Self::augment_args(clap::Command::new("environment"));

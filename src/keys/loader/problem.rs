@@ -52,7 +52,21 @@ pub(crate) enum Reason {
 impl Reason {
     /// Whether the file is sound and names a kind of key that is not for us.
     pub(crate) fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Config(ConfigError::Type(_) | ConfigError::KeyType))
+        self.unsupported_kind().is_some()
+    }
+
+    /// That kind, as the file names it.
+    pub(crate) fn unsupported_kind(&self) -> Option<String> {
+        match self {
+            Self::Config(ConfigError::Type(kind)) => Some(kind.clone()),
+            Self::Config(ConfigError::KeyType) => Some("SECP256K1".to_owned()),
+            Self::Config(_)
+            | Self::File(_)
+            | Self::Password(_)
+            | Self::SomethingElse
+            | Self::Keystore(_)
+            | Self::Secret(_) => None,
+        }
     }
 }
 
