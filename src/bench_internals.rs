@@ -55,7 +55,10 @@ impl Permissions {
         let peer = Peer::Unix { uid: clients.saturating_sub(1), gid: 0, pid: None };
         let caller = Caller { role: Role::Signing, peer, groups: Arc::default(), certificate: None };
         let clients = Clients::of_users(clients, keys);
-        Self { policy: SigningPolicy { raw_roots: RawRoots::Refuse, clients }, caller }
+        Self {
+            policy: SigningPolicy { raw_roots: RawRoots::Refuse, clients, ..SigningPolicy::default() },
+            caller,
+        }
     }
 
     /// Whether the last one may have the duty signed with this key: who it is, the key, the duty.

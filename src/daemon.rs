@@ -113,10 +113,15 @@ impl Daemon {
         );
         let hashes = HashCache::new(root_tables(settings));
         let pool = SigningPool::start(hashes, protection.hurry()).map_err(Error::Pool)?;
-        let policy = ArcSwap::from_pointee(SigningPolicy { raw_roots: settings.raw_roots, clients });
+        let policy = ArcSwap::from_pointee(SigningPolicy {
+            raw_roots: settings.raw_roots,
+            proofs_of_validation: settings.proofs_of_validation,
+            clients,
+        });
         let outcomes = Outcomes::new(&network, protection.is_on(), settings.audit);
         let timeout = settings.signing_timeout;
-        let signer = Signer { network, timeout, policy, protection, keystores, pool, outcomes };
+        let proof_turns = tokio::sync::Mutex::default();
+        let signer = Signer { network, timeout, policy, protection, keystores, pool, outcomes, proof_turns };
         let api = Arc::new(Api {
             signer: Arc::new(signer),
             access: Arc::clone(&access),

@@ -30,6 +30,8 @@ named_variants! {
         Exit = "exit",
         /// Deposits.
         Deposit = "deposit",
+        /// Proofs of validation: texts that show a monitor who holds a key.
+        Proof = "proof",
         /// Roots that come without their message.
         Raw = "raw",
     }

@@ -12,6 +12,8 @@ use crate::raw_roots::RawRoots;
 #[derive(Debug, Default)]
 pub(crate) struct SigningPolicy {
     pub(crate) raw_roots: RawRoots,
+    /// Whether proofs of validation are signed.
+    pub(crate) proofs_of_validation: bool,
     pub(crate) clients: Clients,
 }
 
@@ -42,6 +44,9 @@ impl SigningPolicy {
         let key = find(&public_key).ok_or(Refusal::UnknownKey { public_key })?;
         if !client.may_have_signed(duty.kind()) {
             return Err(Refusal::Duty { kind: duty.kind(), client: client.name().cloned() });
+        }
+        if duty.kind() == Kind::ProofOfValidation && !self.proofs_of_validation {
+            return Err(Refusal::ProofOfValidation);
         }
         let only_once = client.has_one_of(duty.kind());
         match duty.claim() {
@@ -114,6 +119,12 @@ pub(crate) enum Refusal {
         "raw roots are refused here (raw_roots = \"refuse\"): send the message itself, with its type and fork_info"
     )]
     RawRoot,
+    /// For everybody.
+    #[error(
+        "proofs of validation are not signed here: ask the signer's operator for proofs_of_validation = \"on\" \
+         (Web3Signer's --Xsigning-ext-enabled=true), if the monitor is one of the operator's own choice"
+    )]
+    ProofOfValidation,
 }
 
 /// One text, so that nobody can tell another client's key from one that there is not.

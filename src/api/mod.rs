@@ -16,6 +16,7 @@ pub(crate) mod routes;
 pub(crate) mod service;
 pub(crate) mod sign;
 pub(crate) mod sign_batch;
+mod sign_proof;
 pub(crate) mod slashing_protection;
 pub(crate) mod status;
 

@@ -327,7 +327,8 @@ impl From<signing_policy::Refusal> for Problem {
             }
             signing_policy::Refusal::Stranger
             | signing_policy::Refusal::Duty { .. }
-            | signing_policy::Refusal::RawRoot => StatusCode::FORBIDDEN,
+            | signing_policy::Refusal::RawRoot
+            | signing_policy::Refusal::ProofOfValidation => StatusCode::FORBIDDEN,
         };
         Self::refusal(status, refusal.to_string())
     }

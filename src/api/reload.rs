@@ -60,7 +60,11 @@ pub(crate) async fn read_access(api: &Api) -> Result<(), &'static str> {
     let read = move || {
         let clients = policy.clients.reload(&sources).map_err(|error| chain(&error))?;
         access.reload(clients.token_digests()).map_err(|error| chain(&error))?;
-        Ok(SigningPolicy { raw_roots: policy.raw_roots, clients })
+        Ok(SigningPolicy {
+            raw_roots: policy.raw_roots,
+            proofs_of_validation: policy.proofs_of_validation,
+            clients,
+        })
     };
     let error: String = match spawn_blocking(read).await.map_err(|error| chain(&error)) {
         Ok(Ok(renewed)) => {

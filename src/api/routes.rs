@@ -12,7 +12,8 @@ use super::problem::Problem;
 use super::{
     Api,
     health::{self, HealthQuestion},
-    high_watermark, keystores, metrics, public_keys, reload, sign, sign_batch, slashing_protection, status,
+    high_watermark, keystores, metrics, public_keys, reload, sign, sign_batch, sign_proof,
+    slashing_protection, status,
 };
 use crate::bls::PublicKey;
 use crate::clients::Requester;
@@ -36,6 +37,7 @@ pub(crate) const ROUTES: &[Route] = &[
     get("/api/v1/eth2/publicKeys", Handler::PublicKeys).for_signing().produces(Json),
     post("/api/v1/eth2/sign", Handler::SignBatch).for_signing().body(32 * MIB).of(Batch).produces(Json),
     post("/api/v1/eth2/sign/{pubkey}", Handler::Sign).for_signing().body(32 * MIB).produces(JsonOrText),
+    post("/api/v1/eth2/ext/sign/{pubkey}", Handler::SignProof).for_signing().body(4 * KIB),
     get("/api/v1/eth2/highWatermark", Handler::HighWatermark).for_signing(),
     post(wire::slashing_protection::PATH, Handler::SlashingProtection).for_keymanager().body(128 * MIB),
     get(wire::status::PATH, Handler::Status).for_keymanager(),
@@ -72,6 +74,7 @@ pub(crate) enum Handler {
     PublicKeys,
     Sign,
     SignBatch,
+    SignProof,
     HighWatermark,
     ListKeystores,
     ImportKeystores,
@@ -104,6 +107,7 @@ impl Handler {
             Self::PublicKeys => public_keys::list(api, requester),
             Self::Sign => sign::sign(signer, requester, arrived, public_key, &head.headers, &body).await,
             Self::SignBatch => sign_batch::sign_batch(signer, requester, arrived, &body).await,
+            Self::SignProof => sign_proof::sign_proof(signer, requester, public_key, &body).await,
             Self::HighWatermark => high_watermark::read(signer, requester).await,
             Self::ListKeystores => Ok(keystores::list(signer)),
             Self::ImportKeystores => {
@@ -298,103 +302,8 @@ impl From<RouteRefusal> for Problem {
     }
 }
 
+const KIB: u64 = 1024;
 const MIB: u64 = 1024 * 1024;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn handler(role: Role, method: Method, path: &str) -> Result<Handler, RouteRefusal> {
-        find(role, &method, path).map(|matched| matched.route.handler)
-    }
-
-    #[test]
-    fn a_listener_serves_only_its_role() {
-        let keystores = "/eth/v1/keystores";
-        let public_keys = "/api/v1/eth2/publicKeys";
-        assert_eq!(handler(Role::Keymanager, Method::GET, keystores), Ok(Handler::ListKeystores));
-        assert_eq!(handler(Role::All, Method::GET, keystores), Ok(Handler::ListKeystores));
-        assert_eq!(handler(Role::Signing, Method::GET, keystores), Err(RouteRefusal::NotFound));
-        assert_eq!(handler(Role::Signing, Method::PUT, keystores), Err(RouteRefusal::NotFound));
-        assert_eq!(handler(Role::Keymanager, Method::GET, public_keys), Err(RouteRefusal::NotFound));
-        for role in [Role::Signing, Role::Keymanager, Role::Metrics, Role::All] {
-            assert_eq!(handler(role, Method::GET, "/upcheck"), Ok(Handler::Upcheck));
-        }
-    }
-
-    #[test]
-    fn another_method_names_the_allowed_ones() {
-        assert_eq!(
-            handler(Role::All, Method::PUT, "/eth/v1/keystores"),
-            Err(RouteRefusal::MethodNotAllowed { allowed: "GET, HEAD, POST, DELETE".to_owned() })
-        );
-    }
-
-    #[test]
-    fn head_is_answered_where_get_is() {
-        for path in ["/upcheck", "/healthcheck", "/health", "/api/v1/eth2/publicKeys", "/eth/v1/keystores"] {
-            assert_eq!(
-                handler(Role::All, Method::HEAD, path),
-                handler(Role::All, Method::GET, path),
-                "{path}"
-            );
-        }
-        assert_eq!(
-            handler(Role::All, Method::HEAD, "/api/v1/eth2/sign"),
-            Err(RouteRefusal::MethodNotAllowed { allowed: "POST".to_owned() })
-        );
-    }
-
-    #[test]
-    fn slashes_that_mean_nothing_go_and_nothing_else_is_changed() {
-        for (path, merged) in [
-            ("//upcheck", "/upcheck"),
-            ("/api///v1//eth2/sign//0xab", "/api/v1/eth2/sign/0xab"),
-            ("/upcheck//", "/upcheck"),
-            ("/upcheck/", "/upcheck"),
-            ("/api/v1/eth2/sign/0xab/", "/api/v1/eth2/sign/0xab"),
-            ("////", "/"),
-            ("", ""),
-            ("/./upcheck", "/./upcheck"),
-            ("/%2f/upcheck", "/%2f/upcheck"),
-        ] {
-            assert_eq!(plain_path(path), merged);
-            assert_eq!(plain_path(merged), merged);
-        }
-        // It opens no route of another role.
-        assert_eq!(
-            handler(Role::Signing, Method::GET, &plain_path("//eth/v1/keystores")),
-            Err(RouteRefusal::NotFound)
-        );
-    }
-
-    /// But for slashes that mean nothing, which are gone before.
-    #[test]
-    fn a_path_has_one_spelling() {
-        for path in [
-            "/upcheck/",
-            "//upcheck",
-            "/Upcheck",
-            "/%75pcheck",
-            "/./upcheck",
-            "",
-            "/",
-            "/api/v1/eth2/sign/",
-            "/api/v1/eth2/sign/a/b",
-        ] {
-            assert_eq!(handler(Role::All, Method::GET, path), Err(RouteRefusal::NotFound), "{path}");
-        }
-    }
-
-    #[test]
-    fn a_path_names_a_key_in_any_spelling_of_it() {
-        let named = |key: &str| {
-            find(Role::All, &Method::POST, &format!("/api/v1/eth2/sign/{key}")).unwrap().public_key
-        };
-        let key = PublicKey([0xab; 48]);
-        assert_eq!(named(&"aB".repeat(48)), Some(key));
-        assert_eq!(named(&format!("0x{}", "Ab".repeat(48))), Some(key));
-        assert_eq!(named("0xAb"), None);
-        assert!(find(Role::All, &Method::GET, "/upcheck").unwrap().public_key.is_none());
-    }
-}
+mod tests;

@@ -87,6 +87,21 @@ impl HashedRoot {
     }
 }
 
+/// A text hashed to the curve as it stands, as proofs of validation are.
+pub(crate) struct HashedText(HashedMessage);
+
+impl HashedText {
+    /// Hashes a text to G2 as it stands.
+    pub(crate) fn new(text: &[u8]) -> Self {
+        Self(HashedMessage::of_text(text, CIPHERSUITE))
+    }
+
+    /// The other half of a signature, by the curve library.
+    pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> SignaturePoint {
+        self.0.multiply(scalar)
+    }
+}
+
 /// One for each of so many signatures, none of them 0.
 fn random_factors(count: usize) -> Option<Vec<u16>> {
     let mut bytes = vec![0; count.saturating_mul(2)];

@@ -19,6 +19,7 @@ pub(crate) use crate::sys::curve::SignaturePoint;
 
 pub(crate) use self::hash_cache::{HashCache, RootTables};
 pub use self::hashed_root::HashedRoot;
+pub(crate) use self::hashed_root::HashedText;
 pub(crate) use self::hashed_root::failed_checks;
 pub(crate) use self::self_test::{SelfTestError, self_test, tables_self_test};
 

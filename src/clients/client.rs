@@ -185,6 +185,7 @@ pub(crate) fn group_of(kind: Kind) -> DutyGroup {
         Kind::ExecutionPayloadBid | Kind::ExecutionPayloadEnvelope => DutyGroup::Builder,
         Kind::VoluntaryExit => DutyGroup::Exit,
         Kind::Deposit => DutyGroup::Deposit,
+        Kind::ProofOfValidation => DutyGroup::Proof,
         Kind::RawRoot => DutyGroup::Raw,
     }
 }

@@ -65,7 +65,11 @@ proptest! {
     ) {
         let clients = demands.iter().enumerate().map(|(at, demands)| Arc::new(client(at, demands))).collect();
         let policy =
-            SigningPolicy { raw_roots: RawRoots::Allow, clients: Clients::named(clients, Vec::new()) };
+            SigningPolicy {
+            raw_roots: RawRoots::Allow,
+            proofs_of_validation: true,
+            clients: Clients::named(clients, Vec::new()),
+        };
         let caller = caller(&traits);
         let requester = Requester { caller: &caller, token: traits.token.map(token) };
         let model = demands.iter().position(|demands| meets(demands, &traits));

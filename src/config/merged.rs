@@ -40,6 +40,7 @@ impl RawSettings {
             refuse_far_future: self.refuse_far_future.or(weaker.refuse_far_future),
             shared_root_tables: self.shared_root_tables.or(weaker.shared_root_tables),
             raw_roots: self.raw_roots.or(weaker.raw_roots),
+            proofs_of_validation: self.proofs_of_validation.or(weaker.proofs_of_validation),
             seal_file: self.seal_file.or(weaker.seal_file),
             keystores_path: self.keystores_path.or(weaker.keystores_path),
             keystores_passwords_path: self.keystores_passwords_path.or(weaker.keystores_passwords_path),

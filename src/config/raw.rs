@@ -113,6 +113,10 @@ pub(crate) struct RawSettings {
     /// Whether to sign roots that come without their duty [default: unprotected-keys]
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,
+    /// Sign proofs of validation: texts that show a monitor, such as DAppNode's, who holds a key [default: off]
+    #[arg(long, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_missing_value = "on",
+          help_heading = SIGNING)]
+    pub(crate) proofs_of_validation: Option<Switch>,
 
     /// Refuse blocks and attestations more than two years ahead of clock and records, where the network's genesis is
     /// known: a broken client could otherwise lock a key until then [default: on]

@@ -42,6 +42,8 @@ pub(crate) struct Settings {
     /// For how long a request to sign is of use; none: for as long as the duty says, by network and fork.
     pub(crate) signing_timeout: Option<Duration>,
     pub(crate) raw_roots: RawRoots,
+    /// Sign proofs of validation.
+    pub(crate) proofs_of_validation: bool,
     /// Multiply with tables, rather than by the curve library alone.
     pub(crate) shared_root_tables: bool,
     pub(crate) keys: KeySources,
@@ -194,6 +196,7 @@ impl Settings {
             refuse_far_future: raw.refuse_far_future.is_none_or(Switch::is_on),
             signing_timeout: raw.signing_timeout.map(seconds),
             raw_roots: raw.raw_roots.unwrap_or_default(),
+            proofs_of_validation: raw.proofs_of_validation.is_some_and(Switch::is_on),
             shared_root_tables: raw.shared_root_tables.is_none_or(Switch::is_on),
             keys,
             expected_keys: raw.expected_keys.unwrap_or_default(),

@@ -58,6 +58,8 @@ kinds! {
         Some(DomainType::PTC_ATTESTER);
     ProposerPreferences, "PROPOSER_PREFERENCES", [], Other, Some(DomainType::PROPOSER_PREFERENCES);
     BuilderRequestAuth, "BUILDER_REQUEST_AUTH", ["REQUEST_AUTH"], Other, Some(DomainType::BUILDER_REQUEST_AUTH);
+    // A text of no chain, which is not asked for by the sign route and signed as it stands.
+    ProofOfValidation, "PROOF_OF_VALIDATION", [], Other, None;
     // A bare 32-byte root, which the API has no `type` for, under a domain that only its caller knows.
     RawRoot, "RAW_ROOT", [], Other, None;
 }
@@ -108,19 +110,20 @@ impl Kind {
         self.row().priority
     }
 
-    /// What its signatures are domain-separated by; none for a raw root.
+    /// What its signatures are domain-separated by; none for a proof of validation and a raw root.
     pub(super) fn domain_type(self) -> Option<DomainType> {
         self.row().domain
     }
 
-    /// The kind of a request's `type`. `RAW_ROOT` is none: a raw root is known by having no `type`.
+    /// The kind of a request's `type`. `RAW_ROOT` is none, as a raw root is known by having no `type`, and a proof of
+    /// validation has a route of its own.
     pub(super) fn by_type(name: &str) -> Option<Self> {
-        name.parse().ok().filter(|kind| *kind != Self::RawRoot)
+        name.parse().ok().filter(|kind: &Self| kind.domain_type().is_some())
     }
 
     /// The names that [`Kind::by_type`] knows, for messages.
     pub(super) fn type_names() -> String {
-        let types = Self::ALL.into_iter().filter(|kind| *kind != Self::RawRoot);
+        let types = Self::ALL.into_iter().filter(|kind| kind.domain_type().is_some());
         types.map(Self::name).collect::<Vec<_>>().join(", ")
     }
 }
@@ -165,6 +168,7 @@ mod tests {
     #[test]
     fn a_raw_root_has_no_type() {
         assert_eq!(Kind::by_type("RAW_ROOT"), None);
+        assert_eq!(Kind::by_type("PROOF_OF_VALIDATION"), None);
         assert_eq!(Kind::by_type("Attestation"), Some(Kind::Attestation));
     }
 }

@@ -25,7 +25,7 @@ pub(super) struct Message {
 
 /// Reads the payload of a kind from a request.
 pub(super) fn read(kind: Kind, request: &At<'_>, network: &Network) -> Result<Message, Refusal> {
-    // A raw root has no `type`, so no request gets here with it.
+    // A raw root has no `type` and a proof of validation another route, so no request gets here with them.
     let no_type = || Refusal::Missing { field: "type".to_owned() };
     let domain = kind.domain_type().ok_or_else(no_type)?;
     let reader = Reader { request, network, domain };
@@ -47,7 +47,7 @@ pub(super) fn read(kind: Kind, request: &At<'_>, network: &Network) -> Result<Me
         Kind::PayloadAttestationMessage => reader.payload_attestation(),
         Kind::ProposerPreferences => reader.proposer_preferences(),
         Kind::BuilderRequestAuth => reader.builder_request_auth(),
-        Kind::RawRoot => Err(no_type()),
+        Kind::ProofOfValidation | Kind::RawRoot => Err(no_type()),
     }
 }
 

@@ -13,6 +13,7 @@ mod json;
 mod kind;
 mod message;
 mod priority;
+mod proof_of_validation;
 mod raw_root;
 mod refusal;
 mod request;
@@ -24,6 +25,7 @@ use crate::primitives::{Epoch, ForkVersion, Root, SigningRoot, Slot};
 
 pub use kind::{Kind, UnknownKind};
 pub(crate) use priority::Priority;
+pub(crate) use proof_of_validation::ProofOfValidation;
 pub use refusal::Refusal;
 pub(crate) use time_limit::least_time_limit;
 

@@ -65,6 +65,7 @@ impl Part {
             | Kind::ValidatorRegistration
             | Kind::ProposerPreferences
             | Kind::BuilderRequestAuth
+            | Kind::ProofOfValidation
             | Kind::RawRoot => None,
         }
     }

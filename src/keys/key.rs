@@ -1,10 +1,12 @@
-//! A key as requests see it, and the only way to a signature.
+//! A key as requests see it, and the only ways to a signature.
 
 use std::sync::Arc;
 
 use super::secret::SecretKey;
-use crate::bls::{HashCache, PublicKey, Signature, SignaturePoint};
+use crate::bls::{HashCache, HashedText, PublicKey, Signature, SignaturePoint};
+use crate::duty::ProofOfValidation;
 use crate::ledger::{Activated, Cleared, Judged, OfKey, Withheld};
+use crate::signing_policy::Permitted;
 
 /// A secret out of its keystore, which cannot sign. A [`Key`] can, and is made of it in one of the ways that are there.
 pub(crate) struct OpenedKey {
@@ -39,7 +41,7 @@ impl OfKey for OpenedKey {
 }
 
 /// A key that may sign. It signs only what the ledger has judged, and the signature comes out only when the record is
-/// durable.
+/// durable; and texts that are no message of any chain.
 pub(crate) struct Key {
     opened: OpenedKey,
     origin: Origin,
@@ -94,6 +96,12 @@ impl Key {
     /// The opened keystore, to seal it or to hand it over.
     pub(crate) fn opened(&self) -> &OpenedKey {
         &self.opened
+    }
+
+    /// Signs a proof of validation for whom the policy permits it. No ledger judges it: the whole text is what is
+    /// signed, and no chain signs texts.
+    pub(crate) fn sign_proof(permitted: Permitted<'_, Arc<Self>>, proof: &ProofOfValidation) -> Signature {
+        permitted.into_key().opened.secret.sign_text(&HashedText::new(proof.text())).into()
     }
 
     /// Multiplies what was judged for keys, while the records are still on their way to the disk; one signature for

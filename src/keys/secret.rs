@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sha2::digest::generic_array::GenericArray;
 use zeroize::Zeroizing;
 
-use crate::bls::{HashedRoot, PublicKey, SignaturePoint};
+use crate::bls::{HashedRoot, HashedText, PublicKey, SignaturePoint};
 use crate::sys::curve;
 use crate::sys::locked_memory::{LockedMemory, LockedMemoryError, SecretCell};
 
@@ -65,6 +65,11 @@ impl SecretKey {
     /// The secret half of a signature for each of these keys, in constant time.
     pub(super) fn multiply(keys: &[&Self], hashed: &HashedRoot) -> Vec<SignaturePoint> {
         hashed.multiply(&Self::exposed(keys))
+    }
+
+    /// The secret half of a text's signature, in constant time.
+    pub(super) fn sign_text(&self, text: &HashedText) -> SignaturePoint {
+        text.multiply(self.scalar.expose())
     }
 
     /// See [`HashedRoot::examined`].

@@ -56,7 +56,8 @@ impl SignError {
                 SignRefusal::Policy(
                     signing_policy::Refusal::Stranger
                     | signing_policy::Refusal::Duty { .. }
-                    | signing_policy::Refusal::RawRoot,
+                    | signing_policy::Refusal::RawRoot
+                    | signing_policy::Refusal::ProofOfValidation,
                 ) => OutcomeKind::Forbidden,
                 SignRefusal::SlashingProtection(_) => OutcomeKind::Slashable,
             },
@@ -77,7 +78,8 @@ impl SignRefusal {
             Self::Policy(
                 signing_policy::Refusal::Stranger
                 | signing_policy::Refusal::Duty { .. }
-                | signing_policy::Refusal::RawRoot,
+                | signing_policy::Refusal::RawRoot
+                | signing_policy::Refusal::ProofOfValidation,
             ) => "policy",
             Self::SlashingProtection(refusal) => refusal.rule().name(),
         }

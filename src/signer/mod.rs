@@ -13,6 +13,7 @@ pub(crate) mod pool;
 mod recent_refusals;
 mod sign;
 mod sign_many;
+mod sign_proof;
 mod way_out;
 
 use std::sync::Arc;
@@ -53,6 +54,8 @@ pub(crate) struct Signer {
     pub(crate) keystores: Arc<Keystores>,
     pub(crate) pool: SigningPool,
     pub(crate) outcomes: Outcomes,
+    /// Whose turn it is to have a proof of validation signed.
+    pub(crate) proof_turns: tokio::sync::Mutex<()>,
 }
 
 impl Signer {

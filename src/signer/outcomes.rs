@@ -176,8 +176,8 @@ impl Outcomes {
         self.recent.note(outcome, rule, reason);
     }
 
-    /// What a named client may not have is told; that there is no such key, or that raw roots are refused to everybody,
-    /// is ordinary.
+    /// What a named client may not have is told; that there is no such key, or that raw roots or proofs of validation
+    /// are refused to everybody, is ordinary.
     fn note_policy_refusal(&self, outcome: &Outcome<'_>, refusal: &signing_policy::Refusal) -> Occurrence {
         match (refusal, outcome.grant.client_name()) {
             (
@@ -189,7 +189,8 @@ impl Outcomes {
                 | signing_policy::Refusal::Duty { .. }
                 | signing_policy::Refusal::Stranger
                 | signing_policy::Refusal::UnknownKey { .. }
-                | signing_policy::Refusal::RawRoot,
+                | signing_policy::Refusal::RawRoot
+                | signing_policy::Refusal::ProofOfValidation,
                 _,
             ) => Occurrence::Counted,
         }

@@ -267,9 +267,9 @@ fn a_client_that_cannot_be_used_ends_the_start_and_check_shows_the_others_as_a_t
     let checked = run(directory.path(), &["check", "--config", "config.toml"]);
     let report = text(&checked);
     for row in [
-        "client             keys attest propose aggregate sync randao registration builder exit deposit raw",
-        "vc                    2 yes    -       -         -    -      -            -       yes  -       -",
-        "late                all -      -       -         -    -      -            -       -    -       yes",
+        "client             keys attest propose aggregate sync randao registration builder exit deposit proof raw",
+        "vc                    2 yes    -       -         -    -      -            -       yes  -       -     -",
+        "late                all -      -       -         -    -      -            -       -    -       -     yes",
         "nobody is late: whoever could be is vc",
         "'bls-signer token new t' makes it",
     ] {

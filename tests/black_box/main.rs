@@ -46,6 +46,7 @@ mod networks;
 mod one_ledger;
 mod packaged_check;
 mod packaged_tokens;
+mod proof_of_validation;
 mod raw_roots;
 mod repeated_refusals;
 mod roles;

@@ -63,7 +63,7 @@ pub(super) const OPTIONS: &[Web3SignerOption] = &[
     row(&["Xnetwork-fulu-fork-epoch"], Eth2, Text, Refused(FORK)),
     row(&["Xnetwork-gloas-fork-epoch"], Eth2, Text, Refused(FORK)),
     row(&["Xtrusted-setup"], Eth2, Text, Accepted("no blob is verified here")),
-    row(&["Xsigning-ext-enabled"], Eth2, Switch, RefusedWhenOn("leave it out: proofs of validation are not signed")),
+    row(&["Xsigning-ext-enabled"], Eth2, Switch, Flag("proofs-of-validation")),
     row(&["Xkey-manager-skip-keystore-storage"], Eth2, Switch, Accepted(
         "imported keys are kept on disk where there is a seal secret (--seal-file), else in memory only")),
     row(&["key-manager-api-enabled", "enable-key-manager-api"], Eth2, Switch, Translated(Meaning::Keymanager,

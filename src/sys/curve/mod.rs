@@ -32,6 +32,11 @@ pub(crate) struct HashedMessage(blst_p2);
 impl HashedMessage {
     /// Hashes `message` to the curve under the domain separation tag `dst` (RFC 9380, hash_to_curve).
     pub(crate) fn new(message: &[u8; 32], dst: &[u8]) -> Self {
+        Self::of_text(message, dst)
+    }
+
+    /// The same for a message of any length.
+    pub(crate) fn of_text(message: &[u8], dst: &[u8]) -> Self {
         let mut point = blst_p2::default();
         // SAFETY: every pointer comes from a live reference and travels with that reference's length; an empty
         // augmentation may be null because its length is 0; blst only writes to `point`.

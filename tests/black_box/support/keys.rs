@@ -48,6 +48,11 @@ impl Key {
         const_hex::encode_prefixed(self.sign(root).to_bytes())
     }
 
+    /// The same of a text, which is signed as it stands.
+    pub fn signature_of_text(&self, text: &str) -> String {
+        const_hex::encode_prefixed(self.secret.sign(text.as_bytes(), CIPHERSUITE, &[]).to_bytes())
+    }
+
     /// The key as EIP-2335 text under a password in plain ASCII, with the cheapest key derivation there is.
     pub fn keystore(&self, password: &str) -> String {
         self.keystore_value(password).to_string()
