@@ -22,6 +22,7 @@ mod clients;
 mod command_line;
 mod daemon_status;
 mod demonstration;
+mod deployments;
 mod failing_directory;
 mod failing_disk;
 mod fairness;
