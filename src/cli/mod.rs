@@ -162,16 +162,16 @@ enum Command {
     ClientConfig(client_config::Options),
     /// Print the completion script of a shell
     Completions { shell: clap_complete::Shell },
-    /// Serve with the command line, variables and configuration file of Web3Signer, to take its place
+    /// Serve with Web3Signer's command line, to take its place
     ///
-    /// The program under the name web3signer does the same.
+    /// Its variables and its configuration file count as well. The program under the name web3signer does the same.
     #[command(disable_help_flag = true)]
     Web3signer(web3signer::Options),
-    /// Take over the keys, the history and the options of another signer, while neither runs
+    /// Take over another signer's keys, history and options
     ///
-    /// Shows what would be done; --apply does it. Every key is opened and sealed at once, its history is merged into
-    /// the ledger, and the options that take the place of its own are shown, or written with --write-config. Refused
-    /// while anybody answers where the old signer did. Run again, it changes nothing.
+    /// Shows what would be done; --apply does it, while neither runs. Every key is opened and sealed at once, its
+    /// history is merged into the ledger, and the options that take the place of its own are shown, or written with
+    /// --write-config. Refused while anybody answers where the old signer did. Run again, it changes nothing.
     #[command(subcommand)]
     Migrate(migrate::Command),
     /// Show the whole way of a key, from a keystore to verified signatures, with a daemon in a temporary directory
