@@ -39,7 +39,7 @@ impl HashCache {
 
     /// The root's hash, computed if it is not there.
     pub fn hashed(&self, root: &SigningRoot) -> HashedRoot {
-        self.0.hashed(root, 1)
+        self.0.hashed(root, 1, 0)
     }
 }
 
@@ -109,7 +109,7 @@ impl Signatory {
 impl Permission {
     /// The half of a signature that each key has to do for itself, if the duty's root is in the cache.
     pub fn multiply(self, cache: &HashCache) -> Held {
-        Held { _signatures: Key::presign(vec![self.judged], &cache.0) }
+        Held { _signatures: Key::presign(vec![self.judged], 0, &cache.0) }
     }
 }
 

@@ -3,7 +3,7 @@
 //! Since EIP-7549 all validators that vote alike in a slot sign the same root, and so do sync committees and selection
 //! proofs; the hash is half of a signature's work. The cache holds public data only.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
@@ -31,12 +31,26 @@ pub(crate) enum RootTables {
     Off,
 }
 
+/// What there is of a root for keys that sign it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RootState {
+    /// Nothing that makes several keys at a time faster than one after the other.
+    Plain,
+    /// A thread computes its hash or its comb at the moment: who signs it now would wait, or do without.
+    Underway,
+    /// Its comb, with which keys are multiplied fastest several at a time.
+    Comb,
+}
+
 struct Entry {
     root: SigningRoot,
     point: OnceLock<HashedMessage>,
-    was_asked_for: AtomicBool,
+    /// For how many keys it was asked for.
+    keys: AtomicUsize,
     /// Whether its comb was computed, or is at this moment.
     comb_begun: AtomicBool,
+    /// Whether that has ended.
+    comb_ended: AtomicBool,
 }
 
 impl HashCache {
@@ -49,15 +63,16 @@ impl HashCache {
         Self { places, combs, hits: Counter::default(), misses: Counter::default() }
     }
 
-    /// The root's hash, for so many keys. Of several threads that ask at once for a new root, one computes it and the
-    /// others wait.
+    /// The root's hash, for so many keys, while so many more wait to sign it. Of several threads that ask at once for a
+    /// new root, one computes it and the others wait.
     ///
-    /// Who asks second for a root, or for [`COMB_KEYS`] keys, computes its comb, which costs nearly as much as a
-    /// signature and saves two thirds of every further multiplication. Nobody waits for it.
-    pub(crate) fn hashed(&self, root: &SigningRoot, keys: usize) -> HashedRoot {
+    /// Who asks for a root and knows of [`COMB_KEYS`] keys, or comes after [`KEYS_BEFORE_COMB`], computes its comb.
+    /// That costs nearly as much as a signature and saves two thirds of every further multiplication. Nobody waits for
+    /// it.
+    pub(crate) fn hashed(&self, root: &SigningRoot, keys: usize, waiting: usize) -> HashedRoot {
         let [first, ..] = root.0;
         let Some(place) = self.places.get(usize::from(first)) else { return HashedRoot::new(root) };
-        let hashed = |entry: &Entry| entry.hashed(keys, self.combs.as_ref());
+        let hashed = |entry: &Entry| entry.hashed(keys, waiting, self.combs.as_ref());
         let held = place.load();
         if let Some(entry) = held.as_ref().filter(|entry| entry.root == *root) {
             self.hits.increment();
@@ -88,9 +103,17 @@ impl HashCache {
         self.misses.value()
     }
 
-    /// Whether keys multiply this root fastest several at a time.
-    pub(crate) fn has_comb(&self, root: &SigningRoot) -> bool {
-        self.combs.as_ref().is_some_and(|combs| combs.find(root).is_some())
+    /// What there is of a root. Waits for nothing.
+    pub(crate) fn state(&self, root: &SigningRoot) -> RootState {
+        if self.combs.as_ref().is_some_and(|combs| combs.find(root).is_some()) {
+            return RootState::Comb;
+        }
+        let [first, ..] = root.0;
+        let held = self.places.get(usize::from(first)).map(ArcSwapOption::load);
+        let is_underway = held.is_some_and(|held| {
+            held.as_ref().is_some_and(|entry| entry.root == *root && entry.is_underway())
+        });
+        if is_underway { RootState::Underway } else { RootState::Plain }
     }
 }
 
@@ -99,29 +122,43 @@ impl Entry {
         Self {
             root: *root,
             point: OnceLock::new(),
-            was_asked_for: AtomicBool::new(false),
+            keys: AtomicUsize::new(0),
             comb_begun: AtomicBool::new(false),
+            comb_ended: AtomicBool::new(false),
         }
     }
 
-    fn hashed(&self, keys: usize, combs: Option<&CombCache>) -> HashedRoot {
+    fn is_underway(&self) -> bool {
+        let makes_comb = self.comb_begun.load(Ordering::Relaxed) && !self.comb_ended.load(Ordering::Relaxed);
+        self.point.get().is_none() || makes_comb
+    }
+
+    fn hashed(&self, keys: usize, waiting: usize, combs: Option<&CombCache>) -> HashedRoot {
+        let keys_before = self.keys.fetch_add(keys, Ordering::Relaxed);
+        let comb_pays = keys_before >= KEYS_BEFORE_COMB || keys.saturating_add(waiting) >= COMB_KEYS;
+        // Before the hash, so that nobody begins to sign without the comb meanwhile who has other work.
+        let makes_comb = comb_pays && combs.is_some() && !self.comb_begun.swap(true, Ordering::Relaxed);
         let point = *self.point.get_or_init(|| hash(&self.root));
-        let way = combs.map_or(Way::Plain, |combs| self.way(&point, keys, combs));
+        let way = combs.map_or(Way::Plain, |combs| {
+            if makes_comb { self.way_with_new_comb(&point, combs) } else { self.way(&point, combs) }
+        });
         HashedRoot::with(&self.root, point, way)
     }
 
-    fn way(&self, point: &HashedMessage, keys: usize, combs: &CombCache) -> Way {
-        let comb_pays = self.was_asked_for.swap(true, Ordering::Relaxed) || keys >= COMB_KEYS;
-        if comb_pays && !self.comb_begun.swap(true, Ordering::Relaxed) {
-            match Comb::new(point) {
-                Ok(comb) => return Way::Comb(combs.insert(&self.root, comb)),
-                Err(CombError::Infinity) => return Way::Plain,
-                Err(CombError::Wrong) => {
-                    note_failed_check(&format_args!("the table of the root {}", self.root));
-                    return Way::Plain;
-                }
+    fn way_with_new_comb(&self, point: &HashedMessage, combs: &CombCache) -> Way {
+        let way = match Comb::new(point) {
+            Ok(comb) => Way::Comb(combs.insert(&self.root, comb)),
+            Err(CombError::Infinity) => Way::Plain,
+            Err(CombError::Wrong) => {
+                note_failed_check(&format_args!("the table of the root {}", self.root));
+                Way::Plain
             }
-        }
+        };
+        self.comb_ended.store(true, Ordering::Relaxed);
+        way
+    }
+
+    fn way(&self, point: &HashedMessage, combs: &CombCache) -> Way {
         if let Some(comb) = combs.find(&self.root) {
             return Way::Comb(comb);
         }
@@ -131,6 +168,10 @@ impl Entry {
 
 /// For so many keys of a new root the comb costs no more than it saves.
 const COMB_KEYS: usize = 4;
+
+/// After so many keys it is made for the next one, though nobody knows whether more will come. Two keys that share a
+/// root sign it for less without.
+const KEYS_BEFORE_COMB: usize = 2;
 
 /// One place for each first byte. A slot has a few dozen distinct roots at most.
 const PLACES: usize = 256;
@@ -156,11 +197,11 @@ mod tests {
             let mut scalar = secret.to_bytes();
             scalar.reverse();
             let cache = HashCache::new(RootTables::On);
-            for _ in 0..2 {
+            for _ in 0..3 {
                 for (first, rest) in &roots {
                     let mut root = [*first; 32];
                     root[1..].copy_from_slice(rest);
-                    let signature = cache.hashed(&SigningRoot(root), 1).multiply(&[&scalar]);
+                    let signature = cache.hashed(&SigningRoot(root), 1, 0).multiply(&[&scalar]);
                     prop_assert_eq!(signature[0].compressed(), secret.sign(&root, CIPHERSUITE, &[]).to_bytes());
                 }
             }
@@ -168,31 +209,47 @@ mod tests {
     }
 
     #[test]
-    fn the_second_request_for_a_root_makes_its_comb_and_the_last_eight_are_kept() {
+    fn the_third_request_for_a_root_makes_its_comb_and_the_last_eight_are_kept() {
         let cache = HashCache::new(RootTables::On);
-        let way = |root: u8| cache.hashed(&SigningRoot([root; 32]), 1).way;
+        let way = |root: u8| cache.hashed(&SigningRoot([root; 32]), 1, 0).way;
         for root in 0..8 {
-            assert!(matches!(way(root), Way::Joint(_)));
+            assert!(matches!((way(root), way(root)), (Way::Joint(_), Way::Joint(_))));
             assert!(matches!(way(root), Way::Comb(_)));
         }
         assert!((0..8).all(|root| matches!(way(root), Way::Comb(_))));
-        assert!(matches!((way(8), way(8)), (Way::Joint(_), Way::Comb(_))));
+        assert!(matches!((way(8), way(8), way(8)), (Way::Joint(_), Way::Joint(_), Way::Comb(_))));
         assert!(matches!(way(0), Way::Joint(_)), "the oldest made room");
         assert!((1..9).all(|root| matches!(way(root), Way::Comb(_))));
     }
 
     #[test]
-    fn a_new_root_of_several_keys_has_its_comb_at_once() {
-        let (cache, root) = (HashCache::new(RootTables::On), SigningRoot([1; 32]));
-        assert!(!cache.has_comb(&root));
-        assert!(matches!(cache.hashed(&root, COMB_KEYS).way, Way::Comb(_)));
-        assert!(cache.has_comb(&root));
+    fn a_new_root_that_several_keys_sign_or_wait_to_sign_has_its_comb_at_once() {
+        for (keys, waiting) in [(COMB_KEYS, 0), (1, COMB_KEYS - 1)] {
+            let (cache, root) = (HashCache::new(RootTables::On), SigningRoot([1; 32]));
+            assert_eq!(cache.state(&root), RootState::Plain);
+            assert!(matches!(cache.hashed(&root, keys, waiting).way, Way::Comb(_)));
+            assert_eq!(cache.state(&root), RootState::Comb);
+        }
+    }
+
+    #[test]
+    fn a_root_is_under_way_while_its_hash_or_its_comb_is_computed() {
+        let entry = Entry::new(&SigningRoot([1; 32]));
+        assert!(entry.is_underway());
+        assert!(matches!(entry.hashed(1, 0, Some(&CombCache::default())).way, Way::Joint(_)));
+        assert!(!entry.is_underway());
+        entry.comb_begun.store(true, Ordering::Relaxed);
+        assert!(entry.is_underway());
+        let combs = CombCache::default();
+        drop(entry.way_with_new_comb(entry.point.get().unwrap(), &combs));
+        assert!(!entry.is_underway());
+        assert!(matches!(entry.hashed(1, 0, Some(&combs)).way, Way::Comb(_)));
     }
 
     #[test]
     fn without_tables_the_curve_library_multiplies_alone() {
         let cache = HashCache::new(RootTables::Off);
-        assert!((0..3).all(|_| matches!(cache.hashed(&SigningRoot([1; 32]), 4).way, Way::Plain)));
+        assert!((0..3).all(|_| matches!(cache.hashed(&SigningRoot([1; 32]), 4, 0).way, Way::Plain)));
     }
 
     #[test]
@@ -203,7 +260,7 @@ mod tests {
         let (cache, root) = (HashCache::new(RootTables::On), SigningRoot([9; 32]));
         let signatures: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..8)
-                .map(|_| scope.spawn(|| cache.hashed(&root, 1).multiply(&[&scalar])[0].into()))
+                .map(|_| scope.spawn(|| cache.hashed(&root, 1, 0).multiply(&[&scalar])[0].into()))
                 .collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });

@@ -17,7 +17,7 @@ use crate::primitives::SigningRoot;
 
 pub(crate) use crate::sys::curve::SignaturePoint;
 
-pub(crate) use self::hash_cache::{HashCache, RootTables};
+pub(crate) use self::hash_cache::{HashCache, RootState, RootTables};
 pub use self::hashed_root::HashedRoot;
 pub(crate) use self::hashed_root::HashedText;
 pub(crate) use self::hashed_root::failed_checks;

@@ -106,12 +106,17 @@ impl Key {
 
     /// Multiplies what was judged for keys, while the records are still on their way to the disk; one signature for
     /// each, in their order. Neighbours with the same root are multiplied together. Key and root come out of the
-    /// judgement, so that nothing else can be signed on the strength of it.
-    pub(crate) fn presign(judged: Vec<Judged<Arc<Self>>>, hashes: &HashCache) -> Vec<HeldSignature> {
+    /// judgement, so that nothing else can be signed on the strength of it. `waiting`: how many more keys are known to
+    /// wait for their turn to sign the same.
+    pub(crate) fn presign(
+        judged: Vec<Judged<Arc<Self>>>,
+        waiting: usize,
+        hashes: &HashCache,
+    ) -> Vec<HeldSignature> {
         let mut signatures = Vec::with_capacity(judged.len());
         for same_root in judged.chunk_by(|one, next| one.signing_root() == next.signing_root()) {
             let Some(first) = same_root.first() else { continue };
-            let hashed = hashes.hashed(&first.signing_root(), same_root.len());
+            let hashed = hashes.hashed(&first.signing_root(), same_root.len(), waiting);
             let secrets: Vec<_> = same_root.iter().map(|judged| &judged.key().opened.secret).collect();
             signatures.append(&mut SecretKey::multiply(&secrets, &hashed));
         }
@@ -141,7 +146,7 @@ impl HeldSignature {
     /// some multiplications.
     pub(crate) fn examined(held: Vec<Self>, hashes: &HashCache) -> Vec<Self> {
         let Some(first) = held.first() else { return held };
-        let hashed = hashes.hashed(&first.judged.signing_root(), held.len());
+        let hashed = hashes.hashed(&first.judged.signing_root(), held.len(), 0);
         let secrets: Vec<_> = held.iter().map(|held| &held.judged.key().opened.secret).collect();
         let signatures = held.iter().map(|held| held.signature).collect();
         let signatures = SecretKey::examined(&secrets, &hashed, signatures);
@@ -182,7 +187,7 @@ mod tests {
             for duties in duties.chunks(size) {
                 let keys: Vec<_> = duties.iter().map(|(number, _)| Arc::new(key(*number, &memory))).collect();
                 let judged = keys.iter().zip(duties).map(|(key, (_, byte))| judged(key, *byte)).collect();
-                let held = Key::presign(judged, &hashes);
+                let held = Key::presign(judged, 0, &hashes);
                 assert_eq!(held.len(), duties.len());
                 for ((key, (_, byte)), held) in keys.iter().zip(duties).zip(held) {
                     let signature = wait(held.release()).unwrap();

@@ -9,6 +9,8 @@
 mod key_times;
 mod queue;
 mod round_robin;
+mod same_root;
+mod work;
 
 use std::io;
 use std::num::NonZeroUsize;
@@ -18,13 +20,17 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
-use self::queue::{Presigning, Queue, Turn, TurnWork, Work};
+use self::queue::{Queue, Turn, TurnWork};
+use self::same_root::SameRoot;
+use self::work::{Backlog, Deliver, Presigning, Work};
 use crate::bls::HashCache;
 use crate::caller::Share;
 use crate::deadline::Deadline;
 use crate::duty::Priority;
 use crate::keys::{HeldSignature, Key};
 use crate::ledger::{Judged, SyncWhen};
+
+pub(super) use self::same_root::KEYS_AT_A_TIME;
 
 /// The threads and what waits for them. Dropping it waits for what has begun; what has not is not done any more.
 pub(crate) struct SigningPool {
@@ -199,13 +205,6 @@ impl Drop for Announced {
     }
 }
 
-/// What waits for a core while some work is done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Backlog {
-    Empty,
-    MoreWork,
-}
-
 /// The signatures would come too late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
@@ -229,9 +228,6 @@ struct Shared {
     added: Condvar,
     at_rest: Box<dyn Fn() + Send + Sync>,
 }
-
-/// Gives a result to whoever waits for it.
-type Deliver = Box<dyn FnOnce()>;
 
 impl Shared {
     fn refuse_late(
@@ -285,19 +281,20 @@ impl Shared {
     /// that each key took; none where nobody waited for any.
     fn presign_all(
         &self,
-        work: Vec<Presigning>,
+        SameRoot { signatures, waiting }: SameRoot,
         sync_when: SyncWhen,
         finished: &mut Vec<Deliver>,
     ) -> Option<Duration> {
         let begun = Instant::now();
-        let (mut answers, mut all) = (Vec::with_capacity(work.len()), Vec::with_capacity(work.len()));
-        for Presigning { mut judged, answer } in work.into_iter().filter(Presigning::is_wanted) {
+        let (mut answers, mut all) =
+            (Vec::with_capacity(signatures.len()), Vec::with_capacity(signatures.len()));
+        for Presigning { mut judged, answer } in signatures.into_iter().filter(Presigning::is_wanted) {
             judged.iter().for_each(|judged| judged.begin_to_record(sync_when));
             answers.push((answer, judged.len()));
             all.append(&mut judged);
         }
         let keys = u32::try_from(all.len()).unwrap_or(u32::MAX);
-        let mut held = Key::presign(all, &self.hashes).into_iter();
+        let mut held = Key::presign(all, waiting, &self.hashes).into_iter();
         let time = begun.elapsed().checked_div(keys);
         for (answer, count) in answers {
             let held: Vec<_> = held.by_ref().take(count).collect();
@@ -317,12 +314,7 @@ impl Shared {
     }
 
     fn take(&self, queue: &mut Queue) -> Option<Turn> {
-        queue.take(
-            self.threads,
-            |signing_root| {
-                if self.hashes.has_comb(signing_root) { KEYS_AT_A_TIME } else { 1 }
-            },
-        )
+        queue.take(self.threads, |signing_root| self.hashes.state(signing_root))
     }
 
     /// Waits for work; `None` when there will be no more.
@@ -384,10 +376,6 @@ fn deliver(finished: &mut Vec<Deliver>) {
 
 /// So many results are handed over together at most while there is more to do.
 const RESULT_BATCH: usize = 8;
-
-/// Keys of one root that are multiplied together. More would hardly be faster, and a block waits for them: no longer
-/// than for one multiplication of the curve library.
-pub(super) const KEYS_AT_A_TIME: usize = 4;
 
 #[cfg(test)]
 mod tests;

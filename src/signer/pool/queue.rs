@@ -1,18 +1,15 @@
 //! Work that waits for a core, and what one core takes of it at a time.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::sync::Arc;
-
-use tokio::sync::oneshot;
 
 use super::key_times::KeyTimes;
 use super::round_robin::RoundRobin;
-use super::{Backlog, Deliver};
+use super::same_root::SameRoot;
+use super::work::{Backlog, OtherWork, Work};
+use crate::bls::RootState;
 use crate::caller::Share;
 use crate::duty::Priority;
-use crate::keys::{HeldSignature, Key};
-use crate::ledger::Judged;
 use crate::primitives::SigningRoot;
 
 /// What waits, by urgency, and round robin between the shares of what is equally urgent.
@@ -34,21 +31,6 @@ pub(super) struct Queue {
     pub(super) closed: bool,
 }
 
-/// One piece of work. Nothing comes of it if nobody waits for it any more.
-pub(super) enum Work {
-    Signatures(Presigning),
-    Other(OtherWork),
-}
-
-/// Work that is no signature.
-pub(super) type OtherWork = Box<dyn FnOnce(Backlog) -> Option<Deliver> + Send>;
-
-/// Signatures of one root that one caller waits for.
-pub(super) struct Presigning {
-    pub(super) judged: Vec<Judged<Arc<Key>>>,
-    pub(super) answer: oneshot::Sender<Vec<HeldSignature>>,
-}
-
 /// What one thread does before it looks for more urgent work.
 pub(super) struct Turn {
     pub(super) priority: Priority,
@@ -57,8 +39,7 @@ pub(super) struct Turn {
 }
 
 pub(super) enum TurnWork {
-    /// All of one root.
-    Signatures(Vec<Presigning>),
+    Signatures(SameRoot),
     Other(OtherWork),
 }
 
@@ -111,11 +92,12 @@ impl Queue {
     }
 
     /// The most urgent work. Signatures of votes and others are joined by those of the same root and the same client
-    /// that wait behind them: by as many keys as `at_a_time` says of the root, but no more than each thread's part.
+    /// that wait behind them, where the root has its comb; by no more keys than each thread's part. They let others of
+    /// the same client go first while another thread makes what they need.
     pub(super) fn take(
         &mut self,
         threads: NonZeroUsize,
-        at_a_time: impl Fn(&SigningRoot) -> usize,
+        state: impl Fn(&SigningRoot) -> RootState,
     ) -> Option<Turn> {
         let queues = [
             (Priority::Block, &mut self.blocks),
@@ -126,10 +108,12 @@ impl Queue {
             let work = queue.turn(|first, behind| {
                 let work = match (first, priority) {
                     (Work::Other(work), _) => TurnWork::Other(work),
-                    (Work::Signatures(first), Priority::Block) => TurnWork::Signatures(vec![first]),
+                    (Work::Signatures(first), Priority::Block) => {
+                        TurnWork::Signatures(SameRoot { signatures: vec![first], waiting: 0 })
+                    }
                     (Work::Signatures(first), Priority::Vote | Priority::Other) => {
                         let part = behind.len().saturating_add(1).div_ceil(threads.get());
-                        TurnWork::Signatures(joined(first, behind, part, &at_a_time))
+                        TurnWork::Signatures(SameRoot::take(first, behind, part, &state))
                     }
                 };
                 let keys = work.keys();
@@ -152,73 +136,14 @@ impl Queue {
     }
 }
 
-impl Work {
-    /// Of how many keys it is; what is no signature counts as one.
-    fn keys(&self) -> usize {
-        match self {
-            Self::Signatures(signatures) => signatures.judged.len(),
-            Self::Other(_) => 1,
-        }
-    }
-}
-
 impl TurnWork {
     pub(super) fn keys(&self) -> usize {
         match self {
-            Self::Signatures(signatures) => {
-                signatures.iter().fold(0, |sum, one| sum.saturating_add(one.judged.len()))
-            }
+            Self::Signatures(same_root) => same_root.keys(),
             Self::Other(_) => 1,
         }
     }
 }
-
-impl Presigning {
-    /// `None` where there is nothing to sign.
-    fn signing_root(&self) -> Option<SigningRoot> {
-        self.judged.first().map(Judged::signing_root)
-    }
-
-    pub(super) fn is_wanted(&self) -> bool {
-        !self.answer.is_closed()
-    }
-}
-
-/// These signatures, and those of the same root that are moved out of the queue to join them.
-fn joined(
-    first: Presigning,
-    queue: &mut VecDeque<Work>,
-    part: usize,
-    at_a_time: impl Fn(&SigningRoot) -> usize,
-) -> Vec<Presigning> {
-    let (root, mut keys) = (first.signing_root(), first.judged.len());
-    let most = match &root {
-        Some(root) if part > 1 => at_a_time(root).min(part),
-        Some(_) | None => 0,
-    };
-    let mut signatures = vec![first];
-    let mut place = 0_usize;
-    while keys < most && place < LOOK_AHEAD {
-        let more = match queue.get(place) {
-            Some(Work::Signatures(next)) if next.signing_root() == root => next.judged.len(),
-            Some(Work::Signatures(_) | Work::Other(_)) => usize::MAX,
-            None => break,
-        };
-        if keys.saturating_add(more) > most {
-            place = place.saturating_add(1);
-            continue;
-        }
-        keys = keys.saturating_add(more);
-        if let Some(Work::Signatures(next)) = queue.remove(place) {
-            signatures.push(next);
-        }
-    }
-    signatures
-}
-
-/// So far behind the first piece of work others of its root are looked for. What stands between waits for a few keys
-/// more.
-const LOOK_AHEAD: usize = 16;
 
 /// A validator client asks for one block in a slot, and for its parts one after the other; several may share one user
 /// or address.
@@ -226,14 +151,19 @@ const BLOCKS_AHEAD: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
     use std::time::Duration;
 
+    use tokio::sync::oneshot;
+
+    use super::super::work::Presigning;
+    use super::RootState::{Comb, Plain, Underway};
     use super::*;
     use crate::caller::Source;
     use crate::deadline::Deadline;
     use crate::duty::Duty;
-    use crate::keys::{OpenedKey, SecretKey};
-    use crate::ledger::{Activation, ActivationOutcome, Protection, Unprotected, Verdict};
+    use crate::keys::{HeldSignature, Key, OpenedKey, SecretKey};
+    use crate::ledger::{Activation, ActivationOutcome, Judged, Protection, Unprotected, Verdict};
     use crate::network::Network;
     use crate::signing_policy::SigningPolicy;
     use crate::sys::locked_memory::LockedMemory;
@@ -254,11 +184,11 @@ mod tests {
                 answers.push(add(&mut queue, A.clone(), flood, 1, 4));
             }
             for _ in 0..BLOCKS_AHEAD {
-                assert_eq!(roots(&take(&mut queue, 1, 4)), [1]);
+                assert_eq!(roots(&take(&mut queue, 1, Comb)), [1]);
             }
             for _ in 0..3 {
                 answers.push(add(&mut queue, B.clone(), urgent, 2, 1));
-                let turns = [take(&mut queue, 1, 4), take(&mut queue, 1, 4)];
+                let turns = [take(&mut queue, 1, Comb), take(&mut queue, 1, Comb)];
                 let is_before_another = turns.iter().any(|turn| roots(turn) == [2]);
                 assert!(is_before_another, "{urgent:?} of one behind {flood:?} of another");
             }
@@ -274,10 +204,10 @@ mod tests {
                 answers.push(add(&mut queue, A.clone(), Priority::Block, 1, 1));
             }
             for _ in 0..BLOCKS_AHEAD {
-                assert_eq!(roots(&take(&mut queue, 1, 1)), [1]);
+                assert_eq!(roots(&take(&mut queue, 1, Plain)), [1]);
             }
-            assert_eq!([roots(&take(&mut queue, 1, 1)), roots(&take(&mut queue, 1, 1))], [[2], [1]]);
-            assert!(queue.take(NonZeroUsize::MIN, |_| 1).is_none());
+            assert_eq!([roots(&take(&mut queue, 1, Plain)), roots(&take(&mut queue, 1, Plain))], [[2], [1]]);
+            assert!(queue.take(NonZeroUsize::MIN, |_| Plain).is_none());
         }
     }
 
@@ -287,10 +217,10 @@ mod tests {
         for root in [1, 2, 1, 3, 1, 2, 1, 1] {
             answers.push(add(&mut queue, A.clone(), Priority::Vote, root, 1));
         }
-        assert_eq!(roots(&take(&mut queue, 1, 4)), [1; 4]);
-        assert_eq!(roots(&take(&mut queue, 1, 4)), [2; 2]);
-        assert_eq!(roots(&take(&mut queue, 1, 4)), [3]);
-        let last = take(&mut queue, 1, 4);
+        assert_eq!(roots(&take(&mut queue, 1, Comb)), [1; 4]);
+        assert_eq!(roots(&take(&mut queue, 1, Comb)), [2; 2]);
+        assert_eq!(roots(&take(&mut queue, 1, Comb)), [3]);
+        let last = take(&mut queue, 1, Comb);
         assert_eq!((roots(&last), last.backlog), (vec![1], Backlog::Empty));
     }
 
@@ -300,11 +230,36 @@ mod tests {
         for _ in 0..9 {
             answers.push(add(&mut queue, A.clone(), Priority::Vote, 1, 1));
         }
-        assert_eq!(roots(&take(&mut queue, 1, 1)).len(), 1);
-        assert_eq!(roots(&take(&mut queue, 4, 4)).len(), 2);
-        assert_eq!(roots(&take(&mut queue, 4, 4)).len(), 2);
-        assert_eq!(roots(&take(&mut queue, 4, 4)).len(), 1);
-        assert_eq!(roots(&take(&mut queue, 1, 4)).len(), 3);
+        assert_eq!(roots(&take(&mut queue, 1, Plain)).len(), 1);
+        assert_eq!(roots(&take(&mut queue, 4, Comb)).len(), 2);
+        assert_eq!(roots(&take(&mut queue, 4, Comb)).len(), 2);
+        assert_eq!(roots(&take(&mut queue, 4, Comb)).len(), 1);
+        assert_eq!(roots(&take(&mut queue, 1, Comb)).len(), 3);
+    }
+
+    #[test]
+    fn a_turn_without_a_comb_is_told_how_many_keys_wait_for_the_same_root() {
+        let (mut queue, mut answers) = (Queue::default(), Vec::new());
+        for root in [1, 2, 1, 1] {
+            answers.push(add(&mut queue, A.clone(), Priority::Vote, root, 1));
+        }
+        let mut waiting = || match take(&mut queue, 1, Plain).work {
+            TurnWork::Signatures(same_root) => same_root.waiting,
+            TurnWork::Other(_) => panic!("only signatures were queued"),
+        };
+        assert_eq!([waiting(), waiting(), waiting(), waiting()], [2, 0, 1, 0]);
+    }
+
+    #[test]
+    fn while_a_root_s_comb_is_made_others_of_the_same_client_go_first() {
+        let (mut queue, mut answers) = (Queue::default(), Vec::new());
+        for root in [1, 1, 2, 3] {
+            answers.push(add(&mut queue, A.clone(), Priority::Vote, root, 1));
+        }
+        let state = |root: &SigningRoot| if root.0[0] == 1 { Underway } else { Plain };
+        let mut next = || roots(&queue.take(NonZeroUsize::MIN, state).unwrap());
+        assert_eq!([next(), next()], [[2], [3]]);
+        assert_eq!([next(), next()], [[1], [1]], "there is nothing else to do");
     }
 
     #[test]
@@ -317,7 +272,7 @@ mod tests {
             answers.push(add(&mut queue, A.clone(), Priority::Block, 1, 1));
         }
         let mut sizes = || {
-            let turn = take(&mut queue, 1, 4);
+            let turn = take(&mut queue, 1, Comb);
             let sizes = signatures(&turn).iter().map(|presigning| presigning.judged.len());
             (turn.priority, sizes.collect::<Vec<_>>())
         };
@@ -341,8 +296,8 @@ mod tests {
         result
     }
 
-    fn take(queue: &mut Queue, threads: usize, at_a_time: usize) -> Turn {
-        queue.take(NonZeroUsize::new(threads).unwrap(), |_| at_a_time).unwrap()
+    fn take(queue: &mut Queue, threads: usize, state: RootState) -> Turn {
+        queue.take(NonZeroUsize::new(threads).unwrap(), |_| state).unwrap()
     }
 
     fn roots(turn: &Turn) -> Vec<u8> {
@@ -351,7 +306,7 @@ mod tests {
 
     fn signatures(turn: &Turn) -> &[Presigning] {
         match &turn.work {
-            TurnWork::Signatures(signatures) => signatures,
+            TurnWork::Signatures(same_root) => &same_root.signatures,
             TurnWork::Other(_) => panic!("only signatures were queued"),
         }
     }
