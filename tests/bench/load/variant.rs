@@ -68,14 +68,15 @@ impl Variant {
         Self::with_others(&wanted, options)
     }
 
-    /// The same, and with `--against` each of them with the other build, too.
+    /// The same, and with `--against` each of them with the other build, too; but for those that are watched, as earlier
+    /// builds have no such audit.
     pub fn with_others(variants: &[Self], options: &Options) -> Vec<Self> {
         let other: Option<&'static Path> =
             options.against.clone().map(|path| &*Box::leak(path.into_boxed_path()));
         let builds = [Build::This].into_iter().chain(other.map(Build::Other));
         let all =
             variants.iter().flat_map(|&variant| builds.clone().map(move |build| Self { build, ..variant }));
-        all.collect()
+        all.filter(|variant| variant.build == Build::This || variant.watched == Watched::No).collect()
     }
 
     pub fn name(self) -> String {
