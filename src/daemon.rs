@@ -8,6 +8,7 @@ mod status_line;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
@@ -30,6 +31,7 @@ use crate::caller::Share;
 use crate::clients::{self, Clients};
 use crate::config::{Environment, Settings};
 use crate::duty::Priority;
+use crate::fetch::{self, FetchUser, NoFetchUser};
 use crate::http::access::Access;
 use crate::http::capacity::Capacity;
 use crate::http::connection::Timeouts;
@@ -77,6 +79,7 @@ pub(crate) struct Daemon {
     capacity: Arc<Capacity>,
     listeners: Vec<server::Listener>,
     limits: Limits,
+    fetch: Option<(UnixListener, FetchUser)>,
     notifier: Arc<Notifier>,
     /// Removed when the daemon goes.
     _socket_files: Vec<SocketFile>,
@@ -158,7 +161,20 @@ impl Daemon {
             listeners.push(server::Listener { role, socket, is_inherited: opened.inherited });
             socket_files.extend(file);
         }
-        Ok(Self { api, service, capacity, listeners, limits, notifier, _socket_files: socket_files })
+        let fetch = match opened.fetch {
+            Some((socket, file)) => {
+                socket_files.extend(file);
+                let place = socket.local_addr().ok();
+                let path = place.as_ref().and_then(|place| place.as_pathname()).unwrap_or(Path::new("?"));
+                let description = format!("fetch on unix:{}", path.display());
+                tracing::info!("listening: {description}");
+                let socket =
+                    UnixListener::from_std(socket).map_err(|source| Error::Socket { description, source })?;
+                Some((socket, FetchUser::of(settings.keys.fetch_user.as_deref())?))
+            }
+            None => None,
+        };
+        Ok(Self { api, service, capacity, listeners, limits, fetch, notifier, _socket_files: socket_files })
     }
 
     /// The address of the first TCP listener, if there is one.
@@ -185,11 +201,18 @@ impl Daemon {
         let status = status_line(&self.api);
         tracing::info!("ready: {status}");
         tell(self.notifier.ready(&status));
-        let _companions = AbortOnDrop::all([
-            tokio::spawn(keep_telling(Arc::clone(&self.api), Arc::clone(&self.notifier))),
-            tokio::spawn(keep_reminding(Arc::clone(&self.api))),
-            tokio::spawn(reload_on(hangups, Arc::clone(&self.api), Arc::clone(&self.notifier))),
-        ]);
+        let fetch = self
+            .fetch
+            .map(|(socket, user)| tokio::spawn(fetch::listen(socket, user, Arc::clone(&self.api.signer))));
+        let _companions = AbortOnDrop::all(
+            [
+                tokio::spawn(keep_telling(Arc::clone(&self.api), Arc::clone(&self.notifier))),
+                tokio::spawn(keep_reminding(Arc::clone(&self.api))),
+                tokio::spawn(reload_on(hangups, Arc::clone(&self.api), Arc::clone(&self.notifier))),
+            ]
+            .into_iter()
+            .chain(fetch),
+        );
 
         let broken = mended_by_a_restart(&self.api.signer.protection, self.notifier.is_supervised());
         let probes = probes(&self.api.signer);
@@ -335,6 +358,8 @@ pub(crate) enum Error {
     Tls(#[from] TlsError),
     #[error("the clients cannot be read")]
     Clients(#[from] clients::LoadError),
+    #[error(transparent)]
+    FetchUser(#[from] NoFetchUser),
     #[error(transparent)]
     Network(#[from] NetworkError),
     #[error(transparent)]

@@ -35,6 +35,7 @@ mod credentials;
 mod daemon;
 mod deadline;
 mod duty_group;
+mod fetch;
 mod http;
 mod keymanager;
 mod keys;

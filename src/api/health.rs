@@ -8,6 +8,7 @@ use hyper::HeaderMap;
 use serde_json::{Map, Value, json};
 
 use super::Api;
+use super::fetched;
 use super::problem::{Problem, health_status};
 use crate::caller::Caller;
 use crate::config::{ExpectedKeys, NoExpectation};
@@ -104,6 +105,7 @@ fn checks(api: &Api, shows_files: bool, question: HealthQuestion) -> Vec<Check> 
             data: Some(json!({ "lines-dropped": logging::dropped() })),
         },
     ];
+    checks.extend(fetched::check(api.signer.keystores.fetched(), shows_files));
     checks.extend(api.access.certificate_expiry().map(|expiry| Check {
         id: "tls-check".into(),
         status: Status::Up,

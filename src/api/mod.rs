@@ -3,7 +3,8 @@
 //! `routes` is the table of all of them, `service` the path of a request to its handler, and `problem` the one place
 //! where a refusal or a fault becomes a status. Handlers read wire forms and write them; the work is done below.
 
-pub(crate) mod health;
+mod fetched;
+mod health;
 pub(crate) mod high_watermark;
 pub(crate) mod keystores;
 pub(crate) mod metrics;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 use super::Api;
 use super::health::{self, HealthQuestion};
 use crate::http::response::ApiResponse;
+use crate::keys::Origin;
 use crate::ledger::Protection;
 use crate::metrics::Counter;
 use crate::signer::{OutcomeKind, RecentRefusal, SigningCounts};
@@ -14,7 +15,7 @@ use crate::wire::status::{DaemonStatus, Duties, Keys, Latency, Refused};
 pub(crate) fn status(api: &Api, question: HealthQuestion) -> ApiResponse {
     let signer = &api.signer;
     let ring = signer.keystores.ring().snapshot();
-    let from_files = ring.values().filter(|key| key.is_readonly()).count();
+    let of = |origin| ring.values().filter(|key| key.origin() == origin).count();
     let ledger = match &signer.protection {
         Protection::On(ledger) => Some(ledger.opened().path.display().to_string()),
         Protection::Off(_) => None,
@@ -27,7 +28,11 @@ pub(crate) fn status(api: &Api, question: HealthQuestion) -> ApiResponse {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         network: signer.network.name().to_owned(),
         uptime_seconds: api.started.clock.elapsed().as_secs(),
-        keys: Keys { imported: ring.len().saturating_sub(from_files), from_files },
+        keys: Keys {
+            imported: of(Origin::Imported),
+            from_files: of(Origin::File),
+            fetched: of(Origin::Fetched),
+        },
         ledger,
         clients: policy.clients.named_clients().map(|(name, _)| name.to_string()).collect(),
         duties: duties(counts),

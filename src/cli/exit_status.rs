@@ -68,9 +68,10 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
             | listeners::Error::TcpInUse { .. }
             | listeners::Error::Stale { .. } => ExitStatus::Fault,
         },
-        daemon::Error::Tls(_) | daemon::Error::Network(_) | daemon::Error::Clients(_) => {
-            ExitStatus::Configuration
-        }
+        daemon::Error::Tls(_)
+        | daemon::Error::FetchUser(_)
+        | daemon::Error::Network(_)
+        | daemon::Error::Clients(_) => ExitStatus::Configuration,
         daemon::Error::Keys(error) => match error {
             StartError::Seal(_) | StartError::SealMissing { .. } | StartError::Unseal(_) => {
                 ExitStatus::Configuration

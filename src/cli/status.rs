@@ -13,7 +13,7 @@ use super::{Error, output};
 use crate::config::Environment;
 use crate::text::chain;
 use crate::wire::health::{Check, Healthcheck, Status};
-use crate::wire::status::{self as wire, DaemonStatus, Duties, Latency, Refused};
+use crate::wire::status::{self as wire, DaemonStatus, Duties, Keys, Latency, Refused};
 
 #[derive(clap::Args)]
 #[group(skip)]
@@ -127,7 +127,9 @@ fn whole(status: &DaemonStatus) -> String {
         status.network,
         wrong(&status.health.checks)
     );
-    let keys = format!("{} imported, {} from files", status.keys.imported, status.keys.from_files);
+    let Keys { imported, from_files, fetched } = &status.keys;
+    let fetched = if *fetched > 0 { format!(", {fetched} fetched") } else { String::new() };
+    let keys = format!("{imported} imported, {from_files} from files{fetched}");
     let clients = match status.clients.as_slice() {
         [] => "everybody whom a listener lets in".to_owned(),
         names => names.join(", "),

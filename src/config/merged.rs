@@ -45,6 +45,8 @@ impl RawSettings {
             keystores_path: self.keystores_path.or(weaker.keystores_path),
             keystores_passwords_path: self.keystores_passwords_path.or(weaker.keystores_passwords_path),
             key_config_path: self.key_config_path.or(weaker.key_config_path),
+            fetch_socket: self.fetch_socket.or(weaker.fetch_socket),
+            fetch_user: self.fetch_user.or(weaker.fetch_user),
             fd_store: self.fd_store.or(weaker.fd_store),
             kdf_memory: self.kdf_memory.or(weaker.kdf_memory),
             expected_keys: self.expected_keys.or(weaker.expected_keys),

@@ -138,6 +138,13 @@ pub(crate) struct RawSettings {
     /// Directory of Web3Signer key configuration files (YAML)
     #[arg(long, value_name = "DIRECTORY", help_heading = KEYS)]
     pub(crate) key_config_path: Option<PathBuf>,
+    /// Unix socket at which bls-signer-fetch brings keys [default: none; systemd's bls-signer-fetch.socket]
+    #[arg(long, value_name = "FILE", help_heading = KEYS)]
+    pub(crate) fetch_socket: Option<PathBuf>,
+    /// User who may bring keys there, by name or number [default: bls-signer-fetch, where there is such a user, else
+    /// the daemon's own]
+    #[arg(long, value_name = "USER", help_heading = KEYS)]
+    pub(crate) fetch_user: Option<String>,
     /// Hand keys in memory to systemd's file descriptor store, so that they survive a restart [default: on without a
     /// seal secret]
     #[arg(long, value_name = "SWITCH", help_heading = KEYS)]

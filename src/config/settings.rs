@@ -82,6 +82,10 @@ pub(crate) struct KeySources {
     pub(crate) keystores: Option<KeystoreDirectory>,
     /// A directory of Web3Signer's key configuration files.
     pub(crate) key_config: Option<PathBuf>,
+    /// The socket at which a fetcher brings keys, where systemd hands none over.
+    pub(crate) fetch_socket: Option<PathBuf>,
+    /// The user that may bring them, as given: a name or a number.
+    pub(crate) fetch_user: Option<String>,
     /// Whether keys in memory are handed to the service manager, to survive a restart.
     pub(crate) fd_store: bool,
     /// What decryption may allocate at one time, in MiB.
@@ -92,8 +96,16 @@ impl KeySources {
     /// Whether there may be keys that an earlier process signed with. A ledger that is missing then was lost, or is
     /// another one than theirs: an empty one must not take its place unasked.
     fn outlive_the_process(&self) -> bool {
-        let Self { seal_file, keystores, key_config, fd_store: _, kdf_memory_mib: _ } = self;
-        seal_file.is_some() || keystores.is_some() || key_config.is_some()
+        let Self {
+            seal_file,
+            keystores,
+            key_config,
+            fetch_socket,
+            fetch_user: _,
+            fd_store: _,
+            kdf_memory_mib: _,
+        } = self;
+        seal_file.is_some() || keystores.is_some() || key_config.is_some() || fetch_socket.is_some()
     }
 }
 
@@ -160,6 +172,8 @@ impl Settings {
             seal_file: seal,
             keystores: keystores(raw.keystores_path, raw.keystores_passwords_path)?,
             key_config: raw.key_config_path,
+            fetch_socket: raw.fetch_socket,
+            fetch_user: raw.fetch_user,
             kdf_memory_mib: raw.kdf_memory.unwrap_or(KDF_MEMORY_MIB),
         };
         let ledger = ledger(

@@ -5,12 +5,14 @@
 //! | the Keymanager API, with a seal secret | a sealed keystore in the ledger's file | the Keymanager API |
 //! | the Keymanager API, without one | systemd's file descriptor store, if there is one | the Keymanager API |
 //! | the operator's files | the files | taking the file away and a reload |
+//! | sources that a fetcher reads | a sealed keystore, as the source says | their source's next complete list |
 //!
 //! `start` fills the ring before anything is served; `import` and `delete` serve the Keymanager API; `reload` reads the
 //! files again.
 
 mod delete;
 mod deletion_journal;
+pub(crate) mod fetched;
 mod import;
 mod reload;
 pub(crate) mod sources;
@@ -26,10 +28,12 @@ pub(crate) use self::reload::{Operation, Reload, ReloadStatus};
 pub(crate) use self::start::{StartError, start};
 
 use self::deletion_journal::DeletionJournal;
+use self::fetched::FetchedSources;
 use crate::keys::loader::{ContentHash, Loader};
 use crate::keys::{FdStore, Importer, KdfPool, OpenedKey, Ring, Seal, SealError};
 use crate::ledger::SealedKeystore;
 use crate::mutex::Mutex;
+use crate::sys::locked_memory::LockedMemory;
 
 /// The keys in use and their keepers.
 pub(crate) struct Keystores {
@@ -40,6 +44,7 @@ pub(crate) struct Keystores {
     seal: Option<Seal>,
     loader: Mutex<Loader>,
     key_files: ArcSwap<KeyFiles>,
+    fetched: FetchedSources,
     /// Where a reload stands, and how the last one went.
     reload: Mutex<ReloadStatus>,
     deletion_journal: DeletionJournal,
@@ -56,6 +61,11 @@ impl Keystores {
     /// The bounds within which keystores are opened.
     pub(crate) fn kdf_pool(&self) -> &KdfPool {
         self.importer.pool()
+    }
+
+    /// Where keys are held.
+    pub(crate) fn locked_memory(&self) -> &Arc<LockedMemory> {
+        self.importer.memory()
     }
 
     /// Waits for the turn to change the set of keys; it lasts until the guard is dropped.
@@ -76,6 +86,7 @@ impl Keystores {
             json: seal.seal(key.secret(), key.derivation_path())?,
             derivation_path: key.derivation_path().map(str::to_owned),
             copy_of: copy_of.map(|content| content.0),
+            source: None,
         }))
     }
 

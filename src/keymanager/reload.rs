@@ -90,6 +90,7 @@ impl Reload {
     /// Reads the files and takes over what changed. Requests go on meanwhile and see the old set or the new one. What
     /// else went wrong with this reload stands in its status too.
     pub(crate) async fn run(self, protection: &Protection, trouble: Option<&'static str>) {
+        self.keystores.fetched.want();
         let keystores = Arc::clone(&self.keystores);
         let _turn = self.keystores.turn().await;
         let reading =

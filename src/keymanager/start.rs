@@ -11,6 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::Keystores;
 use super::deletion_journal::{DeletionJournal, DeletionJournalError};
+use super::fetched::FetchedSources;
 use super::reload;
 use super::sources;
 use crate::config::KeySources;
@@ -59,7 +60,8 @@ pub(crate) async fn start(
         None if settings.fd_store && notifier.is_supervised() => hand_over(&importer, notifier),
         None => None,
     };
-    let copies = Arc::new(unseal(seal.as_ref(), &importer, &ring, protection).await?);
+    let fetched = FetchedSources::new();
+    let copies = Arc::new(unseal(seal.as_ref(), &importer, &ring, &fetched, protection).await?);
 
     let loader = Loader::new(sources::key_files(settings), importer.clone());
     let keystores = Keystores {
@@ -69,6 +71,7 @@ pub(crate) async fn start(
         seal,
         loader: Mutex::new(loader),
         key_files: arc_swap::ArcSwap::default(),
+        fetched,
         reload: Mutex::default(),
         deletion_journal,
         changes: tokio::sync::Mutex::new(()),
@@ -120,12 +123,13 @@ fn hand_over(importer: &Importer, notifier: &Notifier) -> Option<FdStore> {
 /// Sealed copies of the operator's keystores, by the content of the file that each is a copy of.
 type Copies = HashMap<[u8; 32], SealedKeystore>;
 
-/// Opens the sealed keys into the ring, and hands back those that are copies of files. Page by page, so that the text
-/// of ten thousand keystores is never in memory at one time.
+/// Opens the sealed keys into the ring, imported and fetched ones, and hands back those that are copies of files. Page
+/// by page, so that the text of ten thousand keystores is never in memory at one time.
 async fn unseal(
     seal: Option<&Seal>,
     importer: &Importer,
     ring: &Ring,
+    fetched: &FetchedSources,
     protection: &Protection,
 ) -> Result<Copies, StartError> {
     let mut copies = Copies::new();
@@ -136,9 +140,11 @@ async fn unseal(
     while let Some(from) = start {
         let page = ledger.keystores(from, SEALED_KEYS_PER_PAGE).await.map_err(StartError::Ledger)?;
         start = page.next();
-        let (imported, of_files) = page.into_active_and_copies();
+        let (imported, copied) = page.into_active_and_copies();
+        let (of_sources, of_files): (Vec<_>, Vec<_>) =
+            copied.into_iter().partition(|copy| copy.source.is_some());
         let Some(seal) = seal else {
-            unopened = unopened.saturating_add(imported.len());
+            unopened = unopened.saturating_add(imported.len()).saturating_add(of_sources.len());
             continue;
         };
         copies.extend(of_files.into_iter().filter_map(|copy| Some((copy.copy_of?, copy))));
@@ -148,6 +154,12 @@ async fn unseal(
         for activated in opened {
             keys.push(Key::imported(activated.map_err(StartError::Unseal)?));
         }
+        let opened =
+            importer.pool().map(&of_sources, Urgency::Start, |keystore| open(seal, importer, keystore));
+        for key in opened {
+            keys.push(Key::fetched(key.map_err(StartError::Unseal)?));
+        }
+        fetched.unsealed(&of_sources);
     }
     if unopened > 0 {
         return Err(StartError::SealMissing { keys: unopened });
@@ -201,9 +213,7 @@ pub(crate) enum StartError {
     Memory(#[from] LockedMemoryError),
     #[error(transparent)]
     Seal(#[from] SealFileError),
-    #[error(
-        "{keys} imported keys are sealed and there is no seal secret: give --seal-file, or the credential 'seal'"
-    )]
+    #[error("{keys} keys are sealed and there is no seal secret: give --seal-file, or the credential 'seal'")]
     SealMissing { keys: usize },
     #[error(
         "a sealed key cannot be opened: give the seal secret that it was sealed with; nothing was changed"

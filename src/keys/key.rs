@@ -54,6 +54,8 @@ pub(crate) enum Origin {
     Imported,
     /// From a directory or key configuration file of the operator's; read-only for the Keymanager API.
     File,
+    /// From a source that a fetcher reads; read-only for the Keymanager API.
+    Fetched,
 }
 
 impl Key {
@@ -73,6 +75,11 @@ impl Key {
         Self { opened, origin: Origin::File }
     }
 
+    /// A key of a source that a fetcher reads, which is the permission to sign, as the operator's files are.
+    pub(crate) fn fetched(opened: OpenedKey) -> Self {
+        Self { opened, origin: Origin::Fetched }
+    }
+
     pub(crate) fn public_key(&self) -> PublicKey {
         self.opened.public_key()
     }
@@ -89,7 +96,7 @@ impl Key {
     pub(crate) fn is_readonly(&self) -> bool {
         match self.origin {
             Origin::Imported => false,
-            Origin::File => true,
+            Origin::File | Origin::Fetched => true,
         }
     }
 

@@ -5,9 +5,11 @@
 //! signature up only against the ledger's [`Cleared`](crate::ledger::Cleared).
 //!
 //! Where to look: `ring` is what requests see; `key` signs; `eth2_keystore` is EIP-2335; `kdf_pool` bounds what opening
-//! keystores may cost the host; `import` opens the keystores of one request; `loader` reads the operator's files;
+//! keystores may cost the host; `import` opens the keystores of one request; `brought` opens what a fetcher brings;
+//! `loader` reads the operator's files;
 //! `seal` is how imported keys lie on disk; `fd_store` is how keys in memory survive the process.
 
+mod brought;
 pub(crate) mod eth2_keystore;
 mod fd_store;
 mod import;
@@ -19,6 +21,7 @@ mod ring;
 mod seal;
 mod secret;
 
+pub(crate) use self::brought::{BroughtError, BroughtKey, Opened};
 pub(crate) use self::fd_store::{FdStore, Inherited};
 pub(crate) use self::import::{EncryptedKey, ImportError, Importer};
 pub(crate) use self::kdf_pool::{KdfLimits, KdfPool, Urgency};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::key::Key;
+use super::key::{Key, Origin};
 use crate::bls::PublicKey;
 use crate::ledger::{OfKey, OutOfUse};
 use crate::mutex::Mutex;
@@ -56,7 +56,7 @@ impl OutOfUse for Dismissed {
     }
 }
 
-/// A key that stays: it is of the operator's files.
+/// A key that stays: it is of the operator's files, or of a source that a fetcher reads.
 pub(crate) struct ReadOnly;
 
 impl Ring {
@@ -86,6 +86,17 @@ impl Ring {
     pub(crate) fn dismiss(&self, public_keys: &[PublicKey]) -> Vec<Result<Dismissed, ReadOnly>> {
         self.change(|snapshot| {
             public_keys.iter().map(|public_key| dismiss_one(snapshot, *public_key)).collect()
+        })
+    }
+
+    /// Takes fetched keys out; of another origin none leaves. Says how many left.
+    pub(crate) fn remove_fetched(&self, public_keys: &[PublicKey]) -> usize {
+        self.change(|snapshot| {
+            let is_fetched =
+                |key: &&PublicKey| snapshot.get(key).is_some_and(|key| key.origin() == Origin::Fetched);
+            let leaving: Vec<_> = public_keys.iter().filter(is_fetched).copied().collect();
+            leaving.iter().for_each(|key| drop(snapshot.remove(key)));
+            leaving.len()
         })
     }
 

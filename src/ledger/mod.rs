@@ -69,8 +69,8 @@ pub(crate) use self::second_judge::{SecondJudge, Silence};
 #[cfg(feature = "fuzz-internals")]
 pub(crate) use self::sqlite::log_damage;
 pub(crate) use self::sqlite::{
-    DirectoryId, FileSystems, Loss, Missing, OpenError, SealedKeystore, StoreError, is_held, is_in, is_older,
-    mark_unproven,
+    DirectoryId, FileSystems, KeptSource, Loss, Missing, OpenError, SealedKeystore, StoreError, is_held,
+    is_in, is_older, mark_unproven,
 };
 pub(crate) use self::unproven::{Lifted, NoPresent, Unproven};
 pub(crate) use self::watermarks::HighWatermark;

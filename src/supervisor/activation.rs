@@ -22,6 +22,8 @@ use crate::sys::inherited;
 #[derive(Debug, Default)]
 pub(crate) struct Inherited {
     pub(crate) sockets: Vec<(Role, Socket)>,
+    /// The socket of [`FETCH_NAME`].
+    pub(crate) fetch: Option<UnixListener>,
     /// File descriptors that an earlier process of this service left with systemd (`FDSTORE=1`).
     pub(crate) stored: Vec<StoredFd>,
 }
@@ -77,11 +79,17 @@ pub(crate) fn inherit(environment: &Environment) -> Result<Inherited, Error> {
     for (index, name) in names.0.into_iter().enumerate() {
         if name.starts_with(STORED_PREFIX) {
             inherited.stored.push(stored(&mut fds, index, name)?);
+        } else if name == FETCH_NAME {
+            let fd = FdName::new(index, &name);
+            match listening(&mut fds, index, fd)? {
+                Socket::Unix(socket) => inherited.fetch = Some(socket),
+                Socket::Tcp(_) => return Err(Error::FetchOverTcp { fd: FdName::new(index, &name) }),
+            }
         } else {
             inherited.sockets.push(socket(&mut fds, index, &name)?);
         }
     }
-    if inherited.sockets.is_empty() && inherited.stored.is_empty() {
+    if inherited.sockets.is_empty() && inherited.fetch.is_none() && inherited.stored.is_empty() {
         return Err(Error::Nothing);
     }
     Ok(inherited)
@@ -89,6 +97,9 @@ pub(crate) fn inherit(environment: &Environment) -> Result<Inherited, Error> {
 
 /// The start of the names under which we leave file descriptors with the service manager.
 pub(crate) const STORED_PREFIX: &str = "keys-";
+
+/// The name of the socket at which a fetcher brings keys. It serves no role of the API.
+const FETCH_NAME: &str = "fetch";
 
 /// One name for each file descriptor, from 3 on.
 #[derive(Debug, PartialEq, Eq)]
@@ -122,6 +133,10 @@ impl Names {
 fn socket(fds: &mut ListenFd, index: usize, name: &str) -> Result<(Role, Socket), Error> {
     let fd = FdName::new(index, name);
     let Ok(role) = name.parse::<Role>() else { return Err(Error::UnknownName { fd }) };
+    Ok((role, listening(fds, index, fd)?))
+}
+
+fn listening(fds: &mut ListenFd, index: usize, fd: FdName) -> Result<Socket, Error> {
     let (socket, listens) = if let Ok(Some(socket)) = fds.take_unix_listener(index) {
         let listens = getsockopt(&socket, sockopt::AcceptConn);
         (Socket::Unix(socket), listens)
@@ -136,7 +151,7 @@ fn socket(fds: &mut ListenFd, index: usize, name: &str) -> Result<(Role, Socket)
         return Err(not_a_socket(fd));
     };
     match listens {
-        Ok(true) => Ok((role, socket)),
+        Ok(true) => Ok(socket),
         Ok(false) => Err(Error::NotListening { fd }),
         Err(source) => Err(Error::Inspect { fd, source }),
     }
@@ -187,13 +202,17 @@ pub(crate) enum Error {
     Nothing,
     #[error(
         "{fd} is of no role: set FileDescriptorName= in its socket unit (--fdname= of systemd-socket-activate) to \
-         signing, keymanager, metrics or all"
+         signing, keymanager, metrics, all or fetch"
     )]
     UnknownName { fd: FdName },
     #[error("{fd} is a datagram socket: use ListenStream= in its socket unit")]
     Datagram { fd: FdName },
     #[error("{fd} does not listen: use ListenStream= and Accept=no in its socket unit")]
     NotListening { fd: FdName },
+    #[error(
+        "{fd} is a TCP socket, and keys are brought over Unix sockets alone: use a path in ListenStream="
+    )]
+    FetchOverTcp { fd: FdName },
     #[error("{fd} is closed")]
     Closed { fd: FdName },
     #[error("{fd} is no Unix or TCP stream socket but {target}")]

@@ -25,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) listeners: Vec<Listener>,
     /// Whether systemd handed the sockets over, and keeps them when we go.
     pub(crate) inherited: bool,
+    /// Where a fetcher brings keys, non-blocking, and the socket's file, if it is ours.
+    pub(crate) fetch: Option<(UnixListener, Option<SocketFile>)>,
     pub(crate) stored: Vec<StoredFd>,
 }
 
@@ -50,7 +52,27 @@ pub(crate) fn open(settings: &Settings, inherited: Inherited) -> Result<Opened, 
     } else {
         settings.listen.iter().map(bind_to).collect::<Result<Vec<_>, _>>()
     }?;
-    Ok(Opened { listeners, inherited: is_activated, stored: inherited.stored })
+    let fetch = match (inherited.fetch, &settings.keys.fetch_socket) {
+        (Some(socket), _) => Some((socket, None)),
+        (None, Some(path)) => {
+            let (socket, file) = bind_unix(path, fetch_mode(settings))?;
+            Some((socket, Some(file)))
+        }
+        (None, None) => None,
+    };
+    if let Some((socket, _)) = &fetch {
+        socket.set_nonblocking(true).map_err(Error::Inherited)?;
+    }
+    Ok(Opened { listeners, inherited: is_activated, fetch, stored: inherited.stored })
+}
+
+/// A fetcher of another user has to get in; who it is decides the daemon.
+fn fetch_mode(settings: &Settings) -> Mode {
+    let owner = Mode::S_IRUSR | Mode::S_IWUSR;
+    match settings.keys.fetch_user {
+        None => owner,
+        Some(_) => owner | Mode::S_IRGRP | Mode::S_IWGRP | Mode::S_IROTH | Mode::S_IWOTH,
+    }
 }
 
 fn adopt(settings: &Settings, role: Role, socket: Socket) -> Result<Listener, Error> {
@@ -65,7 +87,7 @@ fn adopt(settings: &Settings, role: Role, socket: Socket) -> Result<Listener, Er
 fn bind_to(spec: &ListenSpec) -> Result<Listener, Error> {
     let (socket, file) = match &spec.address {
         Address::Unix(path) => {
-            let (socket, file) = bind_unix(path, spec.role)?;
+            let (socket, file) = bind_unix(path, socket_mode(spec.role))?;
             (Socket::Unix(socket), Some(file))
         }
         Address::Tcp(address) => (Socket::Tcp(bind_tcp(*address)?), None),
@@ -102,11 +124,10 @@ pub(crate) fn can_bind(address: SocketAddr) -> Result<(), Error> {
 }
 
 /// Binds a socket file with its final permissions from the first moment on.
-fn bind_unix(path: &Path, role: Role) -> Result<(UnixListener, SocketFile), Error> {
+fn bind_unix(path: &Path, mode: Mode) -> Result<(UnixListener, SocketFile), Error> {
     remove_stale(path)?;
     let failed = |errno: Errno| failed(&Address::Unix(path.to_owned()), errno.into());
     let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).map_err(failed)?;
-    let mode = socket_mode(role);
     // Linux gives the file the mode of the unbound socket, less the umask; the second call undoes the umask's part.
     fchmod(&fd, mode).map_err(failed)?;
     bind(fd_number(&fd), &UnixAddr::new(path).map_err(failed)?).map_err(failed)?;

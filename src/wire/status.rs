@@ -36,6 +36,9 @@ pub(crate) struct DaemonStatus {
 pub(crate) struct Keys {
     pub(crate) imported: usize,
     pub(crate) from_files: usize,
+    /// Of sources that a fetcher reads; absent from daemons before there were any.
+    #[serde(default)]
+    pub(crate) fetched: usize,
 }
 
 /// What became of the duties of one group since the start.

@@ -26,6 +26,7 @@ const LAYERS: &[&str] = &[
     "cli",
     "daemon",
     "api",
+    "fetch",
     "http",
     "signer",
     "wire",

@@ -18,7 +18,7 @@ fn sealed_keys_that_a_start_could_not_open_are_told() {
     let check = |seal: &[&str]| checked(setup.directory(), seal);
 
     assert_fine(&check(&["--seal-file", "seal"]), "2 of them open");
-    assert_wrong(&check(&[]), "2 imported keys are sealed and there is no seal secret");
+    assert_wrong(&check(&[]), "2 keys are sealed and there is no seal secret");
     private(setup.directory(), "other", &SECRET.replace('0', "a"));
     assert_wrong(&check(&["--seal-file", "other"]), "sealed under another secret");
     private(setup.directory(), "garbage", "garbage");

@@ -26,6 +26,7 @@ mod deployments;
 mod failing_directory;
 mod failing_disk;
 mod fairness;
+mod fetched_keys;
 #[path = "../support/full_history.rs"]
 mod full_history;
 mod guards;

@@ -85,7 +85,7 @@ fn a_missing_or_another_secret_ends_the_start_with_one_line_and_loses_nothing() 
     for (secret, said) in [
         (Some(NEW), "sealed under another secret"),
         (Some("not a secret"), "64 random hexadecimal digits"),
-        (None, "2 imported keys are sealed"),
+        (None, "2 keys are sealed"),
     ] {
         let path = setup.directory().join("seal");
         match secret {

@@ -9,7 +9,7 @@ use std::process::Command;
 use nix::unistd::geteuid;
 use serde_json::json;
 
-use crate::support::{Daemon, Key, Request, Setup, attestation, randao_reveal};
+use crate::support::{Daemon, Fetcher, Key, Request, Setup, attestation, randao_reveal};
 
 const TOKEN: &str = "70c3e28b1f5d964a0e7b2c8d5f3a1906e4b7d0c29a8f5e613b7c4d2e0f9a8b17";
 const SEAL: &str = "5e1f0c8a3b7d92e4465a1d0f9c2b8e7733d05a6c41f8b29e0d7c6a5b3f1e2d48";
@@ -179,6 +179,29 @@ fn keys_that_a_process_takes_over_are_in_no_ordinary_memory() {
     for key in &keys {
         assert_eq!(daemon.sign(key, &randao_reveal(1)).status, 200);
     }
+    assert_memory_free_of(&daemon, &forms_of_keys(&keys));
+}
+
+#[test]
+fn fetched_keys_are_in_no_ordinary_memory() {
+    if !may_look_into_memory() {
+        return;
+    }
+    let setup = Setup::new();
+    let socket = setup.directory().join("fetch.sock").display().to_string();
+    let seal = setup.private_file("seal", SEAL).display().to_string();
+    let args =
+        ["--network", "minimal", "--fetch-socket", &socket, "--seal-file", &seal, "--log-level", "trace"];
+    let daemon = setup.args(&args).start();
+    let keys: Vec<_> = (1..=600).map(Key::number).collect();
+    let mut fetcher = Fetcher::connect(&daemon);
+    for _ in 0..2 {
+        fetcher.deliver("vault", "always", &keys.iter().collect::<Vec<_>>());
+        assert_memory_free_of(&daemon, &forms_of_keys(&keys));
+    }
+    assert_free_of_secrets("the log", daemon.log().as_bytes(), &keys);
+    let daemon = daemon.kill_and_restart();
+    assert_eq!(daemon.public_keys().len(), keys.len());
     assert_memory_free_of(&daemon, &forms_of_keys(&keys));
 }
 

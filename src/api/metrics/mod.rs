@@ -4,6 +4,7 @@
 //! Prometheus knows; `signing` and `state` our own. There is no series a key, so their number is bounded.
 
 mod exposition;
+mod fetched;
 mod process;
 mod signing;
 mod state;

@@ -4,9 +4,11 @@ use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use super::exposition::Exposition;
+use super::fetched;
 use crate::api::Api;
 use crate::bls;
 use crate::keymanager::{KeyFiles, Keystores, Persistence};
+use crate::keys::Origin;
 use crate::ledger::{Attention, Health, Protection};
 use crate::logging;
 
@@ -62,13 +64,14 @@ pub(super) fn write(exposition: &mut Exposition<'_>, api: &Api) -> fmt::Result {
 
 fn write_keys(exposition: &mut Exposition<'_>, keystores: &Keystores) -> fmt::Result {
     let ring = keystores.ring().snapshot();
-    let of_files = ring.values().filter(|key| key.is_readonly()).count();
-    let imported = ring.len().saturating_sub(of_files);
+    let of = |origin| ring.values().filter(|key| key.origin() == origin).count() as f64;
     exposition.gauges(
         "bls_signer_keys",
         "Keys that can sign, by where they come from",
-        [([("source", "files")], of_files as f64), ([("source", "keymanager")], imported as f64)],
+        [("files", Origin::File), ("keymanager", Origin::Imported), ("fetched", Origin::Fetched)]
+            .map(|(source, origin)| ([("source", source)], of(origin))),
     )?;
+    fetched::write(exposition, keystores.fetched())?;
     let kept = keystores.persistence();
     let kept_in = [
         ("sealed", Persistence::Sealed),

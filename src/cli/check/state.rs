@@ -168,7 +168,8 @@ mod tests {
 
         let public_key = PublicKey([1; 48]);
         let json = "{}".to_owned();
-        let keystore = Some(SealedKeystore { public_key, json, derivation_path: None, copy_of: None });
+        let keystore =
+            Some(SealedKeystore { public_key, json, derivation_path: None, copy_of: None, source: None });
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(ledger.activate(vec![Activation::of(public_key, keystore)], None)).unwrap().unwrap();
         assert!(said(true).unwrap().starts_with("note"));

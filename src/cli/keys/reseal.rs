@@ -65,7 +65,9 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
         match opened.and_then(|secret| new.seal(&secret, keystore.derivation_path.as_deref())) {
             Ok(json) => resealed.push(SealedKeystore { json, ..keystore.clone() }),
             // The file that it is a copy of is still there; the next start makes another copy.
-            Err(SealError::OtherSecret { .. } | SealError::Damaged { .. }) if keystore.copy_of.is_some() => {
+            Err(SealError::OtherSecret { .. } | SealError::Damaged { .. })
+                if keystore.copy_of.is_some() && keystore.source.is_none() =>
+            {
                 passed_over = passed_over.saturating_add(1);
             }
             Err(source) => return Err(Error::Reseal { path: old_seal_file, source }),
@@ -76,7 +78,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     runtime.block_on(ledger.reseal(resealed))??;
 
     super::print(&format!(
-        "{imported} imported keys and {copies} copies of key files are sealed with {} now\n",
+        "{imported} imported keys and {copies} copies of files' and sources' keys are sealed with {} now\n",
         new_seal_file.display()
     ))?;
     if passed_over > 0 {

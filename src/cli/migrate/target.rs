@@ -196,6 +196,7 @@ impl OpenTarget {
                 json: self.target.seal.seal(key.opened().secret(), key.derivation_path())?,
                 derivation_path: key.derivation_path().map(str::to_owned),
                 copy_of: None,
+                source: None,
             };
             activations.push(Activation::of(key, Some(keystore)));
         }

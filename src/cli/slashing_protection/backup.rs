@@ -134,6 +134,7 @@ fn restoration(backup: BackupAnswer, path: &Path) -> Result<Restoration, Error> 
             json: kept.keystore,
             derivation_path: kept.derivation_path,
             copy_of: None,
+            source: None,
         })
     };
     Ok(Restoration {

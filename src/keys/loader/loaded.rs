@@ -88,7 +88,7 @@ impl Loaded {
 }
 
 impl ContentHash {
-    pub(super) fn of(parts: &[&[u8]]) -> Self {
+    pub(in crate::keys) fn of(parts: &[&[u8]]) -> Self {
         let mut hash = Sha256::new();
         for part in parts {
             hash.update(part);

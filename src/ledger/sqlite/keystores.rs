@@ -18,6 +18,16 @@ pub(crate) struct SealedKeystore {
     /// SHA-256 of the keystore file that this is a faster copy of. None: the key was imported, and this is all there
     /// is.
     pub(crate) copy_of: Option<[u8; 32]>,
+    /// The source that a fetcher had the key from; then `copy_of` is what the source gave.
+    pub(crate) source: Option<KeptSource>,
+}
+
+/// The source of a kept keystore whose key was fetched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeptSource {
+    pub(crate) name: String,
+    /// The source has to say again, after a start, that the key is its own.
+    pub(crate) until_next_fetch: bool,
 }
 
 /// One change to the kept keystores; `usize` is the key's position in the book.
@@ -41,17 +51,31 @@ impl SealedChange {
 pub(super) fn apply(connection: &Connection, changes: &[SealedChange]) -> rusqlite::Result<()> {
     for change in changes {
         match change {
-            SealedChange::Put(position, SealedKeystore { json, derivation_path, copy_of, .. }) => {
+            SealedChange::Put(
+                position,
+                SealedKeystore { public_key: _, json, derivation_path, copy_of, source },
+            ) => {
+                let name = source.as_ref().map(|source| &source.name);
+                let until_next_fetch = source.as_ref().is_some_and(|source| source.until_next_fetch);
                 connection
                     .prepare_cached(
                         // A copy of a file never takes the place of an imported key, which has no other.
-                        "INSERT INTO sealed_keystores (key, keystore, derivation_path, copy_of) \
-                         VALUES (?1, ?2, ?3, ?4) \
+                        "INSERT INTO sealed_keystores \
+                         (key, keystore, derivation_path, copy_of, source, until_next_fetch) \
+                         VALUES (?1, ?2, ?3, ?4, ?5, ?6) \
                          ON CONFLICT (key) DO UPDATE SET keystore = excluded.keystore, \
-                         derivation_path = excluded.derivation_path, copy_of = excluded.copy_of \
+                         derivation_path = excluded.derivation_path, copy_of = excluded.copy_of, \
+                         source = excluded.source, until_next_fetch = excluded.until_next_fetch \
                          WHERE excluded.copy_of IS NULL OR sealed_keystores.copy_of IS NOT NULL",
                     )?
-                    .execute(params![row_id(*position), json, derivation_path, copy_of])?;
+                    .execute(params![
+                        row_id(*position),
+                        json,
+                        derivation_path,
+                        copy_of,
+                        name,
+                        until_next_fetch
+                    ])?;
             }
             SealedChange::Remove(position) => {
                 connection
@@ -73,6 +97,8 @@ pub(super) fn read(
     limit: usize,
 ) -> rusqlite::Result<Vec<(usize, SealedKeystore)>> {
     let keystore = |row: &Row<'_>| {
+        let until_next_fetch = row.get(6)?;
+        let source = row.get::<_, Option<String>>(5)?.map(|name| KeptSource { name, until_next_fetch });
         Ok((
             from_row_id(row.get(0)?),
             SealedKeystore {
@@ -80,12 +106,13 @@ pub(super) fn read(
                 json: row.get(2)?,
                 derivation_path: row.get(3)?,
                 copy_of: row.get(4)?,
+                source,
             },
         ))
     };
     connection
         .prepare_cached(
-            "SELECT keys.id, public_key, keystore, derivation_path, copy_of \
+            "SELECT keys.id, public_key, keystore, derivation_path, copy_of, source, until_next_fetch \
              FROM sealed_keystores JOIN keys ON keys.id = sealed_keystores.key \
              WHERE sealed_keystores.key >= ?1 ORDER BY sealed_keystores.key LIMIT ?2",
         )?

@@ -53,7 +53,7 @@ pub(super) use self::files::check_free_space;
 pub(super) use self::identity::Identity;
 pub(crate) use self::identity::LedgerId;
 pub(super) use self::keystores::SealedChange;
-pub(crate) use self::keystores::SealedKeystore;
+pub(crate) use self::keystores::{KeptSource, SealedKeystore};
 pub(crate) use self::mark::mark_unproven;
 pub(crate) use self::schema::is_older;
 #[cfg(feature = "fuzz-internals")]

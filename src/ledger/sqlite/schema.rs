@@ -93,6 +93,7 @@ const MIGRATIONS: &[fn(&Connection) -> rusqlite::Result<()>] = &[
         session::add(connection)
     },
     |connection| connection.execute_batch(VERSION_6),
+    |connection| connection.execute_batch(VERSION_7),
 ];
 
 /// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the key's row.
@@ -169,4 +170,11 @@ const VERSION_5: &str = "
 /// The exit that was signed with a key for a client that may have one. Of a row without it the checksum is what it was.
 const VERSION_6: &str = "
     ALTER TABLE keys ADD COLUMN exit_root BLOB CHECK (length(exit_root) = 32);
+";
+
+/// The source that a kept keystore was fetched from; NULL for all others.
+const VERSION_7: &str = "
+    ALTER TABLE sealed_keystores ADD COLUMN source TEXT;
+    ALTER TABLE sealed_keystores ADD COLUMN until_next_fetch INTEGER NOT NULL DEFAULT 0
+        CHECK (until_next_fetch IN (0, 1));
 ";

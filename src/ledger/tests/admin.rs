@@ -299,6 +299,7 @@ fn keystore(key: u8) -> SealedKeystore {
         json: format!("{{\"sealed\": {key}, \"{}\": 1}}", "x".repeat(700)),
         derivation_path: Some(format!("m/12381/3600/{key}/0/0")),
         copy_of: None,
+        source: None,
     }
 }
 

@@ -129,6 +129,7 @@ pub(super) fn live(ledger: &Ledger, vfs: &FaultVfs, epochs: std::ops::Range<u64>
                     json: "{}".repeat(400),
                     derivation_path: None,
                     copy_of: None,
+                    source: None,
                 };
                 let activation = Activation::of(public_key(3), Some(keystore));
                 wait(ledger.activate(vec![activation], None))?.unwrap();

@@ -137,7 +137,7 @@ impl Setup {
 
     /// Whether there may be keys from before: then a daemon creates no ledger by itself.
     fn has_key_sources(&self) -> bool {
-        let sources = ["--keystores-path", "--key-config-path", "--seal-file"];
+        let sources = ["--keystores-path", "--key-config-path", "--seal-file", "--fetch-socket"];
         self.args.iter().any(|arg| sources.contains(&arg.as_str()))
             || self
                 .environment

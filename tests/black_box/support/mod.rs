@@ -3,6 +3,7 @@
 mod client;
 mod command;
 mod daemon;
+mod fetcher;
 mod keys;
 mod layouts;
 pub mod package;
@@ -14,6 +15,7 @@ pub use client::{Address, Answer, Connection, Request};
 pub use command::{command, ended, json_of, on, run, said, socket, text};
 pub use daemon::binary;
 pub use daemon::{Daemon, Setup, State, init};
+pub use fetcher::Fetcher;
 pub use keys::Key;
 pub use layouts::LAYOUTS;
 pub use preload::build_preload;

@@ -1,0 +1,99 @@
+//! Listener for the fetcher: a process of another user, with a network, that brings keys from where operators keep
+//! them.
+//!
+//! It is told apart by its user, as the kernel has it, and by nothing that it says. It can bring keys and take its own
+//! away again, and can ask for nothing: no key, no history and no signature goes to it. What it says is in `protocol`.
+
+mod connection;
+mod lines;
+mod protocol;
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::unistd::{Uid, User, geteuid};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+
+use crate::signer::Signer;
+use crate::text::chain;
+
+/// The user that may bring keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FetchUser(u32);
+
+impl FetchUser {
+    /// The user of this name or number; without one the package's, where there is such a user, else our own.
+    ///
+    /// # Errors
+    /// There is none of that name.
+    pub(crate) fn of(given: Option<&str>) -> Result<Self, NoFetchUser> {
+        let uid = |name: &str| User::from_name(name).ok().flatten().map(|user| user.uid);
+        let uid = match given {
+            None => uid(PACKAGED_USER).unwrap_or_else(geteuid),
+            Some(given) => match given.parse() {
+                Ok(number) => Uid::from_raw(number),
+                Err(_) => uid(given).ok_or_else(|| NoFetchUser(given.to_owned()))?,
+            },
+        };
+        Ok(Self(uid.as_raw()))
+    }
+}
+
+/// A name that no user has.
+#[derive(Debug, thiserror::Error)]
+#[error("fetch_user: there is no user '{}' here: name the one that bls-signer-fetch runs as", crate::text::Bounded(.0))]
+pub(crate) struct NoFetchUser(String);
+
+/// Takes connections until it is dropped. Signing waits for none of them.
+pub(crate) async fn listen(socket: UnixListener, user: FetchUser, signer: Arc<Signer>) {
+    let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut has_told = false;
+    loop {
+        let stream = match socket.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Descriptors may have run out; then an accept that is tried at once fails as well.
+                tracing::error!(error = chain(&error), "no connection of a fetcher can be taken");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(stranger) = admit(&stream, user) {
+            if !std::mem::replace(&mut has_told, true) {
+                tracing::warn!("{stranger}; the next ones are not logged");
+            }
+            continue;
+        }
+        let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
+            tracing::warn!("{MOST_CONNECTIONS} fetchers are connected: one more is sent away");
+            continue;
+        };
+        let signer = Arc::clone(&signer);
+        tokio::spawn(async move {
+            let _permit = permit;
+            if let Err(error) = connection::serve(stream, &signer).await {
+                tracing::error!(error = chain(&error), "a fetcher was sent away");
+            }
+        });
+    }
+}
+
+fn admit(stream: &UnixStream, user: FetchUser) -> Result<(), Stranger> {
+    let uid = stream.peer_cred().map_err(Stranger::Unknown)?.uid();
+    if uid == user.0 { Ok(()) } else { Err(Stranger::Other { uid, wanted: user.0 }) }
+}
+
+/// A caller that may not bring keys.
+#[derive(Debug, thiserror::Error)]
+enum Stranger {
+    #[error("the user of a caller at the fetch socket cannot be told")]
+    Unknown(#[source] io::Error),
+    #[error("user {uid} may not bring keys, only user {wanted} may (fetch_user): it is sent away")]
+    Other { uid: u32, wanted: u32 },
+}
+
+const PACKAGED_USER: &str = "bls-signer-fetch";
+const MOST_CONNECTIONS: usize = 4;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
