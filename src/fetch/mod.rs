@@ -67,7 +67,7 @@ pub(crate) async fn listen(socket: UnixListener, user: FetchUser, signer: Arc<Si
             continue;
         }
         let Ok(permit) = Arc::clone(&free).try_acquire_owned() else {
-            tracing::warn!("{MOST_CONNECTIONS} fetchers are connected: one more is sent away");
+            tracing::warn!("{MOST_CONNECTIONS} connections of fetchers are open: one more is closed");
             continue;
         };
         let signer = Arc::clone(&signer);
@@ -95,5 +95,6 @@ enum Stranger {
 }
 
 const PACKAGED_USER: &str = "bls-signer-fetch";
-const MOST_CONNECTIONS: usize = 4;
+/// A fetcher has one for each source.
+const MOST_CONNECTIONS: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -4,7 +4,7 @@ install_package
 
 step "verify"
 units=$(dpkg -L bls-signer | grep -E '/systemd/system/.*\.(service|socket)$')
-expect "the number of units" 7 "$(echo "$units" | wc -l)"
+expect "the number of units" 10 "$(echo "$units" | wc -l)"
 # shellcheck disable=SC2086
 systemd-analyze verify --man=yes $units >/tmp/verify.log 2>&1 || true
 grep -i bls-signer /tmp/verify.log | grep -v 'MemoryZSwapMax\|identity' >/tmp/unknown.log || true
@@ -14,6 +14,11 @@ if [ "$(systemctl --version | awk 'NR == 1 { print $2 }')" -ge 257 ]; then cp /t
 
 step "exposure, at most 0.$limit"
 systemd-analyze security --threshold="$limit" --no-pager bls-signer.service >/tmp/security.log ||
+  fail "systemd-analyze security: $(grep -E '✗|Overall' /tmp/security.log)"
+grep Overall /tmp/security.log
+
+step "exposure of the fetcher, which has a network"
+systemd-analyze security --threshold=15 --no-pager bls-signer-fetch.service >/tmp/security.log ||
   fail "systemd-analyze security: $(grep -E '✗|Overall' /tmp/security.log)"
 grep Overall /tmp/security.log
 

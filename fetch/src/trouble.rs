@@ -1,0 +1,54 @@
+//! Troubles with a source, by the names of the signer's protocol.
+
+use std::fmt;
+
+/// Why a source, or an entry of it, gave no key.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub(crate) struct Trouble {
+    pub(crate) kind: Kind,
+    /// For the operator; it holds no secret.
+    pub(crate) reason: String,
+}
+
+/// The sort of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Unreachable,
+    Timeout,
+    Denied,
+    NotFound,
+    Malformed,
+    TooLarge,
+    /// It may pass, as a server says that is busy.
+    Busy,
+}
+
+impl Kind {
+    /// Whether the same question may be answered a moment later.
+    pub(crate) fn may_pass(self) -> bool {
+        match self {
+            Self::Unreachable | Self::Timeout | Self::Busy => true,
+            Self::Denied | Self::NotFound | Self::Malformed | Self::TooLarge => false,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreachable | Self::Busy => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Denied => "denied",
+            Self::NotFound => "not-found",
+            Self::Malformed => "malformed",
+            Self::TooLarge => "too-large",
+        })
+    }
+}
+
+impl Trouble {
+    pub(crate) fn new(kind: Kind, reason: impl Into<String>) -> Self {
+        Self { kind, reason: reason.into() }
+    }
+}

@@ -1,0 +1,138 @@
+//! Keys in what a source says: raw ones in hexadecimal, or keystores with their passwords.
+
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use zeroize::Zeroizing;
+
+use crate::trouble::{Kind, Trouble};
+
+/// A key as it goes to the signer.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// 64 hexadecimal digits, with or without `0x`.
+    Raw { name: String, public_key: Option<String>, secret: Secret },
+    /// EIP-2335 JSON in one line.
+    Keystore { name: String, keystore: String, password: Secret },
+    /// It is listed, and gave no key.
+    Missing { name: String, trouble: Trouble },
+}
+
+/// A secret text. Wiped, and never shown.
+#[derive(PartialEq, Eq)]
+pub(crate) struct Secret(Zeroizing<String>);
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret")
+    }
+}
+
+impl Secret {
+    pub(crate) fn new(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+/// One line of a command's: digits, or a JSON object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Line<'a> {
+    #[serde(default)]
+    name: Option<String>,
+    #[serde(default)]
+    public_key: Option<String>,
+    #[serde(default)]
+    secret: Option<Zeroizing<String>>,
+    #[serde(borrow, default)]
+    keystore: Option<&'a RawValue>,
+    #[serde(default)]
+    password: Option<Zeroizing<String>>,
+}
+
+/// The keys in a text: one a line, as digits, or as `{"secret", "public_key"?, "name"?}` or
+/// `{"keystore", "password", "name"?}`.
+pub(crate) fn items(name: &str, text: &str) -> Vec<Item> {
+    let lines = (1..).zip(text.lines().map(str::trim)).filter(|(_, line)| !line.is_empty());
+    let read = |(number, line): (usize, &str)| {
+        let name = format!("{name}, line {number}");
+        item(name.clone(), line).unwrap_or_else(|reason| missing(name, reason))
+    };
+    lines.map(read).collect()
+}
+
+fn item(default_name: String, line: &str) -> Result<Item, &'static str> {
+    if !line.starts_with('{') {
+        return raw(default_name, None, line);
+    }
+    let Ok(Line { name, public_key, secret, keystore, password }) = serde_json::from_str(line) else {
+        return Err("it is not {secret, public_key?, name?} nor {keystore, password, name?} in one line");
+    };
+    let name = name.unwrap_or(default_name);
+    match (secret, keystore, password) {
+        (Some(secret), None, None) => raw(name, public_key, &secret),
+        (None, Some(keystore), Some(password)) => {
+            Ok(Item::Keystore { name, keystore: one_line(keystore), password: Secret(password) })
+        }
+        _ => Err("it has to have a secret, or a keystore and its password"),
+    }
+}
+
+/// A raw key. Digits are looked at here, so that nothing else reaches the signer's socket.
+pub(crate) fn raw(name: String, public_key: Option<String>, digits: &str) -> Result<Item, &'static str> {
+    let bare = digits.strip_prefix("0x").unwrap_or(digits);
+    if bare.len() != DIGITS || !bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err("it is not 64 hexadecimal digits");
+    }
+    Ok(Item::Raw { name, public_key, secret: Secret::new(digits) })
+}
+
+/// A keystore as an object, or as a text with one.
+pub(crate) fn keystore(name: String, value: &RawValue, password: &str) -> Result<Item, &'static str> {
+    let text = value.get();
+    let keystore = if text.starts_with('"') {
+        let text: String = serde_json::from_str(text).map_err(|_| "its keystore is no text")?;
+        let inner: &RawValue = serde_json::from_str(&text).map_err(|_| "its keystore is no JSON")?;
+        one_line(inner)
+    } else {
+        one_line(value)
+    };
+    Ok(Item::Keystore { name, keystore, password: Secret::new(password) })
+}
+
+/// JSON may stand on several lines, and the protocol has one a line. Within its texts there is no line end.
+fn one_line(value: &RawValue) -> String {
+    value.get().replace(['\n', '\r'], " ")
+}
+
+pub(crate) fn missing(name: String, reason: &str) -> Item {
+    Item::Missing { name, trouble: Trouble::new(Kind::Malformed, reason) }
+}
+
+const DIGITS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_digits_objects_and_keystores_and_says_what_is_none() {
+        let digits = "ab".repeat(32);
+        let text = format!(
+            "0x{digits}\n\n{digits}\r\n{{\"secret\": \"{digits}\", \"public_key\": \"0x01\", \"name\": \"n\"}}\n\
+             {{\"keystore\": {{\"version\": 4}}, \"password\": \"p\"}}\n<html>\n{{\"secret\": 1}}\n{{\"password\": \"p\"}}"
+        );
+        let items = items("c", &text);
+        assert!(matches!(&items[0], Item::Raw { name, .. } if name == "c, line 1"));
+        assert!(matches!(&items[1], Item::Raw { name, .. } if name == "c, line 3"));
+        assert!(
+            matches!(&items[2], Item::Raw { name, public_key: Some(key), .. } if name == "n" && key == "0x01")
+        );
+        assert!(matches!(&items[3], Item::Keystore { keystore, .. } if keystore == "{\"version\": 4}"));
+        assert_eq!(items.iter().filter(|item| matches!(item, Item::Missing { .. })).count(), 3);
+        assert!(!format!("{items:?}").contains(&digits), "no secret is shown");
+    }
+}
