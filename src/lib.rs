@@ -34,6 +34,7 @@ mod config;
 mod credentials;
 mod daemon;
 mod deadline;
+mod der;
 mod duty_group;
 mod fetch;
 mod http;

@@ -67,6 +67,9 @@ pub(super) struct Password {
     /// Password of the role [default: none, for peer authentication]
     #[arg(long, value_name = "FILE")]
     password_file: Option<PathBuf>,
+    /// Certificate authorities (PEM) of the servers [default: none, for this machine]
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -131,8 +134,9 @@ impl AsDaemon {
 
 fn owner(address: &str, password: Password) -> Result<SharedLedgerSettings, Error> {
     let address: SharedLedgerAddress = address.parse().map_err(config::Error::from)?;
-    let password_file = password.password_file;
-    Ok(SharedLedgerSettings { address, durability: Durability::default(), password_file })
+    let Password { password_file, ca } = password;
+    let settings = SharedLedgerSettings::new(address, Durability::default(), password_file, ca);
+    Ok(settings.map_err(config::Error::from)?)
 }
 
 fn described(report: &Report) -> String {

@@ -37,6 +37,7 @@ impl RawSettings {
             shared_ledger_password_file: self
                 .shared_ledger_password_file
                 .or(weaker.shared_ledger_password_file),
+            shared_ledger_ca: self.shared_ledger_ca.or(weaker.shared_ledger_ca),
             refuse_far_future: self.refuse_far_future.or(weaker.refuse_far_future),
             shared_root_tables: self.shared_root_tables.or(weaker.shared_root_tables),
             raw_roots: self.raw_roots.or(weaker.raw_roots),

@@ -110,6 +110,9 @@ pub(crate) struct RawSettings {
     /// authentication]
     #[arg(long, value_name = "FILE", help_heading = SIGNING)]
     pub(crate) shared_ledger_password_file: Option<PathBuf>,
+    /// Certificate authorities (PEM) of its servers, which are reached by TLS then [default: none]
+    #[arg(long, value_name = "FILE", help_heading = SIGNING)]
+    pub(crate) shared_ledger_ca: Option<PathBuf>,
     /// Whether to sign roots that come without their duty [default: unprotected-keys]
     #[arg(long, value_name = "POLICY", help_heading = SIGNING)]
     pub(crate) raw_roots: Option<RawRoots>,

@@ -189,6 +189,7 @@ impl Settings {
             raw.shared_ledger,
             raw.shared_ledger_durability,
             raw.shared_ledger_password_file,
+            raw.shared_ledger_ca,
             environment,
         )?;
         if shared.is_some() && !ledger.slashing_protection {
@@ -322,21 +323,23 @@ fn shared_ledger(
     address: Option<String>,
     durability: Option<Durability>,
     password_file: Option<PathBuf>,
+    ca: Option<PathBuf>,
     environment: &Environment,
 ) -> Result<Option<SharedLedgerSettings>, Error> {
-    let given = match (&durability, &password_file) {
-        (Some(_), _) => Some("--shared-ledger-durability"),
-        (None, Some(_)) => Some("--shared-ledger-password-file"),
-        (None, None) => None,
+    let given = match (&durability, &password_file, &ca) {
+        (Some(_), _, _) => Some("--shared-ledger-durability"),
+        (None, Some(_), _) => Some("--shared-ledger-password-file"),
+        (None, None, Some(_)) => Some("--shared-ledger-ca"),
+        (None, None, None) => None,
     };
     match (address, given) {
         (None, Some(given)) => Err(Error::Incomplete { given, missing: "--shared-ledger" }),
         (None, None) => Ok(None),
-        (Some(address), _) => Ok(Some(SharedLedgerSettings {
-            address: address.parse()?,
-            durability: durability.unwrap_or_default(),
-            password_file: password_file.or_else(|| environment.credential("shared-ledger-password")),
-        })),
+        (Some(address), _) => {
+            let password_file = password_file.or_else(|| environment.credential("shared-ledger-password"));
+            let durability = durability.unwrap_or_default();
+            Ok(Some(SharedLedgerSettings::new(address.parse()?, durability, password_file, ca)?))
+        }
     }
 }
 

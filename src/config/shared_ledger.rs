@@ -1,6 +1,7 @@
 //! Address of the shared ledger's database, and what is demanded of it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde::Deserialize;
 use tokio_postgres::Config;
-use tokio_postgres::config::{Host, TargetSessionAttrs};
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 /// The ledger that several hosts share (`shared_ledger` and the options that belong to it).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +18,30 @@ pub(crate) struct SharedLedgerSettings {
     pub(crate) durability: Durability,
     /// Without one the database knows the process by its user (`peer`).
     pub(crate) password_file: Option<PathBuf>,
+    /// Who vouches for the servers that are reached by TCP, which is encrypted then. Without a file it is not.
+    pub(crate) ca: Option<PathBuf>,
+}
+
+impl SharedLedgerSettings {
+    /// # Errors
+    /// Another machine is to be reached without encryption.
+    pub(crate) fn new(
+        address: SharedLedgerAddress,
+        durability: Durability,
+        password_file: Option<PathBuf>,
+        ca: Option<PathBuf>,
+    ) -> Result<Self, SharedLedgerAddressError> {
+        let remote = address.hosts.iter().flat_map(Config::get_hosts).find_map(|host| match host {
+            Host::Unix(_) => None,
+            Host::Tcp(name) if name == "localhost" => None,
+            Host::Tcp(name) if name.parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) => None,
+            Host::Tcp(name) => Some(name.clone()),
+        });
+        match (remote, &ca) {
+            (Some(host), None) => Err(SharedLedgerAddressError::Remote { host }),
+            (Some(_), Some(_)) | (None, _) => Ok(Self { address, durability, password_file, ca }),
+        }
+    }
 }
 
 /// What makes a record in the shared ledger survive the loss of its database's host (`--shared-ledger-durability`).
@@ -58,8 +83,11 @@ impl FromStr for SharedLedgerAddress {
         if config.get_password().is_some() {
             return Err(SharedLedgerAddressError::Password);
         }
-        if config.get_hosts().is_empty() || !config.get_hostaddrs().is_empty() {
+        if config.get_hosts().is_empty() {
             return Err(SharedLedgerAddressError::NoHost);
+        }
+        if !config.get_hostaddrs().is_empty() && config.get_hostaddrs().len() != config.get_hosts().len() {
+            return Err(SharedLedgerAddressError::HostAddresses);
         }
         if config.get_dbname().is_none() {
             return Err(SharedLedgerAddressError::NoDatabase);
@@ -72,31 +100,27 @@ impl FromStr for SharedLedgerAddress {
         }
         let port = |at: usize| config.get_ports().get(at).or(config.get_ports().first()).copied();
         let hosts = config.get_hosts().iter().enumerate();
-        Ok(Self { hosts: hosts.map(|(at, host)| of_host(&config, host, port(at))).collect() })
+        let address = |at: usize| config.get_hostaddrs().get(at).copied();
+        let host = |(at, host)| of_host(&config, host, address(at), port(at));
+        Ok(Self { hosts: hosts.map(host).collect() })
     }
 }
 
 fn check(host: &Host) -> Result<(), SharedLedgerAddressError> {
-    let is_local = match host {
-        Host::Unix(path) if path.to_string_lossy().contains(',') => {
-            return Err(SharedLedgerAddressError::Comma);
-        }
-        Host::Tcp(name) if name.contains(',') => return Err(SharedLedgerAddressError::Comma),
-        Host::Unix(_) => true,
-        Host::Tcp(name) if name == "localhost" => true,
-        Host::Tcp(name) => name.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback()),
+    let has_comma = match host {
+        Host::Unix(path) => path.to_string_lossy().contains(','),
+        Host::Tcp(name) => name.contains(','),
     };
-    match host {
-        Host::Tcp(name) if !is_local => Err(SharedLedgerAddressError::Remote { host: name.clone() }),
-        Host::Tcp(_) | Host::Unix(_) => Ok(()),
-    }
+    if has_comma { Err(SharedLedgerAddressError::Comma) } else { Ok(()) }
 }
 
 /// One host's own, because the client's limit for all of them ends when the first takes a connection and says nothing.
-fn of_host(all: &Config, host: &Host, port: Option<u16>) -> Config {
+fn of_host(all: &Config, host: &Host, address: Option<IpAddr>, port: Option<u16>) -> Config {
     let mut one = Config::new();
     one.application_name("bls-signer")
         .target_session_attrs(TargetSessionAttrs::ReadWrite)
+        .ssl_mode(SslMode::Disable)
+        .channel_binding(all.get_channel_binding())
         .connect_timeout(CONNECT_TIMEOUT)
         .tcp_user_timeout(UNACKNOWLEDGED_TIMEOUT)
         .keepalives_idle(UNACKNOWLEDGED_TIMEOUT)
@@ -114,6 +138,9 @@ fn of_host(all: &Config, host: &Host, port: Option<u16>) -> Config {
     }
     if let Some(options) = all.get_options() {
         one.options(options);
+    }
+    if let Some(address) = address {
+        one.hostaddr(address);
     }
     if let Some(port) = port {
         one.port(port);
@@ -154,14 +181,14 @@ pub(crate) enum SharedLedgerAddressError {
     #[error("the shared ledger's address has a password: give it in shared_ledger_password_file")]
     Password,
     #[error(
-        "the shared ledger's host {host} is another machine: connections are not encrypted, so only a Unix socket's \
-         directory or a loopback address can be named, of a database or of a proxy that encrypts"
+        "the shared ledger's host {host} is another machine: name the certificate authorities of its database in \
+         shared_ledger_ca, so that the connection is encrypted"
     )]
     Remote { host: String },
-    #[error(
-        "the shared ledger's address names no host: give host=/DIRECTORY of a Unix socket, and no hostaddr"
-    )]
+    #[error("the shared ledger's address names no host: give a name, or host=/DIRECTORY of a Unix socket")]
     NoHost,
+    #[error("the shared ledger's address needs one hostaddr for each host, or none")]
+    HostAddresses,
     #[error("the shared ledger's address names no database")]
     NoDatabase,
     #[error(
@@ -183,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_address_has_a_host_on_this_machine_a_database_and_no_password() {
+    fn an_address_has_a_host_a_database_and_no_password_and_what_is_remote_is_encrypted() {
         let address = |text: &str| text.parse::<SharedLedgerAddress>();
         let good = address("postgres://bls_signer@/ledger?host=/run/postgresql&port=5433").unwrap();
         assert_eq!(good.to_string(), "ledger on /run/postgresql");
@@ -191,7 +218,16 @@ mod tests {
         use SharedLedgerAddressError::*;
         assert!(matches!(address("host=/run"), Err(Form)));
         assert!(matches!(address("postgres://a:b@localhost/ledger"), Err(Password)));
-        assert!(matches!(address("postgres://a@db1.example/ledger"), Err(Remote { .. })));
+        let settings = |text: &str, ca: Option<&str>| {
+            SharedLedgerSettings::new(address(text).unwrap(), Durability::default(), None, ca.map(Into::into))
+        };
+        assert!(matches!(settings("postgres://a@db1.example/ledger", None), Err(Remote { .. })));
+        settings("postgres://a@db1.example/ledger", Some("ca.pem")).unwrap();
+        settings("postgres://a@127.0.0.2/ledger", None).unwrap();
+        let with_addresses = "postgres://a@one,two/ledger?hostaddr=192.0.2.1,192.0.2.2";
+        let with_addresses = address(with_addresses).unwrap();
+        assert_eq!(with_addresses.hosts[1].get_hostaddrs(), ["192.0.2.2".parse::<IpAddr>().unwrap()]);
+        assert!(matches!(address("postgres://a@one,two/ledger?hostaddr=192.0.2.1"), Err(HostAddresses)));
         assert!(matches!(address("postgres://a@/ledger"), Err(NoHost)));
         assert!(matches!(address("postgres://a@localhost"), Err(NoDatabase)));
         assert!(matches!(address("postgres://a@/ledger?host=/one,/two"), Err(Comma)));
@@ -232,7 +268,10 @@ mod tests {
             "postgres://a:b@SECRET@localhost/ledger",
             "a:SECRET@localhost",
         ] {
-            let error = text.parse::<SharedLedgerAddress>().unwrap_err();
+            let settings = text
+                .parse()
+                .and_then(|address| SharedLedgerSettings::new(address, Durability::default(), None, None));
+            let error = settings.unwrap_err();
             let shown = crate::text::chain(&error);
             assert!(!shown.contains("SECRET"), "{shown}");
         }

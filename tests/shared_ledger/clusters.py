@@ -47,13 +47,13 @@ class Server:
         self.data = os.path.join(pair.directory, name)
         self.sockets = os.path.join(pair.directory, f"{name}-socket")
         self.log = os.path.join(pair.directory, f"{name}.log")
-        self.process = None
+        self.process, self.port = None, 5432
         os.mkdir(self.sockets)
         pair.give(self.sockets)
 
     @property
     def socket(self):
-        return os.path.join(self.sockets, ".s.PGSQL.5432")
+        return os.path.join(self.sockets, f".s.PGSQL.{self.port}")
 
     def initialize(self):
         self.pair.run("initdb", "--pgdata", self.data, "--auth", "trust", "--username", "postgres", "--no-sync",

@@ -16,7 +16,7 @@ SIGNING_SECONDS = 4
 
 
 class Daemon:
-    """A daemon that asks these servers. `log`: what it has said."""
+    """A daemon that asks these servers, or those of an address. `log`: what it has said."""
 
     def __init__(self, directory, name, servers, secrets, *options):
         self.directory = os.path.join(directory, name)
@@ -30,8 +30,10 @@ class Daemon:
                 file.write(f"type: file-raw\nkeyType: BLS\nprivateKey: \"0x{secret:064x}\"\n")
         state = os.path.join(self.directory, "state")
         subprocess.run([PROGRAM, "slashing-protection", "init", "--state-dir", state], check=True, capture_output=True)
-        hosts = "&".join(f"host={server.sockets}" for server in servers)
-        self.address = f"postgres://bls_signer@/{DATABASE}?{hosts}"
+        self.address = servers
+        if not isinstance(servers, str):
+            hosts = "&".join(f"host={server.sockets}" for server in servers)
+            self.address = f"postgres://bls_signer@/{DATABASE}?{hosts}"
         self.command = [PROGRAM, "serve", "--network", "minimal", "--state-dir", state, "--listen",
                         f"all=unix:{self.socket}", "--key-config-path", keys, "--shared-ledger", self.address,
                         "--signing-timeout", str(SIGNING_SECONDS), *options]

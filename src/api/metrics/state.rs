@@ -114,6 +114,18 @@ fn write_protection(exposition: &mut Exposition<'_>, protection: &Protection) ->
         "State of slashing protection: 1 for the one that holds",
         ["on", "off", "away", "broken"].map(|name| ([("state", name)], flag(name == state))),
     )?;
+    let silent = match protection {
+        Protection::Off(_) => 0.0,
+        Protection::On(ledger) => match ledger.health() {
+            Health::Working | Health::Broken(_) => 0.0,
+            Health::SecondJudgeAway(silence) => silence.since.elapsed().as_secs_f64(),
+        },
+    };
+    exposition.gauge(
+        "bls_signer_shared_ledger_silent_seconds",
+        "How long the shared ledger has not answered; 0 where it does, or where there is none",
+        silent,
+    )?;
     exposition.gauge(
         "bls_signer_watermarks_lifted_at_start",
         "1 where the ledger could not prove that it is the newest, so that all watermarks were lifted",

@@ -8,10 +8,11 @@ use std::time::Duration;
 use rustls::pki_types::CertificateDer;
 use tokio::time::sleep;
 
+use super::Tls;
 use super::clients::VouchedBy;
-use super::{Tls, der};
 use crate::caller::ClientCertificate;
 use crate::credentials::Fingerprint;
+use crate::der;
 
 /// What a connection was let in by.
 pub(crate) enum Admission {

@@ -15,9 +15,10 @@ use rustls::{
 };
 
 use super::known_clients::KnownClients;
-use super::{TlsError, der, files};
+use super::{TlsError, files};
 use crate::config;
 use crate::credentials::Fingerprint;
+use crate::der;
 
 /// Demands a client certificate and judges it.
 #[derive(Debug)]

@@ -7,7 +7,8 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use super::{TlsError, der};
+use super::TlsError;
+use crate::der;
 use crate::regular_file::RegularFile;
 
 /// The certificates in a file, in its order; at least one.

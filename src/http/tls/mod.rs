@@ -2,7 +2,6 @@
 
 mod admission;
 mod clients;
-mod der;
 mod files;
 mod host_clock;
 mod known_clients;

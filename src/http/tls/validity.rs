@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use rustls::pki_types::CertificateDer;
 
-use super::der::{INTEGER, SEQUENCE, VERSION, next};
+use crate::der::{INTEGER, SEQUENCE, VERSION, next};
 
 /// The moment from which on clients refuse the certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -77,6 +77,8 @@ pub(crate) enum Error {
     Pins(#[source] io::Error),
     #[error("the shared ledger's password file {} cannot be used", path.display())]
     Password { path: PathBuf, source: FileError },
+    #[error("the authorities for the shared ledger's database, {}, cannot be used", path.display())]
+    Authorities { path: PathBuf, source: Box<dyn std::error::Error + Send + Sync> },
     #[error("the shared ledger's thread or runtime cannot be started")]
     Thread(#[source] io::Error),
 }
@@ -103,6 +105,7 @@ impl Error {
             | Self::Garbage { .. }
             | Self::Pins(_)
             | Self::Password { .. }
+            | Self::Authorities { .. }
             | Self::Thread(_) => false,
         }
     }

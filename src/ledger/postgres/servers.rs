@@ -7,17 +7,22 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::error::Severity;
-use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config};
 
 use super::error::Error;
+use super::tls::Tls;
 use crate::config::SharedLedgerSettings;
 use crate::mutex::Mutex;
 use crate::regular_file::RegularFile;
 
 /// How to reach each host, in the order in which they are tried.
 #[derive(Clone)]
-pub(crate) struct Servers(Vec<Config>);
+pub(crate) struct Servers {
+    hosts: Vec<Config>,
+    tls: Tls,
+}
 
 impl Servers {
     /// The password is read now.
@@ -31,7 +36,12 @@ impl Servers {
                 host.password(password.trim_end_matches(['\r', '\n']));
             }
         }
-        Ok(Self(hosts))
+        let Some(authorities) = &settings.ca else { return Ok(Self { hosts, tls: Tls::none() }) };
+        let is_tcp = |host: &&mut Config| matches!(host.get_hosts(), [Host::Tcp(_)]);
+        for host in hosts.iter_mut().filter(is_tcp) {
+            host.ssl_mode(SslMode::Require);
+        }
+        Ok(Self { hosts, tls: Tls::by_authorities(authorities)? })
     }
 
     /// Connects to the first that takes writes.
@@ -47,9 +57,9 @@ impl Servers {
     pub(super) async fn first<T>(&self, open: impl AsyncFn(Link) -> Result<T, Error>) -> Result<T, Error> {
         let mut why = Error::Closed;
         let mut was_reached = false;
-        for host in &self.0 {
+        for host in &self.hosts {
             let opened = async {
-                let link = timeout(CONNECT_TIMEOUT, Link::new(host)).await;
+                let link = timeout(CONNECT_TIMEOUT, Link::new(host, self.tls.clone())).await;
                 open(link.map_err(|_| slow(CONNECT_TIMEOUT))??).await
             };
             match timeout(OPEN_TIMEOUT, opened).await.unwrap_or(Err(slow(OPEN_TIMEOUT))) {
@@ -76,8 +86,8 @@ pub(super) struct Link {
 impl Link {
     /// Connects. A warning ends the connection: with one the database says that a commit was not waited for, and the
     /// rows that it confirms came before.
-    async fn new(host: &Config) -> Result<Self, Error> {
-        let (client, mut connection) = host.connect(NoTls).await.map_err(Error::Connect)?;
+    async fn new(host: &Config, tls: Tls) -> Result<Self, Error> {
+        let (client, mut connection) = host.connect(tls).await.map_err(Error::Connect)?;
         let (end, ended) = watch::channel(false);
         let why = Arc::new(Mutex::new(None));
         let told = Arc::clone(&why);

@@ -299,7 +299,7 @@ impl Database {
 
     fn settings(&self, durability: Durability, role: &str) -> SharedLedgerSettings {
         let address = format!("postgres://{role}@/{}?host={}", self.name, server().display());
-        SharedLedgerSettings { address: address.parse().unwrap(), durability, password_file: None }
+        SharedLedgerSettings::new(address.parse().unwrap(), durability, None, None).unwrap()
     }
 
     fn owners(&self) -> Servers {

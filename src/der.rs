@@ -5,28 +5,28 @@
 
 /// One element of DER.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Element<'a> {
+pub(crate) struct Element<'a> {
     tag: u8,
     /// Without tag and length.
-    pub(super) content: &'a [u8],
+    pub(crate) content: &'a [u8],
     /// With them.
     whole: &'a [u8],
 }
 
 /// A `SubjectPublicKeyInfo` (RFC 5280, 4.1.2.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PublicKeyInfo<'a> {
+pub(crate) struct PublicKeyInfo<'a> {
     /// All of it.
-    pub(super) der: &'a [u8],
+    pub(crate) der: &'a [u8],
     /// What the `AlgorithmIdentifier` contains.
-    pub(super) algorithm: &'a [u8],
+    pub(crate) algorithm: &'a [u8],
     /// The key itself.
-    pub(super) key: &'a [u8],
+    pub(crate) key: &'a [u8],
 }
 
 /// The alternative names of a certificate (RFC 5280, 4.2.1.6) that are text, such as `DNS:vc1.example`; none of one
 /// that cannot be read.
-pub(super) fn alternative_names(certificate: &[u8]) -> Vec<String> {
+pub(crate) fn alternative_names(certificate: &[u8]) -> Vec<String> {
     let names = names_extension(certificate).and_then(|names| only(names, SEQUENCE));
     let Some(mut names) = names.map(|names| names.content) else { return Vec::new() };
     let mut found = Vec::new();
@@ -67,7 +67,7 @@ fn names_extension(certificate: &[u8]) -> Option<&[u8]> {
 }
 
 /// The public key of a certificate in DER; `None` if it is no certificate.
-pub(super) fn public_key(certificate: &[u8]) -> Option<PublicKeyInfo<'_>> {
+pub(crate) fn public_key(certificate: &[u8]) -> Option<PublicKeyInfo<'_>> {
     let (info, _) = next(after_subject(certificate)?, SEQUENCE)?;
     let (algorithm, rest) = next(info.content, SEQUENCE)?;
     let bits = only(rest, BIT_STRING)?;
@@ -91,13 +91,13 @@ fn after_subject(certificate: &[u8]) -> Option<&[u8]> {
 }
 
 /// Whether these bytes are a PKCS#12 store: `PFX ::= SEQUENCE { version INTEGER {v3(3)}, ...}` (RFC 7292, 4).
-pub(super) fn is_pkcs12(bytes: &[u8]) -> bool {
+pub(crate) fn is_pkcs12(bytes: &[u8]) -> bool {
     let version = only(bytes, SEQUENCE).and_then(|store| next(store.content, INTEGER));
     version.is_some_and(|(version, _)| version.content == [3])
 }
 
 /// Whether these bytes are DER of the outer form of a certificate or a key.
-pub(super) fn is_der(bytes: &[u8]) -> bool {
+pub(crate) fn is_der(bytes: &[u8]) -> bool {
     only(bytes, SEQUENCE).is_some()
 }
 
@@ -112,7 +112,7 @@ fn first(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
 }
 
 /// The first element, if it has this tag, and what follows it.
-pub(super) fn next(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
+pub(crate) fn next(bytes: &[u8], tag: u8) -> Option<(Element<'_>, &[u8])> {
     let (&first, rest) = bytes.split_first()?;
     let (&length, rest) = rest.split_first()?;
     let (length, rest) = match length.checked_sub(LONG_FORM) {
@@ -137,14 +137,14 @@ fn long_length(bytes: &[u8], octets: u8) -> Option<(usize, &[u8])> {
     shortest.then_some((length, rest))
 }
 
-pub(super) const INTEGER: u8 = 0x02;
+pub(crate) const INTEGER: u8 = 0x02;
 const BOOLEAN: u8 = 0x01;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-pub(super) const SEQUENCE: u8 = 0x30;
+pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
+pub(crate) const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT`.
-pub(super) const VERSION: u8 = 0xa0;
+pub(crate) const VERSION: u8 = 0xa0;
 /// `[3] EXPLICIT`.
 const EXTENSIONS: u8 = 0xa3;
 /// `id-ce-subjectAltName`, 2.5.29.17.

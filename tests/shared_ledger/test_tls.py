@@ -1,0 +1,118 @@
+"""TLS to the database: who is taken for it, and that a password is bound to the connection that it goes over."""
+
+import os
+import socket
+import subprocess
+import tempfile
+import unittest
+
+from checker import Vote
+from clusters import DATABASE, Pair
+from daemons import PROGRAM, Daemons
+
+PASSWORD = "correct horse"
+
+
+class OfTls(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.files = tempfile.TemporaryDirectory(prefix="bls-signer-tls-")
+        cls.addClassCleanup(cls.files.cleanup)
+        cls.pair = Pair(synchronous=False, has_standby=False)
+        cls.addClassCleanup(cls.pair.close)
+        cls.authority, cls.other = cls._authority("authority"), cls._authority("other")
+        cls.password = cls._file("password", PASSWORD + "\n")
+        server = cls.pair.primary
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            cls.port = free.getsockname()[1]
+        certificate, key = cls._certificate("db.example", server.data)
+        server.ask(f"ALTER ROLE bls_signer PASSWORD '{PASSWORD}'")
+        for name, value in {"listen_addresses": "127.0.0.1", "port": cls.port, "ssl": "on", "ssl_cert_file": certificate,
+                            "ssl_key_file": key}.items():
+            server.ask(f"ALTER SYSTEM SET {name} = '{value}'")
+        with open(os.path.join(server.data, "pg_hba.conf"), "w") as file:
+            file.write("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+        # Its address is another from here on.
+        server.kill()
+        server.port = cls.port
+        server.start()
+
+    @classmethod
+    def _file(cls, name, text):
+        path = os.path.join(cls.files.name, name)
+        with open(path, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
+            file.write(text)
+        return path
+
+    @classmethod
+    def _openssl(cls, *arguments):
+        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, cwd=cls.files.name)
+        if done.returncode:
+            raise AssertionError(f"openssl {arguments}: {done.stderr}")
+
+    @classmethod
+    def _authority(cls, name):
+        cls._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj",
+                     f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+        return os.path.join(cls.files.name, f"{name}.pem")
+
+    @classmethod
+    def _certificate(cls, name, into):
+        """A certificate of the authority's, by SHA-384, and its key, where the server finds them."""
+        extensions = cls._file("extensions", f"subjectAltName = DNS:{name}\n")
+        cls._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", "server.key", "-out", "csr")
+        cls._openssl("x509", "-req", "-in", "csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial",
+                     "-days", "3", "-sha384", "-extfile", extensions, "-out", "server.pem")
+        found = []
+        for file in ("server.pem", "server.key"):
+            path = os.path.join(into, file)
+            os.rename(os.path.join(cls.files.name, file), path)
+            os.chmod(path, 0o600)
+            cls.pair.give(path)
+            found.append(path)
+        return found
+
+    def address(self, host="db.example", options=""):
+        return f"postgres://bls_signer@/{DATABASE}?host={host}&hostaddr=127.0.0.1&port={self.port}{options}"
+
+    def check(self, address, authority=None, password=None):
+        """What `ledger check` says, as the daemon would connect."""
+        config = self._file("config.toml", f"""shared_ledger = "{address}"
+shared_ledger_durability = "engine"
+shared_ledger_password_file = "{password or self.password}"
+network = "minimal"
+state_dir = "{self.files.name}"
+""" + (f'shared_ledger_ca = "{authority}"\n' if authority else ""))
+        done = subprocess.run([PROGRAM, "ledger", "check", "--config", config], capture_output=True, text=True, env={})
+        self.assertNotIn(PASSWORD, done.stdout + done.stderr)
+        return done.returncode, done.stdout + done.stderr
+
+    def test_a_server_that_the_authority_vouches_for_by_that_name_is_taken_and_the_password_is_bound_to_it(self):
+        status, said = self.check(self.address(options="&channel_binding=require"), self.authority)
+        self.assertEqual(status, 0, said)
+        self.assertIn("a commit", said)
+
+    def test_another_authority_another_name_no_authority_and_a_wrong_password_are_refused_in_words(self):
+        wrong = self._file("wrong", "WRONG-ONE\n")
+        for address, authority, password, words in [
+            (self.address(), self.other, None, "UnknownIssuer"),
+            (self.address("other.example"), self.authority, None, "NotValidForName"),
+            (self.address(), None, None, "shared_ledger_ca"),
+            (self.address(), self.authority, wrong, "password authentication failed"),
+        ]:
+            status, said = self.check(address, authority, password)
+            self.assertNotEqual(status, 0, said)
+            self.assertIn(words.lower(), said.lower().replace(" ", "") if words[0].isupper() else said.lower())
+            self.assertNotIn("WRONG-ONE", said)
+
+    def test_a_daemon_signs_over_it(self):
+        options = ("--shared-ledger-durability", "engine", "--shared-ledger-ca", self.authority,
+                   "--shared-ledger-password-file", self.password)
+        with Daemons([self.address(options="&channel_binding=require")], 1, *options) as daemons:
+            daemons.all[0].until_it_signs(daemons.keys[0], 10)
+            vote = Vote(daemons.keys[0], 5_000, 5_001, bytes(32))
+            self.assertEqual(daemons.all[0].sign(vote), 200)
+            ((encrypted, ), ) = self.pair.primary.ask(
+                "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = 'bls_signer'")
+            self.assertGreaterEqual(int(encrypted), 4)
