@@ -13,7 +13,7 @@ mod judging;
 #[path = "opening.rs"]
 mod opening;
 #[path = "public_suite.rs"]
-mod public_suite;
+pub(super) mod public_suite;
 #[path = "versions.rs"]
 pub(super) mod versions;
 #[path = "waiting.rs"]

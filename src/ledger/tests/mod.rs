@@ -16,6 +16,7 @@ mod fault_events;
 mod fault_vfs;
 mod memory_judge;
 mod postgres;
+mod postgres_server;
 mod power_loss;
 mod promises;
 mod raw_roots;

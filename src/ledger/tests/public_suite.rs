@@ -12,6 +12,13 @@ use crate::ledger::{Interchange, Selection};
 
 #[test]
 fn every_step_of_the_public_suite_goes_as_expected_of_minimal_data() {
+    run_suite(|chain, directory| {
+        Ledger::open(Settings { genesis_validators_root: Some(chain), ..settings(directory) }).unwrap()
+    });
+}
+
+/// Runs all cases, each on a ledger of its own chain in a directory of its own.
+pub(in crate::ledger::tests) fn run_suite(open: impl Fn(Root, &Path) -> Ledger) {
     let Some(directory) = suite() else {
         eprintln!(
             "SKIPPED: the public slashing protection suite was not found; set SLASHING_INTERCHANGE_SUITE"
@@ -27,19 +34,17 @@ fn every_step_of_the_public_suite_goes_as_expected_of_minimal_data() {
         let case: Case = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
         files += 1;
         steps += case.steps.len();
-        messages += run(&case);
+        messages += run(&case, &open);
     }
     assert!(files >= 38, "{} holds only {files} cases", directory.display());
     println!("public suite: {files} cases, {steps} steps (imports) and {messages} messages as expected");
 }
 
 /// Runs a case; says how many messages it asked for.
-fn run(case: &Case) -> usize {
+fn run(case: &Case, open: impl Fn(Root, &Path) -> Ledger) -> usize {
     let directory = tempfile::tempdir().unwrap();
     let chain = Root(const_hex::decode_to_array(&case.genesis_validators_root).unwrap());
-    let ledger =
-        Ledger::open(Settings { genesis_validators_root: Some(chain), ..settings(directory.path()) })
-            .unwrap();
+    let ledger = open(chain, directory.path());
     let mut messages = 0;
     for (number, step) in case.steps.iter().enumerate() {
         let place = format!("{}, step {number}", case.name);
