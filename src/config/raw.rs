@@ -85,8 +85,8 @@ pub(crate) struct RawSettings {
     /// Refuse what could get a validator slashed [default: on]
     #[arg(long, value_name = "SWITCH", help_heading = SIGNING)]
     pub(crate) slashing_protection: Option<Switch>,
-    /// Do not start without an existing ledger, instead of creating one. With --keystores-path, --key-config-path or
-    /// --seal-file that is always so: 'slashing-protection init' creates one
+    /// Do not start without an existing ledger, which 'slashing-protection init' creates. Off: create an empty one if
+    /// there is none; not with --keystores-path, --key-config-path or --seal-file [default: on]
     #[arg(long, value_name = "SWITCH", num_args = 0..=1, require_equals = true, default_missing_value = "on",
           help_heading = SIGNING)]
     pub(crate) require_ledger: Option<Switch>,

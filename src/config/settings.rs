@@ -68,7 +68,7 @@ pub(crate) struct LedgerSettings {
     /// What the state directory may lie on.
     pub(crate) state_fs: StateFs,
     pub(crate) slashing_protection: bool,
-    /// Refuse to start without an existing ledger: somebody said so, or there are keys that may have signed before.
+    /// Refuse to start without an existing ledger: nobody said otherwise, or keys may have signed before.
     pub(crate) required: bool,
     /// The ledger that other hosts share, beside this one's.
     pub(crate) shared: Option<SharedLedgerSettings>,
@@ -307,11 +307,10 @@ fn ledger(
     environment: &Environment,
 ) -> Result<LedgerSettings, Error> {
     let slashing_protection = slashing_protection.is_none_or(Switch::is_on);
-    let is_wanted = require_ledger.is_some_and(Switch::is_on);
-    if is_wanted && !slashing_protection {
+    if require_ledger.is_some_and(Switch::is_on) && !slashing_protection {
         return Err(Error::Conflict { first: "--require-ledger", second: "--slashing-protection off" });
     }
-    let required = is_wanted || keys.outlive_the_process();
+    let required = require_ledger.is_none_or(Switch::is_on) || keys.outlive_the_process();
     let state_dir = state_dir.or_else(|| environment.state_directory()).ok_or(Error::NoStateDirectory)?;
     let anchors =
         [environment.runtime_directory(), environment.cache_directory()].into_iter().flatten().collect();

@@ -38,12 +38,12 @@ fn check_tells_what_a_start_would_do_and_changes_nothing() {
     let config = directory.path().join("config.toml");
     fs::write(&config, "network = 'minimal'\nlisten = ['signing=127.0.0.1:1']\n").unwrap();
     let check = ["check", "--config", "config.toml", "--state-dir", "state"];
-    let fine = run(directory.path(), &check);
+    let fine = run(directory.path(), &[&check[..], &["--require-ledger=off"]].concat());
     assert_eq!(fine.status.code(), Some(0), "{fine:?}");
     assert!(text(&fine).contains("signing on 127.0.0.1:1"), "{fine:?}");
     assert!(!directory.path().join("state").exists());
 
-    let required = run(directory.path(), &[&check[..], &["--require-ledger"]].concat());
+    let required = run(directory.path(), &check);
     assert_eq!(required.status.code(), Some(78), "{required:?}");
     assert!(text(&required).contains("WRONG"), "{required:?}");
 

@@ -27,6 +27,19 @@ fn where_keys_are_configured_a_daemon_makes_no_ledger_by_itself() {
 }
 
 #[test]
+fn a_daemon_makes_no_ledger_unless_it_is_told_to_and_names_the_command_that_does() {
+    let options = ["--network", "minimal"];
+    let (status, log) = Setup::new().args(&options).with_state(State::Missing).fails();
+    assert_eq!(status.code(), Some(78), "{log}");
+    assert!(log.contains("slashing-protection init --state-dir /"), "{log}");
+
+    let setup = Setup::new().args(&options).with_state(State::Missing);
+    init(&setup.directory().join("state"));
+    setup.start();
+    Setup::new().args(&options).args(&["--require-ledger=off"]).with_state(State::Missing).start();
+}
+
+#[test]
 fn it_is_the_same_whether_a_flag_a_variable_or_a_file_names_the_keys() {
     let setup = with_key_files(Setup::new());
     let directory = setup.directory();
@@ -65,7 +78,8 @@ fn keys_that_the_service_manager_kept_meet_no_new_ledger() {
     daemon.import(&[&key]);
     assert_eq!(daemon.sign(&key, &attestation(32, 2, 4, 1)).status, 200);
     let (names, fds): (Vec<_>, Vec<_>) = daemon.stored().into_iter().unzip();
-    let setup = Setup::new().args(&["--network", "minimal"]).with_state(State::Missing);
+    let options = ["--network", "minimal", "--require-ledger=off"];
+    let setup = Setup::new().args(&options).with_state(State::Missing);
     let (status, log) = setup.hand_over(&names.join(":"), fds).fails();
     assert_eq!(status.code(), Some(78), "{log}");
     assert!(log.contains("there is no slashing protection ledger"), "{log}");

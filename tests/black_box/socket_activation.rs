@@ -185,7 +185,7 @@ fn an_open_keymanager_from_systemd_ends_the_start_as_a_configured_one_does() {
 /// Starts the daemon by systemd-socket-activate, which waits for the first connection.
 fn activate(setup: Setup, addresses: &[String], names: &str) -> Daemon {
     let names = format!("--fdname={names}");
-    let mut starter = vec![SOCKET_ACTIVATE, &names, "-E", "NOTIFY_SOCKET"];
+    let mut starter = vec![SOCKET_ACTIVATE, &names, "-E", "NOTIFY_SOCKET", "-E", "BLS_SIGNER_REQUIRE_LEDGER"];
     for address in addresses {
         starter.extend(["-l", address]);
     }

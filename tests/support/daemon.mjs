@@ -33,9 +33,11 @@ export class Daemon {
     const daemon = new Daemon();
     const tokenFile = path.join(daemon.directory, "token");
     fs.writeFileSync(tokenFile, TOKEN, {mode: 0o600});
+    const state = ["--state-dir", path.join(daemon.directory, "state")];
     daemon.#args = ["serve", "--listen", `signing=unix:${daemon.socket}`, "--listen", "keymanager=127.0.0.1:0",
-      "--auth-token-file", tokenFile, "--state-dir", path.join(daemon.directory, "state"), ...configure(daemon.directory)];
+      "--auth-token-file", tokenFile, ...state, ...configure(daemon.directory)];
     try {
+      execFileSync(BINARY, ["slashing-protection", "init", ...state], {stdio: "ignore"});
       await daemon.#launch();
     } catch (error) {
       await daemon.stop();

@@ -28,9 +28,12 @@ fn text(findings: &[Finding]) -> String {
 }
 
 #[test]
-fn a_first_start_is_fine_and_nothing_is_created() {
+fn a_first_start_wants_a_ledger_or_leave_to_make_one_and_nothing_is_created() {
     let directory = tempfile::tempdir().unwrap();
     let findings = findings_of("", directory.path());
+    assert_eq!(wrong(&findings), ["ledger"]);
+    assert!(text(&findings).contains("slashing-protection init --state-dir /"), "{}", text(&findings));
+    let findings = findings_of("require_ledger = false", directory.path());
     assert_eq!(wrong(&findings), Vec::<&str>::new());
     assert!(text(&findings).contains("all on 127.0.0.1:8080, for every user of this host without TLS"));
     assert!(!directory.path().join("state").exists());
@@ -55,7 +58,7 @@ fn a_certificate_that_is_none_is_wrong() {
     fs::set_permissions(&pem, fs::Permissions::from_mode(0o600)).unwrap();
     let findings =
         findings_of(&format!("tls_cert = '{0}'\ntls_key = '{0}'", pem.display()), directory.path());
-    assert_eq!(wrong(&findings), ["tls"]);
+    assert_eq!(wrong(&findings), ["tls", "ledger"]);
 }
 
 #[test]
@@ -99,9 +102,9 @@ fn protection_that_is_off_is_said_loudly() {
 #[test]
 fn the_packaged_service_has_its_sockets_from_systemd() {
     let directory = tempfile::tempdir().unwrap();
-    let settings = settings_of("", directory.path());
+    let settings = settings_of("require_ledger = false", directory.path());
     let service = text(&findings(&settings, Subject::Service { sealed: false }));
     assert!(!service.contains("127.0.0.1"), "{service}");
     let settings = settings_of("listen = ['signing=unix:/nonexistent/s']", directory.path());
-    assert_eq!(wrong(&findings(&settings, Subject::Service { sealed: false })), ["listen"]);
+    assert_eq!(wrong(&findings(&settings, Subject::Service { sealed: false })), ["listen", "ledger"]);
 }

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 
 use super::client::{Client, ClientError, Reply, Target};
 use crate::bls::{self, PublicKey, Signature};
-use crate::config::{self, Address, Environment, ListenSpec, RawSettings, Role, Settings};
+use crate::config::{self, Address, Environment, ListenSpec, RawSettings, Role, Settings, Switch};
 use crate::daemon::{self, Daemon};
 use crate::keys::eth2_keystore::{self, KdfCost, KeystoreError};
 use crate::keys::{SecretKey, SecretKeyError};
@@ -70,6 +70,7 @@ fn settings(directory: &Path, socket: &Path, environment: &Environment) -> Resul
             ListenSpec { role: Role::All, address: Address::Tcp((Ipv4Addr::LOCALHOST, 0).into()) },
         ]),
         state_dir: Some(directory.join("state")),
+        require_ledger: Some(Switch::Off),
         ..RawSettings::default()
     };
     config::load(None, flags, environment)

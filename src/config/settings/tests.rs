@@ -32,7 +32,7 @@ fn nothing_given_serves_everything_on_the_loopback_port_8080() {
     let settings = validate("").ok().unwrap();
     assert_eq!(settings.listen, ["all=127.0.0.1:8080".parse().unwrap()]);
     assert!(!settings.listen_chosen);
-    assert!(settings.ledger.slashing_protection && !settings.ledger.required);
+    assert!(settings.ledger.slashing_protection && settings.ledger.required);
     assert_eq!(settings.ledger.state_dir, PathBuf::from("/home/me/.local/state/bls-signer"));
     assert_eq!(settings.allowed_hosts, ["localhost", "127.0.0.1", "[::1]"]);
     assert_eq!(settings.network, "mainnet");
@@ -265,7 +265,10 @@ fn allowed_origins_are_exact() {
 fn a_required_ledger_contradicts_protection_that_is_off() {
     assert!(matches!(error("slashing_protection = 'off'\nrequire_ledger = true"), Error::Conflict { .. }));
     assert!(!validate("slashing_protection = 'off'").ok().unwrap().ledger.slashing_protection);
-    assert!(validate("require_ledger = true").ok().unwrap().ledger.required);
+    for (given, required) in [("", true), ("require_ledger = true", true), ("require_ledger = false", false)]
+    {
+        assert_eq!(validate(given).ok().unwrap().ledger.required, required, "{given:?}");
+    }
 }
 
 #[test]

@@ -177,7 +177,8 @@ impl Setup {
             State::Made | State::Missing => &["--state-dir".as_ref(), state.as_os_str()],
             State::Unnamed => &[],
         };
-        if this.state == State::Made && this.has_key_sources() && !state.exists() {
+        let creates_ledger = this.state != State::Missing && !this.has_key_sources();
+        if this.state == State::Made && !creates_ledger && !state.exists() {
             init(&state);
         }
         // What a busy machine signs late is for the tests of deadlines alone.
@@ -191,6 +192,7 @@ impl Setup {
             .env_clear()
             .env("NOTIFY_SOCKET", &notify_path)
             .envs(timeout)
+            .envs(creates_ledger.then_some(("BLS_SIGNER_REQUIRE_LEDGER", "off")))
             .envs(this.environment.iter().map(|(name, value)| (name, value)))
             .stdin(handed.next().unwrap_or_else(Stdio::null))
             .stdout(handed.next().unwrap_or_else(Stdio::null))
