@@ -12,8 +12,8 @@ use crate::bls::{BlsError, PublicKey};
 use crate::duty::Claim;
 use crate::http::response::ApiResponse;
 use crate::ledger::{
-    self, Exported, HighWatermark, Interchange, InterchangeError, KeyNames, KeyStatus, Protection, Raised,
-    Refusal, SealedKeystore, Selection,
+    self, Exported, HighWatermark, Interchange, InterchangeError, KeyNames, KeyStatus, Lifted, Protection,
+    Raised, Refusal, SealedKeystore, Selection,
 };
 use crate::network::GenesisClock;
 use crate::primitives::{Epoch, Slot};
@@ -21,8 +21,8 @@ use crate::signer::{AdminError, LedgerAdmin, Signer, way_out};
 use crate::text::{self, Bounded};
 use crate::wire::slashing_protection::{
     self as wire, Answered, BackupAnswer, Done, Explanation, ExportAnswer, FailedKey, ImportAnswer, Order,
-    RaiseAnswer, Request, SealedKey, ShownHighWatermark, ShownJudgement, ShownKey, ShownRefusal, ShownStatus,
-    SomeKeys,
+    RaiseAnswer, Request, SealedKey, ShownHighWatermark, ShownJudgement, ShownKey, ShownLift, ShownRefusal,
+    ShownStatus, SomeKeys,
 };
 
 /// Answers the [`Done`] of the [`Request`] in `body`.
@@ -75,7 +75,20 @@ impl CarryOut for wire::Export {
 
 impl CarryOut for wire::Status {
     async fn carry_out(self, admin: &LedgerAdmin<'_>) -> Result<ShownStatus, OrderError> {
-        Ok(admin.status(selection(&self.keys)?).await?.into())
+        let ledger::Status { genesis_validators_root, high_watermark, keys } =
+            admin.status(selection(&self.keys)?).await?;
+        let opened = admin.ledger.opened();
+        Ok(ShownStatus {
+            genesis_validators_root: genesis_validators_root.map(|root| root.to_string()),
+            high_watermark: high_watermark.into(),
+            keys: keys.iter().map(ShownKey::from).collect(),
+            lifted_at_start: opened.lifted.as_ref().map(|Lifted { slot, epoch, doubt }| ShownLift {
+                slot: slot.to_string(),
+                epoch: epoch.to_string(),
+                reason: doubt.to_string(),
+            }),
+            unproven: opened.doubt.as_ref().map(ToString::to_string),
+        })
     }
 }
 
@@ -193,16 +206,6 @@ impl From<OrderError> for Problem {
 
 fn some_keys(names: &KeyNames) -> Option<SomeKeys> {
     (!names.is_empty()).then(|| SomeKeys { count: names.count(), names: names.to_string() })
-}
-
-impl From<ledger::Status> for ShownStatus {
-    fn from(status: ledger::Status) -> Self {
-        Self {
-            genesis_validators_root: status.genesis_validators_root.map(|root| root.to_string()),
-            high_watermark: status.high_watermark.into(),
-            keys: status.keys.iter().map(ShownKey::from).collect(),
-        }
-    }
 }
 
 impl From<wire::HighWatermark> for HighWatermark {

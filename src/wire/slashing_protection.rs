@@ -218,6 +218,20 @@ pub(crate) struct ShownStatus {
     pub(crate) genesis_validators_root: Option<String>,
     pub(crate) high_watermark: ShownHighWatermark,
     pub(crate) keys: Vec<ShownKey>,
+    /// What the daemon's start has lifted, where nothing showed that the ledger is the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) lifted_at_start: Option<ShownLift>,
+    /// Why the next start will lift: nothing shows that the ledger is the newest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) unproven: Option<String>,
+}
+
+/// Watermarks of all keys that were lifted to the present of that time.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct ShownLift {
+    pub(crate) slot: String,
+    pub(crate) epoch: String,
+    pub(crate) reason: String,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]

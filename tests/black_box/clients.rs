@@ -259,7 +259,8 @@ fn a_client_that_cannot_be_used_ends_the_start_and_check_shows_the_others_as_a_t
     let text_of = |tokens: &str| {
         format!(
             "[[client]]\nname = 'vc'\nuser = 1\nkeys = 'file:{}'\nduties = ['attest', 'exit']\n\
-             [[client]]\nname = 'late'\nuser = 1\ntoken = '{tokens}'\nkeys = 'all'\nduties = ['raw']\n",
+             [[client]]\nname = 'late'\nuser = 1\ntoken = '{tokens}'\nkeys = 'all'\nduties = ['raw']\n\
+             [[client]]\nname = 'leaver'\nuser = 2\nkeys = 'all'\nduties = ['exit']\nexit = 'once'\n",
             list.display()
         )
     };
@@ -270,6 +271,7 @@ fn a_client_that_cannot_be_used_ends_the_start_and_check_shows_the_others_as_a_t
         "client             keys attest propose aggregate sync randao registration builder exit deposit proof raw",
         "vc                    2 yes    -       -         -    -      -            -       yes  -       -     -",
         "late                all -      -       -         -    -      -            -       -    -       -     yes",
+        "leaver              all -      -       -         -    -      -            -       once -       -     -",
         "nobody is late: whoever could be is vc",
         "'bls-signer token new t' makes it",
     ] {

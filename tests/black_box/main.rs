@@ -27,6 +27,7 @@ mod failing_directory;
 mod failing_disk;
 mod fairness;
 mod fetched_keys;
+mod file_systems;
 #[path = "../support/full_history.rs"]
 mod full_history;
 mod guards;

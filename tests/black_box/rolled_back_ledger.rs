@@ -5,7 +5,8 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::support::{
-    Daemon, Key, Request, Setup, attestation, attestation_on_hoodi, block_header, command, ended, said,
+    Daemon, Key, Request, Setup, attestation, attestation_on_hoodi, block_header, command, ended, on, said,
+    text,
 };
 
 #[test]
@@ -55,6 +56,11 @@ fn a_copy_on_another_host_signs_nothing_up_to_the_present() {
     let setup = setup.env("RUNTIME_DIRECTORY", elsewhere.to_str().unwrap());
     let (setup, log) = refused(setup.args(&["--unproven", "refuse"]));
     assert!(log.contains("nothing shows") && log.contains("--accept-loss"), "{log}");
+    let state = setup.directory().join("state").display().to_string();
+    let mut looked = command(setup.directory(), &["slashing-protection", "status", "--state-dir", &state]);
+    looked.env("RUNTIME_DIRECTORY", &elsewhere).args(["--network", "hoodi"]);
+    let looked = ended(looked);
+    assert!(text(&looked).contains("unproven") && text(&looked).contains("anchors are gone"), "{looked:?}");
     let daemon = setup.without("--unproven").start();
     lifts(&daemon, &key, "anchors are gone");
     // From now on it is the newest here.
@@ -126,6 +132,13 @@ fn lifts(daemon: &Daemon, key: &Key, why: &str) {
     let health = daemon.send(&Request::get("/healthcheck"));
     assert!(health.status == 200 && health.text().contains("watermarks-lifted-at-the-start"), "{health:?}");
     daemon.import(&[key]);
+    for command in [&["status"][..], &["slashing-protection", "status"]] {
+        let shown = on(daemon, command);
+        assert!(
+            shown.status.success() && text(&shown).contains("lifted") && text(&shown).contains(why),
+            "{shown:?}"
+        );
+    }
     let present = health.json()["checks"][1]["data"]["watermarks-lifted-at-the-start"]["epoch"].clone();
     let present: u64 = present.as_str().unwrap().parse().unwrap();
     daemon.sign(key, &attestation_on_hoodi(60_001, 2)).assert_problem(412);

@@ -3,6 +3,7 @@
 use super::finding::Finding;
 use crate::clients::{Client, Clients, Identity, Keys};
 use crate::config::{Address, Settings};
+use crate::duty::Kind;
 use crate::duty_group::DutyGroup;
 
 /// A line for each client, and what is remarkable about some.
@@ -48,7 +49,12 @@ fn row(name: &str, client: &Client) -> String {
         Keys::Listed(keys) => keys.len().to_string(),
     };
     let marks = DutyGroup::ALL.iter().map(|group| {
-        let mark = if client.may(*group) { "yes" } else { "-" };
+        let is_once = *group == DutyGroup::Exit && client.has_one_of(Kind::VoluntaryExit);
+        let mark = match (client.may(*group), is_once) {
+            (true, true) => "once",
+            (true, false) => "yes",
+            (false, true | false) => "-",
+        };
         format!("{mark:<width$}", width = group.name().len())
     });
     format!("{name:<NAME_COLUMNS$} {keys:>KEYS_COLUMNS$} {}", marks.collect::<Vec<_>>().join(" "))

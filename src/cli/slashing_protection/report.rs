@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::wire::slashing_protection::{ShownHighWatermark, ShownKey, ShownStatus};
+use crate::wire::slashing_protection::{ShownHighWatermark, ShownKey, ShownLift, ShownStatus};
 
 /// The state as an object.
 pub(super) fn as_json(status: &ShownStatus) -> String {
@@ -21,6 +21,20 @@ pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
         format!("high watermark           slot {}, epoch {}", or_none(slot), or_none(epoch)),
         format!("keys                     {} ({deleted} of them deleted)", status.keys.len()),
     ];
+    if let Some(ShownLift { slot, epoch, reason }) = &status.lifted_at_start {
+        lines.push(format!(
+            "lifted at the start      all keys, to slot {slot} and target epoch {epoch}: nothing showed that the \
+             ledger is the newest\n{:25}({reason})",
+            ""
+        ));
+    }
+    if let Some(reason) = &status.unproven {
+        lines.push(format!(
+            "unproven                 a daemon's start lifts all keys to the present, or ends (--unproven): nothing \
+             shows that\n{:25}the ledger is the newest ({reason})",
+            ""
+        ));
+    }
     let raw_roots = status.keys.iter().filter(|key| key.raw_root_signed).count();
     if raw_roots > 0 {
         lines.push(format!(
