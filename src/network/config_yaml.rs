@@ -32,8 +32,10 @@ impl Config<'_> {
     fn name(&self) -> Result<String, NetworkError> {
         let key = "CONFIG_NAME";
         let Some(name) = self.0.text(key)? else { return Ok("unnamed".to_owned()) };
-        if name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
-            return Err(bad(key, &name, "a name of at most 64 characters in one line"));
+        // A byte order mark is invisible, too.
+        let is_blank = name.chars().all(|character| character.is_whitespace() || character == '\u{feff}');
+        if is_blank || name.chars().count() > LONGEST_NAME || name.chars().any(char::is_control) {
+            return Err(bad(key, &name, "a name of 1 to 64 characters in one line"));
         }
         Ok(name.to_owned())
     }
@@ -268,6 +270,8 @@ BLOB_SCHEDULE:
             format!("PRESET_BASE: \"{long}\""),
             format!("PRESET_BASE: minimal\nGENESIS_FORK_VERSION: {long}"),
             format!("PRESET_BASE: minimal\nGENESIS_FORK_VERSION: 1\nCONFIG_NAME: {long}"),
+            "PRESET_BASE: minimal\nGENESIS_FORK_VERSION: 1\nCONFIG_NAME: ''".to_owned(),
+            "PRESET_BASE: minimal\nGENESIS_FORK_VERSION: 1\nCONFIG_NAME: '\u{feff} '".to_owned(),
             format!("{long}: a\n{long}"),
             format!("PRESET_BASE: minimal\nGENESIS_FORK_VERSION: 1\nSECONDS_PER_SLOT: {}", u64::MAX),
         ] {
