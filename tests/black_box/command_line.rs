@@ -121,6 +121,7 @@ fn help_lists_every_command() {
         "slashing-protection",
         "backup",
         "restore",
+        "ledger",
         "keys",
         "token",
         "status",
@@ -128,6 +129,7 @@ fn help_lists_every_command() {
         "client-config",
         "completions",
         "web3signer",
+        "migrate",
         "demo",
         "help",
     ];
