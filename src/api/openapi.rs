@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use super::routes::{ROUTES, Route};
 use crate::config::Role;
 use crate::duty::Kind;
+use crate::duty_group::DutyGroup;
 use crate::http::guard::Guarded;
 
 const DOCUMENT: &str = include_str!("../../docs/openapi.yaml");
@@ -38,6 +39,12 @@ fn the_document_has_every_type_of_message() {
         let (alone, first, other) = (format!("const: {kind}}}"), format!("[{kind},"), format!(", {kind}]"));
         assert!([alone, first, other].iter().any(|form| DOCUMENT.contains(form.as_str())), "{kind}");
     }
+}
+
+#[test]
+fn the_document_has_every_group_of_duties() {
+    let names: Vec<_> = DutyGroup::ALL.iter().map(|group| group.name()).collect();
+    assert!(DOCUMENT.contains(&format!("DutyGroup:\n      enum: [{}]\n", names.join(", "))));
 }
 
 fn in_table(route: &Route) -> Operation {
