@@ -95,4 +95,4 @@ pub(crate) enum Error {
 }
 
 const PSQL: &str = "/usr/bin/psql";
-const SCRIPT: &str = include_str!("../../../packaging/web3signer-history.sql");
+const SCRIPT: &str = include_str!("web3signer-history.sql");
