@@ -51,6 +51,7 @@ mod packaged_check;
 mod packaged_tokens;
 mod proof_of_validation;
 mod raw_roots;
+mod readme;
 mod repeated_refusals;
 mod roles;
 mod rolled_back_ledger;

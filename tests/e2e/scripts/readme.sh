@@ -46,16 +46,6 @@ print(case["signature"])' >expected
 expect "the signature" "$(cat expected)" "$(runuser -u vc -- curl -sS --unix-socket $signing -H 'Content-Type: application/json' \
   -d @request.json "http://localhost/api/v1/eth2/sign/$(cat one)" | jq -r .signature)"
 
-step "by hand"
-block "## Run it" | sed -n '1p; 2s/\(.*\)--port 9000/exec \1--port 9017/p' >hand.sh
-[ "$(wc -l <hand.sh)" = 2 ] || fail "the README's commands are not found"
-install -d -o vc /tmp/by-hand
-runuser -u vc -- env -i HOME=/tmp/by-hand PATH="$PATH" bash -euo pipefail hand.sh >hand.log 2>&1 &
-hand=$!
-for _ in $(seq 300); do curl -sf http://127.0.0.1:9017/upcheck && break; sleep 0.1; done
-curl -sSf http://127.0.0.1:9017/healthcheck || fail "a daemon started by hand: $(cat hand.log)"
-kill $hand
-
 step "the tools of the command line"
 bls-signer keys list | grep -q "$(cut -c1-12 one)"
 bls-signer status
