@@ -65,9 +65,8 @@ impl Keystores {
     /// be sealed is served all the same: it costs the next start its time, and a line in the log.
     fn copies(&self, entering: &[FileKey]) -> Vec<SealedKeystore> {
         // An imported key is on disk already, in its own right.
-        let is_imported = |entry: &FileKey| {
-            self.ring.key(&entry.key.public_key()).is_some_and(|key| key.origin() == Origin::Imported)
-        };
+        let is_imported =
+            |entry: &FileKey| self.ring.origin(&entry.key.public_key()) == Some(Origin::Imported);
         let derived = entering.iter().filter(|entry| entry.derived && !is_imported(entry));
         let copy = |FileKey { key, content, .. }: &FileKey| match self.sealed(key.opened(), Some(*content)) {
             Ok(copy) => copy,
@@ -161,8 +160,7 @@ pub(super) async fn take(
 
     let copies = keystores.copies(&loaded.entering);
     // A key that is imported too stays, and so does what is kept of it.
-    let is_of_a_file =
-        |key: &&PublicKey| keystores.ring.key(key).is_some_and(|key| key.origin() == Origin::File);
+    let is_of_a_file = |key: &&PublicKey| keystores.ring.origin(key) == Some(Origin::File);
     let gone: Vec<PublicKey> = loaded.leaving.iter().filter(is_of_a_file).copied().collect();
     loaded.apply(&keystores.ring);
     keystores.key_files.store(Arc::new(key_files));

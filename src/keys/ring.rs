@@ -68,6 +68,11 @@ impl Ring {
         self.keys.load().get(public_key).map(Arc::clone)
     }
 
+    /// Where the key came from that has this public key, if there is one.
+    pub(crate) fn origin(&self, public_key: &PublicKey) -> Option<Origin> {
+        self.keys.load().get(public_key).map(|key| key.origin())
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.keys.load().len()
     }

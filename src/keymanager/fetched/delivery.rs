@@ -113,8 +113,7 @@ impl Keystores {
             };
             keys.into_iter().partition(|key| !is_given_elsewhere(key))
         };
-        let is_fetched =
-            |key: &&PublicKey| self.ring.key(key).is_some_and(|key| key.origin() == Origin::Fetched);
+        let is_fetched = |key: &&PublicKey| self.ring.origin(key) == Some(Origin::Fetched);
         let forgotten: Vec<_> = leaving.iter().chain(&kept).filter(is_fetched).copied().collect();
         let left = self.ring.remove_fetched(&leaving);
         self.fetched.change(source, |state| {
@@ -161,7 +160,10 @@ impl Delivery {
             self.note(Trouble::TooLarge, format!("it has more than {MOST_KEYS} keys"));
             return Err(DeliveryError::TooMany(self.source.clone()));
         }
-        keystores.ring.insert(entering);
+        // Most deliveries bring what is known, and a change of the ring copies it.
+        if !entering.is_empty() {
+            keystores.ring.insert(entering);
+        }
         self.keep(protection, &brought).await?;
         self.listed.extend(brought);
         Ok(())
@@ -198,8 +200,7 @@ impl Delivery {
         let mut entered = 0_usize;
         keystores.fetched.change(&self.source, |state| {
             for (public_key, content) in brought {
-                let is_fetched =
-                    keystores.ring.key(public_key).is_some_and(|key| key.origin() == Origin::Fetched);
+                let is_fetched = keystores.ring.origin(public_key) == Some(Origin::Fetched);
                 // An imported key and one of a file are kept in their own ways.
                 let policy = if is_fetched { policy } else { SealPolicy::Never };
                 let before = state.held.insert(*public_key, Held { content: *content, sealed: policy });
@@ -298,7 +299,10 @@ impl Delivery {
             state.last_trouble = None;
             vanished
         });
-        let left = keystores.dismiss_fetched(protection, &self.source, vanished).await?;
+        let left = match vanished.is_empty() {
+            true => 0,
+            false => keystores.dismiss_fetched(protection, &self.source, vanished).await?,
+        };
         Ok(self.ended(left, true))
     }
 
