@@ -80,14 +80,7 @@ impl Keystores {
         key: &OpenedKey,
         copy_of: Option<ContentHash>,
     ) -> Result<Option<SealedKeystore>, SealError> {
-        let Some(seal) = &self.seal else { return Ok(None) };
-        Ok(Some(SealedKeystore {
-            public_key: key.public_key(),
-            json: seal.seal(key.secret(), key.derivation_path())?,
-            derivation_path: key.derivation_path().map(str::to_owned),
-            copy_of: copy_of.map(|content| content.0),
-            source: None,
-        }))
+        self.seal.as_ref().map(|seal| sealed_keystore(seal, key, copy_of)).transpose()
     }
 
     /// What happens to keys imported now when the process ends.
@@ -103,6 +96,21 @@ impl Keystores {
     pub(crate) fn key_files(&self) -> Arc<KeyFiles> {
         self.key_files.load_full()
     }
+}
+
+/// A key as it is kept on disk, in its own right or as a copy of the file with this content.
+pub(crate) fn sealed_keystore(
+    seal: &Seal,
+    key: &OpenedKey,
+    copy_of: Option<ContentHash>,
+) -> Result<SealedKeystore, SealError> {
+    Ok(SealedKeystore {
+        public_key: key.public_key(),
+        json: seal.seal(key.secret(), key.derivation_path())?,
+        derivation_path: key.derivation_path().map(str::to_owned),
+        copy_of: copy_of.map(|content| content.0),
+        source: None,
+    })
 }
 
 /// What a reading of the operator's files came to, beside the keys; the log has all reasons.

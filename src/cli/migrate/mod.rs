@@ -25,7 +25,7 @@ use self::configuration::Configuration;
 use self::history::History;
 use self::keys::OldKeys;
 use self::plan::Plan;
-use self::target::{Changes, Target};
+use self::target::Target;
 use super::old_signer::{Database, OldSigner};
 use super::{output, web3signer};
 use crate::config::Environment;
@@ -138,10 +138,9 @@ fn migrate(options: Options, old: OldSigner, environment: &Environment) -> Resul
         (true, 0) => {}
         (true, obstacles) => return Err(Error::Obstacles { obstacles }),
     }
-    let Changes { is_none, .. } = changes;
-    ledger.apply(keys, history.into_found())?;
+    ledger.apply(keys, history.into_found(), &changes)?;
     let written = configuration.write(file)?;
-    let said = match is_none && !written {
+    let said = match changes.is_none && !written {
         true => "Nothing had to be changed.\n",
         false => "Done. Start the daemon, then let the clients ask it; never start the old signer again.\n",
     };

@@ -11,10 +11,9 @@ use super::keys::OldKeys;
 use crate::bls::PublicKey;
 use crate::cli::{owner, packaged};
 use crate::config::{self, Environment, RawSettings, Settings};
+use crate::keymanager::sealed_keystore;
 use crate::keys::{Key, Seal};
-use crate::ledger::{
-    self, Activation, ActivationOutcome, Interchange, Ledger, Missing, SealedKeystore, Selection,
-};
+use crate::ledger::{self, Activation, ActivationOutcome, Interchange, Ledger, Missing, Selection};
 use crate::ledger_settings;
 use crate::network::{NamedRoot, Network};
 use crate::sys::hardening;
@@ -129,6 +128,8 @@ pub(super) struct Changes {
     /// Keys without an entry in the history, and without a record here.
     pub(super) without_history: Vec<PublicKey>,
     pub(super) is_none: bool,
+    /// Keys that are sealed here.
+    sealed: HashSet<PublicKey>,
 }
 
 impl OpenTarget {
@@ -161,6 +162,7 @@ impl OpenTarget {
             raised,
             without_history: new.iter().copied().filter(is_silent).collect(),
             is_none: new.is_empty() && raised == 0,
+            sealed,
         })
     }
 
@@ -182,22 +184,19 @@ impl OpenTarget {
     ///
     /// # Errors
     /// The ledger fails, or a key's history cannot be merged.
-    pub(super) fn apply(&self, old: OldKeys, history: Option<Interchange>) -> Result<(), Error> {
+    pub(super) fn apply(
+        &self,
+        old: OldKeys,
+        history: Option<Interchange>,
+        changes: &Changes,
+    ) -> Result<(), Error> {
         let Some(ledger) = &self.ledger else { return Ok(()) };
-        let sealed = self.sealed()?;
-        let mut activations = Vec::with_capacity(old.keys.len());
+        let mut activations = Vec::with_capacity(changes.new_keys);
         for key in old.keys {
-            let public_key = key.public_key();
-            if sealed.contains(&public_key) {
+            if changes.sealed.contains(&key.public_key()) {
                 continue;
             }
-            let keystore = SealedKeystore {
-                public_key,
-                json: self.target.seal.seal(key.opened().secret(), key.derivation_path())?,
-                derivation_path: key.derivation_path().map(str::to_owned),
-                copy_of: None,
-                source: None,
-            };
+            let keystore = sealed_keystore(&self.target.seal, key.opened(), None)?;
             activations.push(Activation::of(key, Some(keystore)));
         }
         if let Some(history) = history {

@@ -25,15 +25,14 @@ pub(in crate::cli) fn old_signer(
     environment: &Environment,
 ) -> Result<OldSigner, Error> {
     let CommandLine { mode: _, task, mut values, own, information: _ } = CommandLine::parse(arguments)?;
-    let is_daemon = match task {
-        Task::Serve => true,
-        Task::Export | Task::Import | Task::WatermarkRepair => false,
-    };
     if let Some(option) = own.into_iter().next() {
         return Err(Error::NotTheDaemon(option));
     }
-    if !is_daemon {
-        return Err(Error::NotTheDaemon("export, import and watermark-repair".to_owned()));
+    match task {
+        Task::Serve => {}
+        Task::Export | Task::Import | Task::WatermarkRepair => {
+            return Err(Error::NotTheDaemon("export, import and watermark-repair".to_owned()));
+        }
     }
     match values.iter_mut().find(|value| value.option.means(Meaning::ConfigFile)) {
         Some(file) => file.text = directory.join(&file.text).display().to_string(),
