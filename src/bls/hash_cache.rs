@@ -70,8 +70,7 @@ impl HashCache {
     /// That costs nearly as much as a signature and saves two thirds of every further multiplication. Nobody waits for
     /// it.
     pub(crate) fn hashed(&self, root: &SigningRoot, keys: usize, waiting: usize) -> HashedRoot {
-        let [first, ..] = root.0;
-        let Some(place) = self.places.get(usize::from(first)) else { return HashedRoot::new(root) };
+        let Some(place) = self.place(root) else { return HashedRoot::new(root) };
         let hashed = |entry: &Entry| entry.hashed(keys, waiting, self.combs.as_ref());
         let held = place.load();
         if let Some(entry) = held.as_ref().filter(|entry| entry.root == *root) {
@@ -108,12 +107,15 @@ impl HashCache {
         if self.combs.as_ref().is_some_and(|combs| combs.find(root).is_some()) {
             return RootState::Comb;
         }
-        let [first, ..] = root.0;
-        let held = self.places.get(usize::from(first)).map(ArcSwapOption::load);
-        let is_underway = held.is_some_and(|held| {
-            held.as_ref().is_some_and(|entry| entry.root == *root && entry.is_underway())
+        let is_underway = self.place(root).is_some_and(|place| {
+            place.load().as_ref().is_some_and(|entry| entry.root == *root && entry.is_underway())
         });
         if is_underway { RootState::Underway } else { RootState::Plain }
+    }
+
+    fn place(&self, root: &SigningRoot) -> Option<&ArcSwapOption<Entry>> {
+        let [first, ..] = root.0;
+        self.places.get(usize::from(first))
     }
 }
 

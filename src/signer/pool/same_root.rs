@@ -22,13 +22,17 @@ impl SameRoot {
         part: usize,
         state: impl Fn(&SigningRoot) -> RootState,
     ) -> Self {
-        let first = first.or_what_need_not_wait(behind, &state);
-        let Some(root) = first.signing_root() else { return Self { signatures: vec![first], waiting: 0 } };
-        match state(&root) {
-            RootState::Comb => {
+        let known = |one: &Presigning| one.signing_root().map(|root| (root, state(&root)));
+        let (first, of_first) = match known(&first) {
+            underway @ Some((_, RootState::Underway)) => what_need_not_wait(behind, known, (first, underway)),
+            of_first => (first, of_first),
+        };
+        match of_first {
+            None => Self { signatures: vec![first], waiting: 0 },
+            Some((root, RootState::Comb)) => {
                 Self { signatures: joined(first, root, behind, KEYS_AT_A_TIME.min(part)), waiting: 0 }
             }
-            RootState::Plain | RootState::Underway => {
+            Some((root, RootState::Plain | RootState::Underway)) => {
                 let near = behind.iter().take(LOOK_AHEAD).filter(|work| work.is_of(root));
                 let waiting = near.fold(0_usize, |keys, work| keys.saturating_add(work.keys()));
                 Self { signatures: vec![first], waiting }
@@ -41,27 +45,27 @@ impl SameRoot {
     }
 }
 
-impl Presigning {
-    /// While another thread computes the hash or the comb of its root: the next that does not need those, in place of
-    /// this, which then is the next in the queue.
-    fn or_what_need_not_wait(
-        self,
-        behind: &mut VecDeque<Work>,
-        state: impl Fn(&SigningRoot) -> RootState,
-    ) -> Self {
-        let is_underway =
-            |one: &Self| one.signing_root().is_some_and(|root| state(&root) == RootState::Underway);
-        if !is_underway(&self) {
-            return self;
-        }
-        let place = behind.iter().take(LOOK_AHEAD).position(|work| match work {
-            Work::Signatures(other) => !is_underway(other),
-            Work::Other(_) => false,
-        });
-        let Some(Work::Signatures(other)) = place.and_then(|place| behind.remove(place)) else { return self };
-        behind.push_front(Work::Signatures(self));
-        other
-    }
+/// Signatures, with their root and what there is of it.
+type Known = (Presigning, Option<(SigningRoot, RootState)>);
+
+/// While another thread computes the hash or the comb of the first one's root: the next that does not need those, in
+/// place of the first, which then is the next in the queue.
+fn what_need_not_wait(
+    behind: &mut VecDeque<Work>,
+    known: impl Fn(&Presigning) -> Option<(SigningRoot, RootState)>,
+    first: Known,
+) -> Known {
+    let next = behind.iter().take(LOOK_AHEAD).enumerate().find_map(|(place, work)| match work {
+        Work::Signatures(other) => match known(other) {
+            Some((_, RootState::Underway)) => None,
+            of_other => Some((place, of_other)),
+        },
+        Work::Other(_) => None,
+    });
+    let Some((place, of_other)) = next else { return first };
+    let Some(Work::Signatures(other)) = behind.remove(place) else { return first };
+    behind.push_front(Work::Signatures(first.0));
+    (other, of_other)
 }
 
 /// These signatures, and those of the same root that are moved out of the queue to join them, `most` keys together.
