@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
@@ -12,13 +12,15 @@ use crate::trouble::{Kind, Trouble};
 /// A file that holds a secret. Read each time it is needed, so that what has been renewed is used.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
 #[serde(transparent)]
-pub(crate) struct SecretFile(PathBuf);
+pub(crate) struct Credential(PathBuf);
 
-impl SecretFile {
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
+impl std::fmt::Display for Credential {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.display().fmt(f)
     }
+}
 
+impl Credential {
     /// Its text without the line end.
     ///
     /// # Errors

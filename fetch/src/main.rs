@@ -2,12 +2,15 @@
 //!
 //! A process of its own, so that the signer needs no network. It keeps nothing: a key goes from the source's answer
 //! into the signer's socket. A task a source asks it (`tend`), over its own connection (`signer`): a command
-//! (`command`), or HashiCorp Vault and OpenBao (`vault`, over `http`). What a source says becomes keys in `value`.
+//! (`command`), or a store (`provider`) whose entries several read at a time (`reading`, over `http`). What a source
+//! says becomes keys in `value`.
 
 mod command;
 mod credential;
 mod http;
 mod log;
+mod provider;
+mod reading;
 mod signer;
 mod source;
 mod tend;

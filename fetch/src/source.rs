@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
 
-use crate::credential::SecretFile;
+use crate::provider::{Provider, ProviderError};
 use crate::trouble::Trouble;
-use crate::vault::Vault;
 
 /// A source, by the name of its file.
 #[derive(Debug)]
@@ -31,7 +32,7 @@ pub(crate) enum Kind {
         command: Vec<String>,
         timeout: Duration,
     },
-    Vault(Box<Vault>),
+    Store(Provider),
     /// Nothing more: its keys are to leave.
     Retired,
 }
@@ -56,43 +57,27 @@ impl fmt::Display for Sealed {
     }
 }
 
-/// A source's file.
-#[allow(clippy::large_enum_variant, reason = "it lives as long as one is read")]
-#[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
-enum File {
-    Command {
-        #[serde(default)]
-        sealed: Sealed,
-        interval: Option<NonZeroU64>,
-        command: Vec<String>,
-        timeout: Option<NonZeroU64>,
-    },
-    Vault {
-        #[serde(default)]
-        sealed: Sealed,
-        interval: Option<NonZeroU64>,
-        address: String,
-        ca_file: Option<PathBuf>,
-        mount: Option<String>,
-        version: Option<u8>,
-        path: String,
-        field: Option<String>,
-        namespace: Option<String>,
-        login: Login,
-    },
-    Retired {},
+/// A source's `type`.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Type {
+    Command,
+    Vault,
+    Retired,
 }
 
-/// How the fetcher logs in to a vault.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
-pub(crate) enum Login {
-    Token { token_file: SecretFile },
-    Approle { mount: Option<String>, role_id: String, secret_id_file: SecretFile },
-    Kubernetes { mount: Option<String>, role: String, jwt_file: SecretFile },
-    Certificate { mount: Option<String>, role: Option<String>, cert_file: PathBuf, key_file: SecretFile },
+/// The members of a command.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Command {
+    command: Vec<String>,
+    timeout: Option<NonZeroU64>,
 }
+
+/// No members.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Nothing {}
 
 impl Source {
     /// Reads a file's text.
@@ -101,54 +86,25 @@ impl Source {
         if !(1..=LONGEST_NAME_BYTES).contains(&name.len()) || !name.bytes().all(fits) {
             return Err(SourceError::Name);
         }
-        // The error's own display quotes the line.
-        let file: File = toml::from_str(text)
-            .map_err(|error: toml::de::Error| SourceError::Form(error.message().to_owned()))?;
-        let (sealed, interval, kind) = match file {
-            File::Command { sealed, interval, command, timeout } => {
+        let mut members: Table = toml::from_str(text).map_err(form)?;
+        let r#type = member(&mut members, "type")?.ok_or(SourceError::NoType)?;
+        let sealed = member(&mut members, "sealed")?.unwrap_or_default();
+        let interval = member(&mut members, "interval")?.map_or(INTERVAL, seconds);
+        let kind = match r#type {
+            Type::Command => {
+                let Command { command, timeout } = members.try_into().map_err(form)?;
                 if !command.first().is_some_and(|program| program.starts_with('/')) {
                     return Err(SourceError::Command);
                 }
-                (
-                    sealed,
-                    interval,
-                    Kind::Command { command, timeout: timeout.map_or(COMMAND_TIMEOUT, seconds) },
-                )
+                Kind::Command { command, timeout: timeout.map_or(COMMAND_TIMEOUT, seconds) }
             }
-            File::Vault {
-                sealed,
-                interval,
-                address,
-                ca_file,
-                mount,
-                version,
-                path,
-                field,
-                namespace,
-                login,
-            } => {
-                let vault = Vault {
-                    address: address.parse()?,
-                    ca_file,
-                    mount: mount.unwrap_or_else(|| "secret".to_owned()),
-                    is_version_2: match version {
-                        None | Some(2) => true,
-                        Some(1) => false,
-                        Some(other) => return Err(SourceError::Version(other)),
-                    },
-                    path: path.trim_matches('/').to_owned(),
-                    field: field.unwrap_or_else(|| "value".to_owned()),
-                    namespace,
-                    login,
-                };
-                if vault.address.is_plain() && !vault.address.is_loopback() {
-                    return Err(SourceError::Plain);
-                }
-                (sealed, interval, Kind::Vault(Box::new(vault)))
+            Type::Vault => Kind::Store(Provider::vault(members)?),
+            Type::Retired => {
+                let Nothing {} = members.try_into().map_err(form)?;
+                Kind::Retired
             }
-            File::Retired {} => (Sealed::Never, None, Kind::Retired),
         };
-        Ok(Self { name: name.to_owned(), sealed, interval: interval.map_or(INTERVAL, seconds), kind })
+        Ok(Self { name: name.to_owned(), sealed, interval, kind })
     }
 
     /// Whether what it names can be read.
@@ -158,7 +114,7 @@ impl Source {
                 let program = command.first().map(PathBuf::from).unwrap_or_default();
                 fs::metadata(&program).map(drop).map_err(|source| SourceError::Program { program, source })
             }
-            Kind::Vault(vault) => Ok(vault.usable()?),
+            Kind::Store(store) => Ok(store.usable()?),
             Kind::Retired => Ok(()),
         }
     }
@@ -172,7 +128,7 @@ impl fmt::Display for Source {
                 let program = command.first().map_or("", String::as_str);
                 write!(f, "what {program} prints, every {seconds} s, sealed: {sealed}")
             }
-            Kind::Vault(vault) => write!(f, "{vault}, every {seconds} s, sealed: {sealed}"),
+            Kind::Store(store) => write!(f, "{store}, every {seconds} s, sealed: {sealed}"),
             Kind::Retired => f.write_str("retired: its keys leave"),
         }
     }
@@ -200,6 +156,18 @@ pub(crate) fn read_all(directory: &Path) -> io::Result<Vec<(String, Result<Sourc
     Ok(paths.into_iter().map(read).collect())
 }
 
+/// Takes a member out of those of a file.
+fn member<T: DeserializeOwned>(members: &mut Table, name: &str) -> Result<Option<T>, SourceError> {
+    let value = members.remove(name).map(Value::try_into).transpose();
+    value.map_err(|error: toml::de::Error| SourceError::Form(format!("`{name}`: {}", error.message())))
+}
+
+/// The error's own display quotes the line.
+#[allow(clippy::needless_pass_by_value, reason = "as map_err gives it")]
+fn form(error: toml::de::Error) -> SourceError {
+    SourceError::Form(error.message().to_owned())
+}
+
 fn seconds(seconds: NonZeroU64) -> Duration {
     Duration::from_secs(seconds.get())
 }
@@ -211,20 +179,16 @@ pub(crate) enum SourceError {
     Read { path: PathBuf, source: io::Error },
     #[error("its name is no source's: use 1 to 64 letters, digits, dots, dashes and underscores")]
     Name,
+    #[error("it does not say its `type`")]
+    NoType,
     #[error("it is not understood: {0}")]
     Form(String),
     #[error("`command` has to begin with the whole path of a program")]
     Command,
     #[error("the program {} cannot be run", program.display())]
     Program { program: PathBuf, source: io::Error },
-    #[error("`version` is {0}: the key-value stores of Vault and OpenBao are 1 and 2")]
-    Version(u8),
-    #[error(
-        "`address` is http:// and not this host: keys must not cross a network in the clear, use https://"
-    )]
-    Plain,
     #[error(transparent)]
-    Address(#[from] crate::http::NoAddress),
+    Provider(#[from] ProviderError),
     #[error(transparent)]
     Unusable(#[from] Trouble),
 }
@@ -257,6 +221,8 @@ mod tests {
         for wrong in [
             "",
             "type = 'other'",
+            "type = 'retired'\ninterval = 'soon'",
+            "type = 'retired'\npath = 'x'",
             "type = 'command'\ncommand = []",
             "type = 'command'\ncommand = ['keys']",
             "type = 'command'\ncommand = ['/keys']\ninterval = 0",

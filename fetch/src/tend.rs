@@ -91,10 +91,10 @@ async fn deliver(source: &Source, signer: &mut Signer) -> io::Result<bool> {
             };
             Ok(done(name, &delivered))
         }
-        Kind::Vault(vault) => {
+        Kind::Store(store) => {
             signer.begin(name, source.sealed).await?;
             // What it lists is read by several at a time, and sent on as it comes.
-            let mut reading = match vault.read().await {
+            let mut reading = match store.read().await {
                 Ok(reading) => reading,
                 Err(trouble) => {
                     let delivered = told(name, &trouble, signer).await?;
@@ -119,7 +119,7 @@ async fn deliver(source: &Source, signer: &mut Signer) -> io::Result<bool> {
                     }
                 }
             };
-            reading.log_out().await;
+            reading.end().await;
             Ok(done(name, &delivered))
         }
     }

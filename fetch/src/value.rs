@@ -1,5 +1,7 @@
 //! Keys in what a source says: raw ones in hexadecimal, or keystores with their passwords.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use zeroize::Zeroizing;
@@ -64,6 +66,49 @@ pub(crate) fn items(name: &str, text: &str) -> Vec<Item> {
     lines.map(read).collect()
 }
 
+/// The keys in a text that may as well be one JSON object with members (`of_members`).
+#[allow(dead_code, reason = "for the providers that are being added")]
+pub(crate) fn of_text(name: &str, text: &str, field: &str) -> Vec<Item> {
+    let text = text.trim();
+    if text.is_empty() {
+        return vec![missing(name.to_owned(), "it is empty")];
+    }
+    match serde_json::from_str::<HashMap<String, &RawValue>>(text) {
+        // One with `secret` is a line.
+        Ok(members) if !members.contains_key("secret") => of_members(name, &members, field),
+        Ok(_) | Err(_) => items(name, text),
+    }
+}
+
+/// The keys in the members of a secret: one with a keystore and a password is that, whatever `field` says.
+pub(crate) fn of_members(name: &str, members: &HashMap<String, &RawValue>, field: &str) -> Vec<Item> {
+    let text = |member: &str| {
+        let value = members.get(member)?;
+        serde_json::from_str::<Zeroizing<String>>(value.get()).ok()
+    };
+    let none = |reason: &str| vec![missing(name.to_owned(), reason)];
+    if let (Some(value), Some(password)) = (members.get("keystore"), text("password")) {
+        return match keystore(name.to_owned(), value, &password) {
+            Ok(item) => vec![item],
+            Err(reason) => none(reason),
+        };
+    }
+    let Some(value) = text(field) else {
+        return none("it has no text under the name that `field` says, and no keystore with a password");
+    };
+    let public_key = text("public_key").or_else(|| text("pubkey")).map(|key| key.to_string());
+    match (public_key, value.trim()) {
+        (Some(public_key), digits) if !digits.contains('\n') => {
+            match raw(name.to_owned(), Some(public_key), digits) {
+                Ok(item) => vec![item],
+                Err(reason) => none(reason),
+            }
+        }
+        (_, "") => none("it is empty"),
+        (_, lines) => items(name, lines),
+    }
+}
+
 fn item(default_name: String, line: &str) -> Result<Item, &'static str> {
     if !line.starts_with('{') {
         return raw(default_name, None, line);
@@ -82,7 +127,7 @@ fn item(default_name: String, line: &str) -> Result<Item, &'static str> {
 }
 
 /// A raw key. Digits are looked at here, so that nothing else reaches the signer's socket.
-pub(crate) fn raw(name: String, public_key: Option<String>, digits: &str) -> Result<Item, &'static str> {
+fn raw(name: String, public_key: Option<String>, digits: &str) -> Result<Item, &'static str> {
     let bare = digits.strip_prefix("0x").unwrap_or(digits);
     if bare.len() != DIGITS || !bare.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err("it is not 64 hexadecimal digits");
@@ -91,7 +136,7 @@ pub(crate) fn raw(name: String, public_key: Option<String>, digits: &str) -> Res
 }
 
 /// A keystore as an object, or as a text with one.
-pub(crate) fn keystore(name: String, value: &RawValue, password: &str) -> Result<Item, &'static str> {
+fn keystore(name: String, value: &RawValue, password: &str) -> Result<Item, &'static str> {
     let text = value.get();
     let keystore = if text.starts_with('"') {
         let text: String = serde_json::from_str(text).map_err(|_| "its keystore is no text")?;
@@ -108,7 +153,7 @@ fn one_line(value: &RawValue) -> String {
     value.get().replace(['\n', '\r'], " ")
 }
 
-pub(crate) fn missing(name: String, reason: &str) -> Item {
+fn missing(name: String, reason: &str) -> Item {
     Item::Missing { name, trouble: Trouble::new(Kind::Malformed, reason) }
 }
 
@@ -134,5 +179,43 @@ mod tests {
         assert!(matches!(&items[3], Item::Keystore { keystore, .. } if keystore == "{\"version\": 4}"));
         assert_eq!(items.iter().filter(|item| matches!(item, Item::Missing { .. })).count(), 3);
         assert!(!format!("{items:?}").contains(&digits), "no secret is shown");
+    }
+
+    fn of(members: &str, field: &str) -> Vec<Item> {
+        let members: HashMap<String, &RawValue> = serde_json::from_str(members).unwrap();
+        of_members("n", &members, field)
+    }
+
+    #[test]
+    fn a_secret_is_a_key_several_or_a_keystore() {
+        let digits = "ab".repeat(32);
+        let one = of(&format!(r#"{{"value": "0x{digits}\n", "public_key": "0x01"}}"#), "value");
+        assert!(matches!(&*one, [Item::Raw { public_key: Some(key), .. }] if key == "0x01"));
+        assert_eq!(of(&format!(r#"{{"key": "{digits}\n0x{digits}"}}"#), "key").len(), 2);
+        for keystore in [r#"{"version": 4}"#, r#""{\"version\": 4}""#] {
+            let items = of(&format!(r#"{{"keystore": {keystore}, "password": "p"}}"#), "value");
+            assert!(matches!(&*items, [Item::Keystore { keystore, .. }] if keystore == "{\"version\": 4}"));
+        }
+        for wrong in
+            ["{}", r#"{"value": 1}"#, r#"{"value": ""}"#, r#"{"value": "<html>"}"#, r#"{"keystore": {}}"#]
+        {
+            assert!(matches!(&*of(wrong, "value"), [Item::Missing { .. }]), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_text_is_lines_or_one_object() {
+        let digits = "ab".repeat(32);
+        assert!(matches!(&*of_text("n", &format!("{digits}\n"), "value"), [Item::Raw { .. }]));
+        assert_eq!(of_text("n", &format!("{digits}\n0x{digits}\n"), "value").len(), 2);
+        let object = format!("{{\n  \"k\": \"{digits}\",\n  \"public_key\": \"0x01\"\n}}");
+        assert!(matches!(&*of_text("n", &object, "k"), [Item::Raw { public_key: Some(_), .. }]));
+        let keystore = "{\"keystore\": {\n\"version\": 4},\n\"password\": \"p\"}";
+        assert!(matches!(&*of_text("n", keystore, "value"), [Item::Keystore { .. }]));
+        let line = format!("{{\"secret\": \"{digits}\", \"public_key\": \"0x01\"}}");
+        assert!(matches!(&*of_text("n", &line, "value"), [Item::Raw { public_key: Some(_), .. }]));
+        for wrong in ["", "<html>", "{\"a\": 1}"] {
+            assert!(matches!(&*of_text("n", wrong, "value"), [Item::Missing { .. }]), "{wrong}");
+        }
     }
 }

@@ -1,0 +1,66 @@
+//! Stores of others that keys are read from, one variant a provider.
+
+use std::fmt;
+
+use serde::de::DeserializeOwned;
+use toml::Table;
+
+use crate::http::Address;
+use crate::reading::Reading;
+use crate::trouble::Trouble;
+use crate::vault::Vault;
+
+/// A store, as its source's file describes it.
+#[derive(Debug)]
+pub(crate) enum Provider {
+    Vault(Box<Vault>),
+}
+
+/// Why the members of a file describe none.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ProviderError {
+    #[error("it is not understood: {0}")]
+    Form(String),
+    #[error("{0} is http:// and not this host: keys must not cross a network in the clear, use https://")]
+    Plain(Address),
+}
+
+impl Provider {
+    pub(crate) fn vault(members: Table) -> Result<Self, ProviderError> {
+        read(members).map(Self::Vault)?.safe()
+    }
+
+    /// Whether what it names can be read.
+    pub(crate) fn usable(&self) -> Result<(), Trouble> {
+        match self {
+            Self::Vault(vault) => vault.usable(),
+        }
+    }
+
+    /// Logs in, lists all, and begins to read it.
+    pub(crate) async fn read(&self) -> Result<Reading, Trouble> {
+        match self {
+            Self::Vault(vault) => vault.read().await,
+        }
+    }
+
+    fn safe(self) -> Result<Self, ProviderError> {
+        let unsafe_one = match &self {
+            Self::Vault(vault) => vault.addresses().find(|address| !address.is_safe()).cloned(),
+        };
+        unsafe_one.map_or(Ok(self), |address| Err(ProviderError::Plain(address)))
+    }
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Vault(vault) => vault.fmt(f),
+        }
+    }
+}
+
+fn read<T: DeserializeOwned>(members: Table) -> Result<T, ProviderError> {
+    // The error's own display quotes the line.
+    members.try_into().map_err(|error: toml::de::Error| ProviderError::Form(error.message().to_owned()))
+}

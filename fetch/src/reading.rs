@@ -1,0 +1,72 @@
+//! Reading of many entries by several readers at a time; their keys come as they are read.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::value::Item;
+
+/// A reading that is under way. Dropped, it ends.
+pub(crate) struct Reading {
+    items: mpsc::Receiver<Vec<Item>>,
+    farewell: Option<Farewell>,
+    _readers: JoinSet<()>,
+}
+
+/// What is to be done when all has been read, such as to give a token back.
+pub(crate) type Farewell = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// One of those that read at the same time, with a connection of its own.
+pub(crate) trait Reader: Send + 'static {
+    /// What is read at once: a name, or several.
+    type Entry: Send + 'static;
+
+    /// Its keys. What cannot be read is an `Item::Missing`.
+    fn read(&mut self, entry: Self::Entry) -> impl Future<Output = Vec<Item>> + Send;
+}
+
+impl Reading {
+    /// Begins to read the entries, each by the reader that is free next.
+    pub(crate) fn start<R: Reader>(
+        entries: Vec<R::Entry>,
+        readers: impl IntoIterator<Item = R>,
+        farewell: Option<Farewell>,
+    ) -> Self {
+        let (sender, items) = mpsc::channel(READ_AHEAD);
+        let entries = Arc::new(Mutex::new(entries.into_iter()));
+        let mut tasks = JoinSet::new();
+        for mut reader in readers {
+            let (entries, sender) = (Arc::clone(&entries), sender.clone());
+            tasks.spawn(async move {
+                loop {
+                    let next = entries.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(entry) = next else { return };
+                    if sender.send(reader.read(entry).await).await.is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+        Self { items, farewell, _readers: tasks }
+    }
+
+    /// The next keys; `None` when all have come.
+    pub(crate) async fn next(&mut self) -> Option<Vec<Item>> {
+        self.items.recv().await
+    }
+
+    pub(crate) async fn end(self) {
+        if let Some(farewell) = self.farewell {
+            farewell.await;
+        }
+    }
+}
+
+/// Connections to one server.
+pub(crate) const READERS: usize = 16;
+/// What one source of the signer's may have.
+pub(crate) const MOST_NAMES: usize = 32_768;
+/// Answers that wait for the signer.
+const READ_AHEAD: usize = 64;

@@ -1,0 +1,228 @@
+//! HashiCorp Vault and OpenBao: key-value stores of version 1 and 2, by token, AppRole, Kubernetes or certificate.
+//!
+//! Source: the HTTP API pages of OpenBao and Vault ("KV secrets engine", "AppRole", "Kubernetes", "TLS certificate").
+
+mod session;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::PathBuf;
+
+use hyper::StatusCode;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use self::session::{Login, Session};
+use crate::http::{self, Address, Client, ClientCertificate, Endpoint, encoded};
+use crate::reading::{self, MOST_NAMES, READERS, Reading};
+use crate::trouble::{Kind, Trouble};
+use crate::value::{self, Item};
+
+/// A folder of a key-value store, with all folders below it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Vault {
+    address: Address,
+    ca_file: Option<PathBuf>,
+    /// The store.
+    #[serde(default = "usual_mount")]
+    mount: String,
+    #[serde(default)]
+    version: Version,
+    /// The folder; empty for all of the store.
+    path: String,
+    /// The member of a secret that has the key, or several, one a line.
+    #[serde(default = "usual_field")]
+    field: String,
+    namespace: Option<String>,
+    login: Login,
+}
+
+/// Version of a key-value store.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "i64")]
+enum Version {
+    One,
+    #[default]
+    Two,
+}
+
+impl TryFrom<i64> for Version {
+    type Error = String;
+
+    fn try_from(number: i64) -> Result<Self, String> {
+        match number {
+            1 => Ok(Self::One),
+            2 => Ok(Self::Two),
+            other => {
+                Err(format!("`version` is {other}: the key-value stores of Vault and OpenBao are 1 and 2"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{} of {}", self.mount, self.folder(), self.address)
+    }
+}
+
+impl Vault {
+    /// Whether keys may come from there, and its files can be read.
+    pub(crate) fn usable(&self) -> Result<(), Trouble> {
+        self.login.usable()?;
+        self.endpoint().map(drop)
+    }
+
+    /// The addresses that keys come from.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.address)
+    }
+
+    /// Logs in, lists all, and begins to read it, by several connections.
+    pub(crate) async fn read(&self) -> Result<Reading, Trouble> {
+        let endpoint = self.endpoint()?;
+        let mut client = Client::new(endpoint.clone());
+        let session = self.login.log_in(&mut client, self.namespace.as_deref()).await?;
+        let names = self.list(&mut client, &session).await?;
+        let reader = |_| Reader {
+            client: Client::new(endpoint.clone()),
+            session: session.clone(),
+            version: self.version,
+            data: match self.version {
+                Version::One => self.mount.clone(),
+                Version::Two => format!("{}/data", self.mount),
+            },
+            field: self.field.clone(),
+        };
+        let readers: Vec<_> = (0..READERS).map(reader).collect();
+        Ok(Reading::start(names, readers, Some(Box::pin(session.log_out(client)))))
+    }
+
+    fn endpoint(&self) -> Result<Endpoint, Trouble> {
+        let certificate = match &self.login {
+            Login::Certificate { cert_file, key_file, .. } => {
+                Some(ClientCertificate { chain: cert_file, key: key_file })
+            }
+            Login::Token { .. } | Login::Approle { .. } | Login::Kubernetes { .. } => None,
+        };
+        Endpoint::new(&self.address, self.ca_file.as_deref(), certificate)
+    }
+
+    fn folder(&self) -> &str {
+        self.path.trim_matches('/')
+    }
+
+    /// The names of all secrets below the folder, by their whole paths in the store.
+    async fn list(&self, client: &mut Client, session: &Session) -> Result<Vec<String>, Trouble> {
+        let metadata = match self.version {
+            Version::One => self.mount.clone(),
+            Version::Two => format!("{}/metadata", self.mount),
+        };
+        let mut names = Vec::new();
+        let mut folders = vec![self.folder().to_owned()];
+        while let Some(folder) = folders.pop() {
+            let path = format!("/v1/{}/{}?list=true", encoded(&metadata), encoded(&folder));
+            let (status, body) = session.get(client, &path).await?;
+            // An empty folder is not there.
+            if status == StatusCode::NOT_FOUND {
+                continue;
+            }
+            let Listed { data: Keys { keys } } = http::json(&body, "a folder")?;
+            for key in keys {
+                let separator = if folder.is_empty() { "" } else { "/" };
+                match key.strip_suffix('/') {
+                    Some(below) => folders.push(format!("{folder}{separator}{below}")),
+                    None => names.push(format!("{folder}{separator}{key}")),
+                }
+            }
+            if names.len().saturating_add(folders.len()) > MOST_NAMES {
+                let reason = format!("there are more than {MOST_NAMES} secrets: make several sources of it");
+                return Err(Trouble::new(Kind::TooLarge, reason));
+            }
+        }
+        Ok(names)
+    }
+}
+
+/// One of those that read secrets at the same time.
+struct Reader {
+    client: Client,
+    session: Session,
+    version: Version,
+    data: String,
+    field: String,
+}
+
+impl reading::Reader for Reader {
+    type Entry = String;
+
+    async fn read(&mut self, name: String) -> Vec<Item> {
+        match self.secret(&name).await {
+            Ok(items) => items,
+            Err(trouble) => vec![Item::Missing { name, trouble }],
+        }
+    }
+}
+
+impl Reader {
+    async fn secret(&mut self, name: &str) -> Result<Vec<Item>, Trouble> {
+        let path = format!("/v1/{}/{}", encoded(&self.data), encoded(name));
+        let (status, body) = self.session.get(&mut self.client, &path).await?;
+        if status == StatusCode::NOT_FOUND {
+            // A version that was deleted is listed still, and its operator has taken it away.
+            return match serde_json::from_slice::<Deleted>(&body) {
+                Ok(Deleted { data: DeletedData { metadata } })
+                    if self.version == Version::Two && metadata.is_some() =>
+                {
+                    Ok(Vec::new())
+                }
+                Ok(_) | Err(_) => Err(Trouble::new(Kind::NotFound, "it was listed and is not there")),
+            };
+        }
+        let members = match self.version {
+            Version::One => http::json::<Secret<HashMap<String, &RawValue>>>(&body, name)?.data,
+            Version::Two => http::json::<Secret<Data<'_>>>(&body, name)?.data.data,
+        };
+        Ok(value::of_members(name, &members, &self.field))
+    }
+}
+
+fn usual_mount() -> String {
+    "secret".to_owned()
+}
+
+fn usual_field() -> String {
+    "value".to_owned()
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    data: Keys,
+}
+
+#[derive(Deserialize)]
+struct Keys {
+    keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Secret<D> {
+    data: D,
+}
+
+#[derive(Deserialize)]
+struct Data<'a> {
+    #[serde(borrow)]
+    data: HashMap<String, &'a RawValue>,
+}
+
+#[derive(Deserialize)]
+struct Deleted {
+    data: DeletedData,
+}
+
+#[derive(Deserialize)]
+struct DeletedData {
+    metadata: Option<serde::de::IgnoredAny>,
+}
