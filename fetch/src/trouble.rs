@@ -20,18 +20,8 @@ pub(crate) enum Kind {
     NotFound,
     Malformed,
     TooLarge,
-    /// It may pass, as a server says that is busy.
+    /// A server says that it has too much to do.
     Busy,
-}
-
-impl Kind {
-    /// Whether the same question may be answered a moment later.
-    pub(crate) fn may_pass(self) -> bool {
-        match self {
-            Self::Unreachable | Self::Timeout | Self::Busy => true,
-            Self::Denied | Self::NotFound | Self::Malformed | Self::TooLarge => false,
-        }
-    }
 }
 
 impl fmt::Display for Kind {

@@ -70,16 +70,28 @@ impl Client {
     /// What came, at last, was none. By its status alone, 404 passes.
     pub(crate) async fn ask(&mut self, question: &Question<'_>) -> Result<Answer, Trouble> {
         let mut pause = FIRST_PAUSE;
-        for _ in 1..self.tries {
-            match self.try_once(question).await {
-                Err(Failure { trouble, wait }) if trouble.kind.may_pass() => {
-                    sleep(wait.map_or(pause, |wait| wait.min(LONGEST_WAIT))).await;
-                    pause = pause.saturating_mul(4);
-                }
-                outcome => return outcome.map_err(|failure| failure.trouble),
+        let mut tries = 0_usize;
+        loop {
+            let Failure { trouble, wait } = match self.try_once(question).await {
+                Ok(answer) => return Ok(answer),
+                Err(failure) => failure,
+            };
+            tries = tries.saturating_add(1);
+            if tries >= self.most_tries(trouble.kind) {
+                return Err(trouble);
             }
+            sleep(wait.unwrap_or_default().max(pause).min(LONGEST_WAIT)).await;
+            pause = pause.saturating_mul(4);
         }
-        self.try_once(question).await.map_err(|failure| failure.trouble)
+    }
+
+    fn most_tries(&self, kind: Kind) -> usize {
+        match kind {
+            // It is there, and some count what they answer by ten seconds.
+            Kind::Busy => self.tries.saturating_mul(2),
+            Kind::Unreachable | Kind::Timeout => self.tries,
+            Kind::Denied | Kind::NotFound | Kind::Malformed | Kind::TooLarge => 1,
+        }
     }
 
     async fn try_once(&mut self, question: &Question<'_>) -> Result<Answer, Failure> {
