@@ -5,10 +5,12 @@
 //! (`command`), or a store (`provider`) whose entries several read at a time (`reading`, over `http`). What a source
 //! says becomes keys in `value`.
 
+mod azure;
 mod command;
 mod credential;
 mod http;
 mod log;
+mod oauth;
 mod provider;
 mod reading;
 mod signer;

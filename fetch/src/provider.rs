@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use toml::Table;
 
+use crate::azure::KeyVault;
 use crate::http::Address;
 use crate::reading::Reading;
 use crate::trouble::Trouble;
@@ -14,6 +15,7 @@ use crate::vault::Vault;
 #[derive(Debug)]
 pub(crate) enum Provider {
     Vault(Box<Vault>),
+    Azure(Box<KeyVault>),
 }
 
 /// Why the members of a file describe none.
@@ -30,10 +32,15 @@ impl Provider {
         read(members).map(Self::Vault)?.safe()
     }
 
+    pub(crate) fn azure(members: Table) -> Result<Self, ProviderError> {
+        read(members).map(Self::Azure)?.safe()
+    }
+
     /// Whether what it names can be read.
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
         match self {
             Self::Vault(vault) => vault.usable(),
+            Self::Azure(vault) => vault.usable(),
         }
     }
 
@@ -41,12 +48,14 @@ impl Provider {
     pub(crate) async fn read(&self) -> Result<Reading, Trouble> {
         match self {
             Self::Vault(vault) => vault.read().await,
+            Self::Azure(vault) => vault.read().await,
         }
     }
 
     fn safe(self) -> Result<Self, ProviderError> {
         let unsafe_one = match &self {
             Self::Vault(vault) => vault.addresses().find(|address| !address.is_safe()).cloned(),
+            Self::Azure(vault) => vault.addresses().find(|address| !address.is_safe()).cloned(),
         };
         unsafe_one.map_or(Ok(self), |address| Err(ProviderError::Plain(address)))
     }
@@ -56,6 +65,7 @@ impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Vault(vault) => vault.fmt(f),
+            Self::Azure(vault) => vault.fmt(f),
         }
     }
 }

@@ -63,6 +63,7 @@ impl fmt::Display for Sealed {
 enum Type {
     Command,
     Vault,
+    AzureKeyVault,
     Retired,
 }
 
@@ -99,6 +100,7 @@ impl Source {
                 Kind::Command { command, timeout: timeout.map_or(COMMAND_TIMEOUT, seconds) }
             }
             Type::Vault => Kind::Store(Provider::vault(members)?),
+            Type::AzureKeyVault => Kind::Store(Provider::azure(members)?),
             Type::Retired => {
                 let Nothing {} = members.try_into().map_err(form)?;
                 Kind::Retired

@@ -37,8 +37,16 @@ impl fmt::Display for Kind {
     }
 }
 
+/// What a server calls its error. Only what can stand in such a name is shown, and not much of it.
+pub(crate) fn code(text: &str) -> String {
+    let fits = |one: &char| one.is_ascii_alphanumeric() || "_-.".contains(*one);
+    text.chars().filter(fits).take(LONGEST_CODE).collect()
+}
+
 impl Trouble {
     pub(crate) fn new(kind: Kind, reason: impl Into<String>) -> Self {
         Self { kind, reason: reason.into() }
     }
 }
+
+const LONGEST_CODE: usize = 40;

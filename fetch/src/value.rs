@@ -80,6 +80,11 @@ pub(crate) fn of_text(name: &str, text: &str, field: &str) -> Vec<Item> {
     }
 }
 
+/// The member that has the key, where a source's file names none.
+pub(crate) fn usual_field() -> String {
+    "value".to_owned()
+}
+
 /// The keys in the members of a secret: one with a keystore and a password is that, whatever `field` says.
 pub(crate) fn of_members(name: &str, members: &HashMap<String, &RawValue>, field: &str) -> Vec<Item> {
     let text = |member: &str| {

@@ -32,7 +32,7 @@ pub(crate) struct Vault {
     /// The folder; empty for all of the store.
     path: String,
     /// The member of a secret that has the key, or several, one a line.
-    #[serde(default = "usual_field")]
+    #[serde(default = "value::usual_field")]
     field: String,
     namespace: Option<String>,
     login: Login,
@@ -190,10 +190,6 @@ impl Reader {
 
 fn usual_mount() -> String {
     "secret".to_owned()
-}
-
-fn usual_field() -> String {
-    "value".to_owned()
 }
 
 #[derive(Deserialize)]
