@@ -8,6 +8,7 @@
 mod azure;
 mod command;
 mod credential;
+mod gcp;
 mod http;
 mod log;
 mod oauth;

@@ -6,6 +6,7 @@ use serde::de::DeserializeOwned;
 use toml::Table;
 
 use crate::azure::KeyVault;
+use crate::gcp::SecretManager;
 use crate::http::Address;
 use crate::reading::Reading;
 use crate::trouble::Trouble;
@@ -16,6 +17,7 @@ use crate::vault::Vault;
 pub(crate) enum Provider {
     Vault(Box<Vault>),
     Azure(Box<KeyVault>),
+    Gcp(Box<SecretManager>),
 }
 
 /// Why the members of a file describe none.
@@ -36,11 +38,16 @@ impl Provider {
         read(members).map(Self::Azure)?.safe()
     }
 
+    pub(crate) fn gcp(members: Table) -> Result<Self, ProviderError> {
+        read(members).map(Self::Gcp)?.safe()
+    }
+
     /// Whether what it names can be read.
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
         match self {
             Self::Vault(vault) => vault.usable(),
             Self::Azure(vault) => vault.usable(),
+            Self::Gcp(manager) => manager.usable(),
         }
     }
 
@@ -49,6 +56,7 @@ impl Provider {
         match self {
             Self::Vault(vault) => vault.read().await,
             Self::Azure(vault) => vault.read().await,
+            Self::Gcp(manager) => manager.read().await,
         }
     }
 
@@ -56,6 +64,7 @@ impl Provider {
         let unsafe_one = match &self {
             Self::Vault(vault) => vault.addresses().find(|address| !address.is_safe()).cloned(),
             Self::Azure(vault) => vault.addresses().find(|address| !address.is_safe()).cloned(),
+            Self::Gcp(manager) => manager.addresses().find(|address| !address.is_safe()).cloned(),
         };
         unsafe_one.map_or(Ok(self), |address| Err(ProviderError::Plain(address)))
     }
@@ -66,6 +75,7 @@ impl fmt::Display for Provider {
         match self {
             Self::Vault(vault) => vault.fmt(f),
             Self::Azure(vault) => vault.fmt(f),
+            Self::Gcp(manager) => manager.fmt(f),
         }
     }
 }

@@ -64,6 +64,7 @@ enum Type {
     Command,
     Vault,
     AzureKeyVault,
+    GcpSecretManager,
     Retired,
 }
 
@@ -101,6 +102,7 @@ impl Source {
             }
             Type::Vault => Kind::Store(Provider::vault(members)?),
             Type::AzureKeyVault => Kind::Store(Provider::azure(members)?),
+            Type::GcpSecretManager => Kind::Store(Provider::gcp(members)?),
             Type::Retired => {
                 let Nothing {} = members.try_into().map_err(form)?;
                 Kind::Retired
