@@ -5,6 +5,7 @@
 //! (`command`), or a store (`provider`) whose entries several read at a time (`reading`, over `http`). What a source
 //! says becomes keys in `value`.
 
+mod aws;
 mod azure;
 mod command;
 mod credential;

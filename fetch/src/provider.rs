@@ -5,6 +5,7 @@ use std::fmt;
 use serde::de::DeserializeOwned;
 use toml::Table;
 
+use crate::aws::Aws;
 use crate::azure::KeyVault;
 use crate::gcp::SecretManager;
 use crate::http::Address;
@@ -15,6 +16,7 @@ use crate::vault::Vault;
 /// A store, as its source's file describes it.
 #[derive(Debug)]
 pub(crate) enum Provider {
+    Aws(Box<Aws>),
     Vault(Box<Vault>),
     Azure(Box<KeyVault>),
     Gcp(Box<SecretManager>),
@@ -30,6 +32,10 @@ pub(crate) enum ProviderError {
 }
 
 impl Provider {
+    pub(crate) fn aws(members: Table) -> Result<Self, ProviderError> {
+        read(members).map(Self::Aws)?.safe()
+    }
+
     pub(crate) fn vault(members: Table) -> Result<Self, ProviderError> {
         read(members).map(Self::Vault)?.safe()
     }
@@ -45,6 +51,7 @@ impl Provider {
     /// Whether what it names can be read.
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
         match self {
+            Self::Aws(aws) => aws.usable(),
             Self::Vault(vault) => vault.usable(),
             Self::Azure(vault) => vault.usable(),
             Self::Gcp(manager) => manager.usable(),
@@ -54,6 +61,7 @@ impl Provider {
     /// Logs in, lists all, and begins to read it.
     pub(crate) async fn read(&self) -> Result<Reading, Trouble> {
         match self {
+            Self::Aws(aws) => aws.read().await,
             Self::Vault(vault) => vault.read().await,
             Self::Azure(vault) => vault.read().await,
             Self::Gcp(manager) => manager.read().await,
@@ -62,9 +70,10 @@ impl Provider {
 
     fn safe(self) -> Result<Self, ProviderError> {
         let unsafe_one = match &self {
-            Self::Vault(vault) => vault.addresses().find(|address| !address.is_safe()).cloned(),
-            Self::Azure(vault) => vault.addresses().find(|address| !address.is_safe()).cloned(),
-            Self::Gcp(manager) => manager.addresses().find(|address| !address.is_safe()).cloned(),
+            Self::Aws(aws) => plain(aws.addresses()),
+            Self::Vault(vault) => plain(vault.addresses()),
+            Self::Azure(vault) => plain(vault.addresses()),
+            Self::Gcp(manager) => plain(manager.addresses()),
         };
         unsafe_one.map_or(Ok(self), |address| Err(ProviderError::Plain(address)))
     }
@@ -73,11 +82,16 @@ impl Provider {
 impl fmt::Display for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Aws(aws) => aws.fmt(f),
             Self::Vault(vault) => vault.fmt(f),
             Self::Azure(vault) => vault.fmt(f),
             Self::Gcp(manager) => manager.fmt(f),
         }
     }
+}
+
+fn plain<'a>(mut addresses: impl Iterator<Item = &'a Address>) -> Option<Address> {
+    addresses.find(|address| !address.is_safe()).cloned()
 }
 
 fn read<T: DeserializeOwned>(members: Table) -> Result<T, ProviderError> {

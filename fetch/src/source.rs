@@ -62,6 +62,7 @@ impl fmt::Display for Sealed {
 #[serde(rename_all = "kebab-case")]
 enum Type {
     Command,
+    AwsSecretsManager,
     Vault,
     AzureKeyVault,
     GcpSecretManager,
@@ -100,6 +101,7 @@ impl Source {
                 }
                 Kind::Command { command, timeout: timeout.map_or(COMMAND_TIMEOUT, seconds) }
             }
+            Type::AwsSecretsManager => Kind::Store(Provider::aws(members)?),
             Type::Vault => Kind::Store(Provider::vault(members)?),
             Type::AzureKeyVault => Kind::Store(Provider::azure(members)?),
             Type::GcpSecretManager => Kind::Store(Provider::gcp(members)?),
@@ -221,6 +223,12 @@ mod tests {
             parsed(vault).unwrap(),
             "secret/validators of https://vault.example:8200, every 300 s, sealed: always"
         );
+        let aws = "type = 'aws-secrets-manager'\nregion = 'eu-central-1'\nprefixes = ['a/']\ntags = {b = 'c'}\n\
+                   login = {method = 'instance'}";
+        assert_eq!(
+            parsed(aws).unwrap(),
+            "secrets a/* with tags of AWS in eu-central-1, every 300 s, sealed: always"
+        );
         assert!(parsed("type = 'retired'").is_ok());
         for wrong in [
             "",
@@ -233,6 +241,11 @@ mod tests {
             "type = 'command'\ncommand = ['/keys']\npassword = 'x'",
             &vault.replace("https", "http"),
             &vault.replace("https://", ""),
+            &aws.replace("instance", "environment"),
+            &format!("address = 'http://192.0.2.1'\n{aws}"),
+            &format!("secrets = ['a/b']\n{aws}"),
+            &aws.replace("eu-central-1", "eu/central"),
+            &format!("secret_access_key = 'x'\n{aws}"),
             &format!("version = 3\n{vault}"),
             &format!("token = 'x'\n{vault}"),
         ] {

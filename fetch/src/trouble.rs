@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::http::NoAddress;
+
 /// Why a source, or an entry of it, gave no key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{reason}")]
@@ -34,6 +36,12 @@ impl fmt::Display for Kind {
             Self::Malformed => "malformed",
             Self::TooLarge => "too-large",
         })
+    }
+}
+
+impl From<NoAddress> for Trouble {
+    fn from(error: NoAddress) -> Self {
+        Self::new(Kind::Malformed, error.to_string())
     }
 }
 

@@ -67,7 +67,6 @@ pub(crate) fn items(name: &str, text: &str) -> Vec<Item> {
 }
 
 /// The keys in a text that may as well be one JSON object with members (`of_members`).
-#[allow(dead_code, reason = "for the providers that are being added")]
 pub(crate) fn of_text(name: &str, text: &str, field: &str) -> Vec<Item> {
     let text = text.trim();
     if text.is_empty() {

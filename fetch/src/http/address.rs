@@ -57,13 +57,9 @@ impl Address {
         self.port
     }
 
-    /// Whether keys may go this way: encrypted, or within this host.
+    /// Whether keys may go this way: encrypted, within this host, or from what its cloud has on its link.
     pub(crate) fn is_safe(&self) -> bool {
-        !self.is_plain || self.is_loopback()
-    }
-
-    fn is_loopback(&self) -> bool {
-        self.bare_host().parse().is_ok_and(|ip: IpAddr| ip.is_loopback()) || self.host == "localhost"
+        !self.is_plain || self.host == "localhost" || self.bare_host().parse().is_ok_and(is_near)
     }
 
     /// What stands in `Host`: the port only where it is another than the usual one.
@@ -88,6 +84,14 @@ impl fmt::Display for Address {
 #[derive(Debug, thiserror::Error)]
 #[error("'{0}' is no address: use https://HOST or https://HOST:PORT")]
 pub(crate) struct NoAddress(String);
+
+/// Loopback, link-local, or the IPv6 addresses of AWS' metadata services (EC2 User Guide).
+fn is_near(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_loopback() || ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_loopback() || matches!(ip.segments(), [0xfd00, 0x0ec2, 0, ..]),
+    }
+}
 
 fn usual_port(is_plain: bool) -> u16 {
     if is_plain { 80 } else { 443 }
@@ -119,13 +123,16 @@ mod tests {
     }
 
     #[test]
-    fn an_address_is_safe_when_it_is_encrypted_or_this_host() {
+    fn an_address_is_safe_when_it_is_encrypted_or_near() {
         for (text, shown, is_safe) in [
             ("https://vault.example", "https://vault.example", true),
             ("https://vault.example:443/", "https://vault.example", true),
             ("https://[2001:db8::1]:8200", "https://[2001:db8::1]:8200", true),
             ("http://127.0.0.1:8200", "http://127.0.0.1:8200", true),
             ("http://[::1]", "http://[::1]", true),
+            ("http://169.254.169.254", "http://169.254.169.254", true),
+            ("http://[fd00:ec2::23]", "http://[fd00:ec2::23]", true),
+            ("http://[fd00::1]", "http://[fd00::1]", false),
             ("http://vault.example", "http://vault.example", false),
         ] {
             let address: Address = text.parse().unwrap();

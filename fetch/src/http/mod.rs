@@ -13,7 +13,7 @@ use hyper::{Method, Request, StatusCode};
 use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
-pub(crate) use self::address::{Address, encoded};
+pub(crate) use self::address::{Address, NoAddress, encoded};
 pub(crate) use self::endpoint::{ClientCertificate, Endpoint};
 use crate::trouble::{Kind, Trouble};
 
@@ -48,18 +48,15 @@ impl Client {
     }
 
     /// Judges answers by more than their status.
-    #[allow(dead_code, reason = "for the providers that are being added")]
     pub(crate) fn judging(self, judge: Judge) -> Self {
         Self { judge, ..self }
     }
 
     /// Waits so long for an answer, and asks once: for servers that only may be there.
-    #[allow(dead_code, reason = "for the providers that are being added")]
     pub(crate) fn probing(self, patience: Duration) -> Self {
         Self { patience, tries: 1, ..self }
     }
 
-    #[allow(dead_code, reason = "for the providers that are being added")]
     pub(crate) fn address(&self) -> &Address {
         &self.endpoint.address
     }
