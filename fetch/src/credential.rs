@@ -1,22 +1,45 @@
-//! Files with what opens a source: tokens, passwords, keys of certificates.
+//! What opens a source: tokens, passwords, keys of certificates, each in a file.
 
-use std::fs::File;
+use std::fmt;
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::trouble::{Kind, Trouble};
 
-/// A file that holds a secret. Read each time it is needed, so that what has been renewed is used.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
-#[serde(transparent)]
-pub(crate) struct Credential(PathBuf);
+/// A secret that opens a source.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "PathBuf")]
+pub(crate) enum Credential {
+    /// A file that has nothing else. Read each time it is needed, so that what has been renewed is used.
+    File(PathBuf),
+    /// It stands in a file that has other things as well.
+    Within { file: PathBuf, text: Arc<Zeroizing<String>> },
+}
 
-impl std::fmt::Display for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.display().fmt(f)
+impl From<PathBuf> for Credential {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Within { file, .. } => write!(f, "in {}", file.display()),
+        }
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credential({self})")
     }
 }
 
@@ -26,15 +49,19 @@ impl Credential {
     /// # Errors
     /// It cannot be read, others than its owner and group can read it, or it is longer than a credential.
     pub(crate) fn read(&self) -> Result<Zeroizing<String>, Trouble> {
-        let failed = |error: &dyn std::fmt::Display| {
-            Trouble::new(Kind::Denied, format!("the credential {} cannot be used: {error}", self.0.display()))
+        let path = match self {
+            Self::File(path) => path,
+            Self::Within { text, .. } => return Ok(Zeroizing::clone(text)),
         };
-        let file = File::open(&self.0).map_err(|error| failed(&error))?;
+        let failed = |error: &dyn fmt::Display| {
+            Trouble::new(Kind::Denied, format!("the credential {} cannot be used: {error}", path.display()))
+        };
+        let file = File::open(path).map_err(|error| failed(&error))?;
         let metadata = file.metadata().map_err(|error| failed(&error))?;
         if !metadata.is_file() {
             return Err(failed(&"it is no regular file"));
         }
-        if metadata.mode() & OPEN_TO_ALL != 0 {
+        if is_open_to_all(&metadata) {
             return Err(failed(&"every user can get at it: take that right away (chmod o=)"));
         }
         let mut text = Zeroizing::new(String::with_capacity(LONGEST_BYTES));
@@ -48,6 +75,11 @@ impl Credential {
             Err(error) => Err(failed(&error)),
         }
     }
+}
+
+/// Whether users beside its owner and group can get at it.
+pub(crate) fn is_open_to_all(metadata: &Metadata) -> bool {
+    metadata.mode() & OPEN_TO_ALL != 0
 }
 
 const OPEN_TO_ALL: u32 = 0o007;

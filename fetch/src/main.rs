@@ -21,6 +21,10 @@ mod tend;
 mod trouble;
 mod value;
 mod vault;
+mod web3signer;
+#[allow(dead_code, unreachable_pub, reason = "the daemon, whose reader it is, asks for more")]
+#[path = "../../src/yaml/mod.rs"]
+mod yaml;
 
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};

@@ -12,6 +12,7 @@ use crate::http::Address;
 use crate::reading::Reading;
 use crate::trouble::Trouble;
 use crate::vault::Vault;
+use crate::web3signer::KeyConfigurations;
 
 /// A store, as its source's file describes it.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub(crate) enum Provider {
     Vault(Box<Vault>),
     Azure(Box<KeyVault>),
     Gcp(Box<SecretManager>),
+    Web3signer(Box<KeyConfigurations>),
 }
 
 /// Why the members of a file describe none.
@@ -48,6 +50,10 @@ impl Provider {
         read(members).map(Self::Gcp)?.safe()
     }
 
+    pub(crate) fn web3signer(members: Table) -> Result<Self, ProviderError> {
+        read(members).map(Self::Web3signer)?.safe()
+    }
+
     /// Whether what it names can be read.
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
         match self {
@@ -55,6 +61,7 @@ impl Provider {
             Self::Vault(vault) => vault.usable(),
             Self::Azure(vault) => vault.usable(),
             Self::Gcp(manager) => manager.usable(),
+            Self::Web3signer(files) => files.usable(),
         }
     }
 
@@ -65,6 +72,7 @@ impl Provider {
             Self::Vault(vault) => vault.read().await,
             Self::Azure(vault) => vault.read().await,
             Self::Gcp(manager) => manager.read().await,
+            Self::Web3signer(files) => files.read().await,
         }
     }
 
@@ -74,6 +82,7 @@ impl Provider {
             Self::Vault(vault) => plain(vault.addresses()),
             Self::Azure(vault) => plain(vault.addresses()),
             Self::Gcp(manager) => plain(manager.addresses()),
+            Self::Web3signer(files) => plain(files.addresses()),
         };
         unsafe_one.map_or(Ok(self), |address| Err(ProviderError::Plain(address)))
     }
@@ -86,6 +95,7 @@ impl fmt::Display for Provider {
             Self::Vault(vault) => vault.fmt(f),
             Self::Azure(vault) => vault.fmt(f),
             Self::Gcp(manager) => manager.fmt(f),
+            Self::Web3signer(files) => files.fmt(f),
         }
     }
 }

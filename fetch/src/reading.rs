@@ -3,9 +3,10 @@
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
+use crate::trouble::Trouble;
 use crate::value::Item;
 
 /// A reading that is under way. Dropped, it ends.
@@ -52,6 +53,44 @@ impl Reading {
         Self { items, farewell, _readers: tasks }
     }
 
+    /// Passes on what several readings give, a few at a time, after these items. A reading that does not begin is
+    /// missing by its names.
+    pub(crate) fn gather<F>(first: Vec<Item>, parts: Vec<(Vec<String>, F)>) -> Self
+    where
+        F: Future<Output = Result<Self, Trouble>> + Send + 'static,
+    {
+        let (sender, items) = mpsc::channel(READ_AHEAD);
+        let mut tasks = JoinSet::new();
+        let turns = Arc::new(Semaphore::new(READINGS));
+        for (names, part) in parts {
+            let (turns, sender) = (Arc::clone(&turns), sender.clone());
+            tasks.spawn(async move {
+                let _turn = turns.acquire().await;
+                match part.await {
+                    Ok(reading) => reading.pass_on(&sender).await,
+                    Err(trouble) => {
+                        let missing = |name| Item::Missing { name, trouble: trouble.clone() };
+                        // Whoever asked may have given up.
+                        let _ = sender.send(names.into_iter().map(missing).collect()).await;
+                    }
+                }
+            });
+        }
+        tasks.spawn(async move {
+            let _ = sender.send(first).await;
+        });
+        Self { items, farewell: None, _readers: tasks }
+    }
+
+    async fn pass_on(mut self, sender: &mpsc::Sender<Vec<Item>>) {
+        while let Some(items) = self.next().await {
+            if sender.send(items).await.is_err() {
+                return;
+            }
+        }
+        self.end().await;
+    }
+
     /// The next keys; `None` when all have come.
     pub(crate) async fn next(&mut self) -> Option<Vec<Item>> {
         self.items.recv().await
@@ -66,6 +105,8 @@ impl Reading {
 
 /// Connections to one server.
 pub(crate) const READERS: usize = 16;
+/// Readings that go on at the same time.
+const READINGS: usize = 4;
 /// What one source of the signer's may have.
 pub(crate) const MOST_NAMES: usize = 32_768;
 /// Answers that wait for the signer.

@@ -66,6 +66,7 @@ enum Type {
     Vault,
     AzureKeyVault,
     GcpSecretManager,
+    Web3signer,
     Retired,
 }
 
@@ -105,6 +106,7 @@ impl Source {
             Type::Vault => Kind::Store(Provider::vault(members)?),
             Type::AzureKeyVault => Kind::Store(Provider::azure(members)?),
             Type::GcpSecretManager => Kind::Store(Provider::gcp(members)?),
+            Type::Web3signer => Kind::Store(Provider::web3signer(members)?),
             Type::Retired => {
                 let Nothing {} = members.try_into().map_err(form)?;
                 Kind::Retired

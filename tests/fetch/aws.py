@@ -18,7 +18,7 @@ def check(processes, daemon, program, keystore):
     logins(processes, daemon, moto)
     denials(processes, daemon, moto)
     liars(processes, daemon)
-    processes.stop(moto.process)
+    return moto
 
 
 def forms(processes, daemon, moto, keystore):

@@ -17,9 +17,9 @@ use crate::http::{self, Address, Client, Endpoint, Judge, Question, encoded};
 use crate::trouble::{Kind, Trouble, code};
 
 /// How the fetcher logs in to AWS.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Login {
+pub(crate) enum Login {
     Keys {
         access_key_id: String,
         secret_access_key_file: Credential,
@@ -52,7 +52,7 @@ pub(super) enum Login {
 
 impl Login {
     /// Whether its files can be read.
-    pub(super) fn usable(&self) -> Result<(), Trouble> {
+    pub(crate) fn usable(&self) -> Result<(), Trouble> {
         match self {
             Self::Keys { secret_access_key_file: file, .. } | Self::WebIdentity { token_file: file, .. } => {
                 file.read().map(drop)
@@ -64,7 +64,7 @@ impl Login {
     }
 
     /// The address that keys come from, where it is named.
-    pub(super) fn address(&self) -> Option<&Address> {
+    pub(crate) fn address(&self) -> Option<&Address> {
         match self {
             Self::WebIdentity { address, .. } | Self::Instance { address } => address.as_ref(),
             Self::Container { address, .. } => Some(address),

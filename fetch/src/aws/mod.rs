@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use self::answer::{Batch, Listed, Page};
-use self::login::Login;
+pub(crate) use self::login::Login;
 use self::service::{Service, server};
 use crate::http::{self, Address, Endpoint};
 use crate::reading::{self, MOST_NAMES, READERS, Reading};
@@ -99,6 +99,18 @@ impl fmt::Display for Aws {
 }
 
 impl Aws {
+    /// These secrets of a region.
+    pub(crate) fn named(
+        region: &str,
+        (address, ca_file): (Option<Address>, Option<PathBuf>),
+        secrets: Vec<String>,
+        login: Login,
+    ) -> Result<Self, &'static str> {
+        let (prefixes, tags) = (Vec::new(), BTreeMap::new());
+        let (region, field) = (region.to_owned(), value::usual_field());
+        Members { region, address, ca_file, secrets: Some(secrets), prefixes, tags, field, login }.try_into()
+    }
+
     /// Whether its files can be read.
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
         self.login.usable()?;

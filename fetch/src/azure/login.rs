@@ -12,9 +12,9 @@ use crate::oauth::{self, Bearer};
 use crate::trouble::{Kind, Trouble};
 
 /// How the fetcher logs in. `address` stands for another one than the cloud's.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Login {
+pub(crate) enum Login {
     ClientSecret {
         tenant: String,
         client_id: String,

@@ -12,7 +12,8 @@ use hyper::{StatusCode, Uri};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use self::login::{Cloud, Login};
+use self::login::Cloud;
+pub(crate) use self::login::Login;
 use crate::http::{self, Address, Client, Endpoint};
 use crate::oauth::Bearer;
 use crate::reading::{self, MOST_NAMES, READERS, Reading};
@@ -102,6 +103,15 @@ impl fmt::Display for KeyVault {
 }
 
 impl KeyVault {
+    /// These secrets of a vault of the public cloud.
+    pub(crate) fn named(vault: &str, secrets: Vec<String>, login: Login) -> Result<Self, &'static str> {
+        let (prefix, tags) = (String::new(), BTreeMap::new());
+        let (vault, field) = (Some(vault.to_owned()), value::usual_field());
+        let (address, ca_file, cloud) = (None, None, Cloud::Public);
+        let secrets = Some(secrets);
+        Members { vault, address, ca_file, cloud, secrets, prefix, tags, field, login }.try_into()
+    }
+
     /// Whether its files can be read.
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
         self.login.usable()?;

@@ -12,30 +12,69 @@ use hyper::StatusCode;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use self::session::{Login, Session};
+pub(crate) use self::session::Login;
+use self::session::Session;
 use crate::http::{self, Address, Client, ClientCertificate, Endpoint, encoded};
 use crate::reading::{self, MOST_NAMES, READERS, Reading};
 use crate::trouble::{Kind, Trouble};
 use crate::value::{self, Item};
 
-/// A folder of a key-value store, with all folders below it.
+/// Secrets of a key-value store.
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Members")]
 pub(crate) struct Vault {
     address: Address,
     ca_file: Option<PathBuf>,
     /// The store.
+    mount: String,
+    version: Version,
+    wanted: Wanted,
+    /// The member of a secret that has the key, or several, one a line.
+    field: String,
+    namespace: Option<String>,
+    login: Login,
+}
+
+/// Which secrets are read.
+#[derive(Debug)]
+enum Wanted {
+    /// By their whole paths in the store.
+    Named(Vec<String>),
+    /// This folder and all below it; all of the store where it is empty.
+    Below(String),
+}
+
+/// The members of a source's file.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Members {
+    address: Address,
+    ca_file: Option<PathBuf>,
     #[serde(default = "usual_mount")]
     mount: String,
     #[serde(default)]
     version: Version,
-    /// The folder; empty for all of the store.
-    path: String,
-    /// The member of a secret that has the key, or several, one a line.
+    path: Option<String>,
+    secrets: Option<Vec<String>>,
     #[serde(default = "value::usual_field")]
     field: String,
     namespace: Option<String>,
     login: Login,
+}
+
+impl TryFrom<Members> for Vault {
+    type Error = &'static str;
+
+    fn try_from(members: Members) -> Result<Self, Self::Error> {
+        let Members { address, ca_file, mount, version, path, secrets, field, namespace, login } = members;
+        let wanted = match (path, secrets) {
+            (Some(path), None) => Wanted::Below(path.trim_matches('/').to_owned()),
+            (None, Some(names)) if names.is_empty() => return Err("`secrets` has no name"),
+            (None, Some(names)) => Wanted::Named(names),
+            (Some(_), Some(_)) | (None, None) => return Err("it needs `path` or `secrets`, and not both"),
+        };
+        Ok(Self { address, ca_file, mount, version, wanted, field, namespace, login })
+    }
 }
 
 /// Version of a key-value store.
@@ -63,11 +102,28 @@ impl TryFrom<i64> for Version {
 
 impl fmt::Display for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{} of {}", self.mount, self.folder(), self.address)
+        let Self { mount, address, .. } = self;
+        match &self.wanted {
+            Wanted::Named(names) => write!(f, "{} secrets in {mount} of {address}", names.len()),
+            Wanted::Below(folder) => write!(f, "{mount}/{folder} of {address}"),
+        }
     }
 }
 
 impl Vault {
+    /// These secrets of a store of version 2, each with a key in the member `field`.
+    pub(crate) fn named(
+        (address, ca_file): (Address, Option<PathBuf>),
+        mount: &str,
+        secrets: Vec<String>,
+        field: &str,
+        login: Login,
+    ) -> Self {
+        let (mount, field) = (mount.to_owned(), field.to_owned());
+        let (version, wanted, namespace) = (Version::Two, Wanted::Named(secrets), None);
+        Self { address, ca_file, mount, version, wanted, field, namespace, login }
+    }
+
     /// Whether keys may come from there, and its files can be read.
     pub(crate) fn usable(&self) -> Result<(), Trouble> {
         self.login.usable()?;
@@ -84,7 +140,10 @@ impl Vault {
         let endpoint = self.endpoint()?;
         let mut client = Client::new(endpoint.clone());
         let session = self.login.log_in(&mut client, self.namespace.as_deref()).await?;
-        let names = self.list(&mut client, &session).await?;
+        let names = match &self.wanted {
+            Wanted::Named(names) => names.clone(),
+            Wanted::Below(folder) => self.list(&mut client, &session, folder).await?,
+        };
         let reader = |_| Reader {
             client: Client::new(endpoint.clone()),
             session: session.clone(),
@@ -109,18 +168,19 @@ impl Vault {
         Endpoint::new(&self.address, self.ca_file.as_deref(), certificate)
     }
 
-    fn folder(&self) -> &str {
-        self.path.trim_matches('/')
-    }
-
     /// The names of all secrets below the folder, by their whole paths in the store.
-    async fn list(&self, client: &mut Client, session: &Session) -> Result<Vec<String>, Trouble> {
+    async fn list(
+        &self,
+        client: &mut Client,
+        session: &Session,
+        folder: &str,
+    ) -> Result<Vec<String>, Trouble> {
         let metadata = match self.version {
             Version::One => self.mount.clone(),
             Version::Two => format!("{}/metadata", self.mount),
         };
         let mut names = Vec::new();
-        let mut folders = vec![self.folder().to_owned()];
+        let mut folders = vec![folder.to_owned()];
         while let Some(folder) = folders.pop() {
             let path = format!("/v1/{}/{}?list=true", encoded(&metadata), encoded(&folder));
             let (status, body) = session.get(client, &path).await?;
@@ -177,7 +237,7 @@ impl Reader {
                 {
                     Ok(Vec::new())
                 }
-                Ok(_) | Err(_) => Err(Trouble::new(Kind::NotFound, "it was listed and is not there")),
+                Ok(_) | Err(_) => Err(Trouble::new(Kind::NotFound, "it is not there")),
             };
         }
         let members = match self.version {

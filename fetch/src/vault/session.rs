@@ -13,9 +13,9 @@ use crate::http::{self, Client, Question, encoded};
 use crate::trouble::{Kind, Trouble};
 
 /// How the fetcher logs in to a vault.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "method", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) enum Login {
+pub(crate) enum Login {
     Token { token_file: Credential },
     Approle { mount: Option<String>, role_id: String, secret_id_file: Credential },
     Kubernetes { mount: Option<String>, role: String, jwt_file: Credential },
