@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use arc_swap::ArcSwapOption;
 
 use crate::primitives::SigningRoot;
-use crate::sys::curve::{Comb, SignaturePoint};
+use crate::sys::curve::{Comb, SignaturePoint, Window};
 
 /// A bounded cache without locks, of public data.
 #[derive(Default)]
 pub(super) struct CombCache {
-    places: [ArcSwapOption<RootComb>; PLACES],
-    next: AtomicUsize,
+    small: Places<SMALL_COMBS>,
+    large: Places<LARGE_COMBS>,
 }
 
 /// A root's table.
@@ -23,18 +23,17 @@ pub(super) struct RootComb {
 }
 
 impl CombCache {
-    /// The root's table, if it has one that can be trusted.
+    /// The root's table, if it has one that can be trusted: the large one, if it has two.
     pub(super) fn find(&self, root: &SigningRoot) -> Option<Arc<RootComb>> {
-        let held = self.places.iter().map(ArcSwapOption::load);
-        let combs = held.filter(|held| held.as_ref().is_some_and(|comb| comb.serves(root)));
-        combs.map(arc_swap::Guard::into_inner).next().flatten()
+        self.large.find(root).or_else(|| self.small.find(root))
     }
 
     pub(super) fn insert(&self, root: &SigningRoot, comb: Comb) -> Arc<RootComb> {
+        let window = comb.window();
         let comb = Arc::new(RootComb { root: *root, comb, has_failed: AtomicBool::new(false) });
-        let next = self.next.fetch_add(1, Ordering::Relaxed);
-        if let Some(place) = self.places.get(next.rem_euclid(PLACES)) {
-            place.store(Some(Arc::clone(&comb)));
+        match window {
+            Window::Small => self.small.insert(Arc::clone(&comb)),
+            Window::Large => self.large.insert(Arc::clone(&comb)),
         }
         comb
     }
@@ -58,8 +57,43 @@ impl RootComb {
     pub(super) fn distrust(&self) {
         self.has_failed.store(true, Ordering::Relaxed);
     }
+
+    #[cfg(test)]
+    pub(super) fn window(&self) -> Window {
+        self.comb.window()
+    }
 }
 
-/// A slot has no more roots that many keys sign: attestation, sync committee message, the selection proofs of both,
+/// The last few of one size.
+struct Places<const COUNT: usize> {
+    places: [ArcSwapOption<RootComb>; COUNT],
+    next: AtomicUsize,
+}
+
+impl<const COUNT: usize> Places<COUNT> {
+    fn find(&self, root: &SigningRoot) -> Option<Arc<RootComb>> {
+        let held = self.places.iter().map(ArcSwapOption::load);
+        let combs = held.filter(|held| held.as_ref().is_some_and(|comb| comb.serves(root)));
+        combs.map(arc_swap::Guard::into_inner).next().flatten()
+    }
+
+    fn insert(&self, comb: Arc<RootComb>) {
+        let next = self.next.fetch_add(1, Ordering::Relaxed);
+        if let Some(place) = self.places.get(next.rem_euclid(COUNT)) {
+            place.store(Some(comb));
+        }
+    }
+}
+
+impl<const COUNT: usize> Default for Places<COUNT> {
+    fn default() -> Self {
+        Self { places: [const { ArcSwapOption::const_empty() }; COUNT], next: AtomicUsize::new(0) }
+    }
+}
+
+/// A slot has no more roots that several keys sign: attestation, sync committee message, the selection proofs of both,
 /// RANDAO. 40 KB each.
-const PLACES: usize = 8;
+const SMALL_COMBS: usize = 8;
+
+/// The three of them that may be many keys': attestation, sync committee message, selection proof. 192 KB each.
+const LARGE_COMBS: usize = 3;

@@ -139,7 +139,7 @@ static FAILED_CHECKS: AtomicU64 = AtomicU64::new(0);
 mod tests {
     use super::*;
     use crate::bls::comb_cache::CombCache;
-    use crate::sys::curve::Comb;
+    use crate::sys::curve::{Comb, Window};
 
     #[test]
     fn what_was_computed_wrong_is_computed_again_by_the_curve_library_and_counted() {
@@ -161,7 +161,7 @@ mod tests {
     fn of_many_signatures_a_wrong_one_is_found_and_all_are_computed_again() {
         let (root, combs) = (SigningRoot([0x78; 32]), CombCache::default());
         let point = hash(&root);
-        let comb = combs.insert(&root, Comb::new(&point).unwrap());
+        let comb = combs.insert(&root, Comb::new(&point, Window::Small).unwrap());
         let hashed = HashedRoot::with(&root, point, Way::Comb(comb));
         let scalars: Vec<_> = (1..=40).map(|number| [number; 32]).collect();
         let scalars: Vec<_> = scalars.iter().collect();

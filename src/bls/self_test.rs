@@ -3,7 +3,7 @@
 use super::hashed_root::hash;
 use super::{BlsError, PublicKey, Signature, aggregate, verify};
 use crate::primitives::SigningRoot;
-use crate::sys::curve::{self, Comb, CombError, JointTable};
+use crate::sys::curve::{self, Comb, CombError, JointTable, Window};
 
 /// Signs and verifies a known message, so that a curve library built for another processor is found at start and not at
 /// the first duty.
@@ -31,7 +31,7 @@ pub(crate) fn tables_self_test() -> Result<(), TablesSelfTestError> {
     let [.., highest] = &mut random;
     *highest &= 0x3f; // below the group order
     let point = hash(&SigningRoot([0x5a; 32]));
-    let comb = Comb::new(&point)?;
+    let comb = Comb::new(&point, Window::Small)?;
     let joint = JointTable::new(&point).ok_or(CombError::Infinity)?;
     let scalars = [small(1), small(2), GROUP_ORDER_LESS_2, random];
     let by_comb = comb.multiply(&scalars.each_ref());

@@ -153,7 +153,7 @@ impl HeldSignature {
     /// some multiplications.
     pub(crate) fn examined(held: Vec<Self>, hashes: &HashCache) -> Vec<Self> {
         let Some(first) = held.first() else { return held };
-        let hashed = hashes.hashed(&first.judged.signing_root(), held.len(), 0);
+        let hashed = hashes.hashed(&first.judged.signing_root(), 0, 0); // they were counted before
         let secrets: Vec<_> = held.iter().map(|held| &held.judged.key().opened.secret).collect();
         let signatures = held.iter().map(|held| held.signature).collect();
         let signatures = SecretKey::examined(&secrets, &hashed, signatures);

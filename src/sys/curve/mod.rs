@@ -24,6 +24,7 @@ use blst::{
 pub(crate) use self::comb::{Comb, CombError};
 pub(crate) use self::joint::JointTable;
 pub(crate) use self::point::SignaturePoint;
+pub(crate) use self::subscalars::Window;
 
 /// A message hashed to G2, the public half of a signature's work.
 #[derive(Clone, Copy)]

@@ -11,12 +11,11 @@
 //! k(i+1) is even. That is odd as well, and |s(i)| < Z. k(0) is odd, as k is and Z is not: there is no place below it
 //! to be asked.
 //!
-//! **Proposition 2.** |s| = sum of d(j) 2^(5 j), j from 0 to 12, with odd d(j), |d(j)| <= 31; and |s| = sum of e(b)
-//! 2^b, b from 0 to 63, where each e(b) is 1 or -1.
+//! **Proposition 2.** For n windows of w bits, n w >= 64, |s| = sum of d(j) 2^(w j), j from 0 to n - 1, with odd d(j),
+//! |d(j)| <= 2^w - 1. With 64 windows of one bit each digit is 1 or -1.
 //!
-//! *Proof.* t = (|s| - 1) / 2 + 2^64 is less than 2^65 and has 13 windows u(j) of 5 bits. With d(j) = 2 u(j) - 31 the
-//! sum is 2 t - (2^65 - 1) = |s|. For the second, t = (|s| - 1) / 2 + 2^63 has 64 bits u(b), and e(b) = 2 u(b) - 1
-//! gives 2 t - (2^64 - 1) = |s|.
+//! *Proof.* t = (|s| - 1) / 2 + 2^(n w - 1) is less than 2^(n w), as |s| < 2^64, and has n windows u(j) of w bits. With
+//! d(j) = 2 u(j) - (2^w - 1) the sum is 2 t - (2^(n w) - 1) = |s|.
 //!
 //! No digit is 0, so there is a point to be added for each of them and infinity is never an operand.
 
@@ -41,6 +40,56 @@ pub(super) struct Digit {
     pub(super) place: u64,
     /// Set for a negative digit.
     pub(super) sign: Mask,
+}
+
+/// How many bits of a subscalar make a digit: larger windows have fewer digits, which can be more numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// 5 bits.
+    Small,
+    /// 8 bits.
+    Large,
+}
+
+impl Window {
+    pub(super) const fn bits(self) -> u8 {
+        match self {
+            Self::Small => 5,
+            Self::Large => 8,
+        }
+    }
+
+    /// Windows of a subscalar.
+    pub(super) const fn count(self) -> usize {
+        match self {
+            Self::Small => 13,
+            Self::Large => 8,
+        }
+    }
+
+    /// Odd numbers of a window's size: 1, 3, .. 2^w - 1.
+    pub(super) const fn odd_digits(self) -> usize {
+        match self {
+            Self::Small => 16,
+            Self::Large => 128,
+        }
+    }
+
+    /// The place of the last of them, in whose binary form all bits are ones.
+    const fn highest_place(self) -> u64 {
+        match self {
+            Self::Small => 15,
+            Self::Large => 127,
+        }
+    }
+
+    /// 2^(n w - 1).
+    const fn highest_bit(self) -> u128 {
+        match self {
+            Self::Small => 1 << 64,
+            Self::Large => 1 << 63,
+        }
+    }
 }
 
 impl Subscalars {
@@ -79,21 +128,22 @@ impl Drop for Subscalars {
 }
 
 impl Subscalar {
-    /// The digits of 5 bits, d(0) first, with the subscalar's sign in them.
-    pub(super) fn windows(&self) -> impl Iterator<Item = Digit> {
-        let mut number = u128::from(self.half) | (1 << 64);
+    /// The digits of such windows, d(0) first, with the subscalar's sign in them.
+    pub(super) fn windows(&self, window: Window) -> impl Iterator<Item = Digit> {
+        let mut number = u128::from(self.half) | window.highest_bit();
+        let width = u32::from(window.bits());
         std::iter::repeat_with(move || {
             let (bits, _) = halves(number);
-            number >>= WINDOW_BITS;
-            // The highest bit of a window tells the sign of 2 u - 31; a negative one counts downwards.
-            let is_negative = Mask::of_lowest_bit(bits >> (WINDOW_BITS - 1)).not();
-            let place = (bits ^ is_negative.hidden()) & HIGHEST_PLACE;
+            number = number.wrapping_shr(width);
+            // The highest bit of a window tells the digit's sign; a negative one counts downwards.
+            let is_negative = Mask::of_lowest_bit(bits.wrapping_shr(width.wrapping_sub(1))).not();
+            let place = (bits ^ is_negative.hidden()) & window.highest_place();
             Digit { place, sign: is_negative.xor(self.sign) }
         })
-        .take(WINDOWS)
+        .take(window.count())
     }
 
-    /// The digits 1 and -1 with the subscalar's sign in them, e(63) first: set for -1.
+    /// The digits 1 and -1 with the subscalar's sign in them, the highest first: set for -1.
     pub(super) fn signs(&self) -> impl Iterator<Item = Mask> {
         let number = self.half | (1 << 63);
         (0..64).rev().map(move |bit| Mask::of_lowest_bit(number >> bit).not().xor(self.sign))
@@ -147,18 +197,6 @@ impl Drop for Limbs {
 const fn halves(number: u128) -> (u64, u64) {
     (number as u64, (number >> 64) as u64)
 }
-
-/// Bits of a window.
-pub(super) const WINDOW_BITS: usize = 5;
-
-/// Windows of a subscalar.
-pub(super) const WINDOWS: usize = 13;
-
-/// Odd numbers of a window's size: 1, 3, .. 31.
-pub(super) const ODD_DIGITS: usize = 1 << (WINDOW_BITS - 1);
-
-/// The place of 31 among them, in whose binary form all bits are ones.
-const HIGHEST_PLACE: u64 = ODD_DIGITS as u64 - 1;
 
 /// The absolute value of BLS12-381's parameter.
 pub(super) const Z: u64 = 0xd201_0000_0001_0000;

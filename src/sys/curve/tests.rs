@@ -7,21 +7,29 @@ use blst::{
 use proptest::prelude::*;
 
 use super::point::Affine;
-use super::subscalars::{Subscalars, Z};
+use super::subscalars::{Subscalar, Subscalars, Z};
 use super::*;
+
+const WINDOWS: [Window; 2] = [Window::Small, Window::Large];
 
 const DST: &[u8] = b"BLS_SIG_BLS12381G2_XMD:SHA-256_SSWU_RO_POP_";
 
 #[test]
 fn special_scalars_multiply_as_with_blst() {
     let (message, scalars) = (HashedMessage::new(&[7; 32], DST), special_scalars());
-    let (comb, joint) = (Comb::new(&message).unwrap(), JointTable::new(&message).unwrap());
+    let joint = JointTable::new(&message).unwrap();
     let scalars: Vec<_> = scalars.iter().collect();
     let expected: Vec<_> = scalars.iter().map(|scalar| message.multiply(scalar)).collect();
-    // In batches that mix them, and alone.
-    for size in [1, 8, scalars.len()] {
-        let signatures: Vec<_> = scalars.chunks(size).flat_map(|scalars| comb.multiply(scalars)).collect();
-        assert!(signatures.iter().zip(&expected).all(|(signature, expected)| *signature == Some(*expected)));
+    for window in WINDOWS {
+        let comb = Comb::new(&message, window).unwrap();
+        // In batches that mix them, and alone.
+        for size in [1, 8, scalars.len()] {
+            let signatures: Vec<_> =
+                scalars.chunks(size).flat_map(|scalars| comb.multiply(scalars)).collect();
+            assert!(
+                signatures.iter().zip(&expected).all(|(signature, expected)| *signature == Some(*expected))
+            );
+        }
     }
     assert!(
         scalars.iter().zip(&expected).all(|(scalar, expected)| joint.multiply(scalar) == Some(*expected))
@@ -46,7 +54,7 @@ fn the_endomorphism_multiplies_by_z() {
 fn infinity_has_no_table() {
     let infinity = HashedMessage(blst_p2::default());
     assert!(infinity.is_infinity() && JointTable::new(&infinity).is_none());
-    assert_eq!(Comb::new(&infinity).err(), Some(CombError::Infinity));
+    assert!(WINDOWS.iter().all(|window| Comb::new(&infinity, *window).err() == Some(CombError::Infinity)));
 }
 
 #[test]
@@ -83,9 +91,12 @@ proptest! {
     #[test]
     fn scalars_multiply_as_with_blst(message in any::<[u8; 32]>(), keys in prop::collection::vec(key(), 1..5)) {
         let message = HashedMessage::new(&message, DST);
-        let (comb, joint) = (Comb::new(&message).unwrap(), JointTable::new(&message).unwrap());
+        let joint = JointTable::new(&message).unwrap();
         let expected: Vec<_> = keys.iter().map(|key| Some(message.multiply(key))).collect();
-        prop_assert_eq!(comb.multiply(&keys.iter().collect::<Vec<_>>()), expected.clone());
+        for window in WINDOWS {
+            let comb = Comb::new(&message, window).unwrap();
+            prop_assert_eq!(comb.multiply(&keys.iter().collect::<Vec<_>>()), expected.clone());
+        }
         prop_assert_eq!(keys.iter().map(|key| joint.multiply(key)).collect::<Vec<_>>(), expected);
     }
 }
@@ -102,28 +113,36 @@ fn assert_propositions(scalar: &[u8; 32]) {
     let subscalars = Subscalars::of(scalar);
     let mut sum = number(0);
     for (power, subscalar) in (0..).zip(&subscalars.0) {
-        let windows: Vec<i128> = subscalar
-            .windows()
-            .map(|digit| {
-                let absolute = i128::from(2 * digit.place + 1);
-                if digit.sign.bit() == 1 { -absolute } else { absolute }
-            })
-            .collect();
-        assert!(windows.len() == 13 && windows.iter().all(|digit| digit % 2 != 0 && digit.abs() <= 31));
-        let value: i128 = windows.iter().rev().fold(0, |value, digit| (value << 5) + digit);
         let signs = subscalar.signs().map(|sign| 1 - 2 * i128::from(sign.bit()));
-        assert_eq!(signs.fold(0, |value, digit| 2 * value + digit), value);
+        let value = signs.fold(0_i128, |value, digit| 2 * value + digit);
         assert!(value % 2 != 0 && value.unsigned_abs() < u128::from(Z));
-        assert_neighbours_differ(&windows);
+        for window in WINDOWS {
+            assert_windows(subscalar, window, value);
+        }
         let magnitude = number(u64::try_from(value.unsigned_abs()).unwrap());
         sum = add(&sum, &multiply(&negated_if(&magnitude, value < 0), &z_to_the(power)));
     }
     assert_eq!(scalar_of(&sum), *scalar);
 }
 
+/// The digits of a subscalar in such windows, and their additions.
+fn assert_windows(subscalar: &Subscalar, window: Window, value: i128) {
+    let (bits, count) = (usize::from(window.bits()), window.count());
+    assert!(bits * count >= 64 && window.odd_digits() == 1 << (bits - 1));
+    let digits: Vec<i128> = subscalar
+        .windows(window)
+        .map(|digit| {
+            let absolute = i128::from(2 * digit.place + 1);
+            if digit.sign.bit() == 1 { -absolute } else { absolute }
+        })
+        .collect();
+    assert!(digits.len() == count && digits.iter().all(|digit| digit % 2 != 0 && digit.abs() < 1 << bits));
+    assert_eq!(digits.iter().rev().fold(0, |value, digit| (value << bits) + digit), value);
+    assert_neighbours_differ(digits.iter().enumerate().map(|(j, digit)| digit << (bits * j)).collect());
+}
+
 /// The additions of a comb's windows, level by level.
-fn assert_neighbours_differ(windows: &[i128]) {
-    let mut blocks: Vec<i128> = windows.iter().enumerate().map(|(j, digit)| digit << (5 * j)).collect();
+fn assert_neighbours_differ(mut blocks: Vec<i128>) {
     while blocks.len() > 1 {
         blocks = blocks
             .chunks(2)

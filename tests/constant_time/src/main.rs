@@ -22,7 +22,8 @@ fn main() -> ExitCode {
         ["timing"] => timing::run(),
         _ => {
             eprintln!(
-                "usage: constant-time taint comb|joint|combination|secret-address|secret-branch, constant-time timing"
+                "usage: constant-time taint CASE, constant-time timing\n\
+                 cases: small-comb, large-comb, joint, combination, secret-address, secret-branch"
             );
             ExitCode::from(2)
         }

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::hint::black_box;
 use std::process::ExitCode;
 
-use crate::curve::{Comb, JointTable, SignaturePoint};
+use crate::curve::{Comb, JointTable, SignaturePoint, Window};
 use crate::{message, multiply_in_variable_time};
 
 /// Runs a case with secret keys. Its signatures are compared with blst's once they are public.
@@ -13,8 +13,9 @@ pub fn run(case: &str) -> ExitCode {
     let keys = keys();
     keys.iter().for_each(|key| mark(key, mark_secret));
     let signatures: Vec<Option<SignaturePoint>> = match case {
-        "comb" => {
-            let comb = Comb::new(&message).expect("the table is right");
+        "small-comb" | "large-comb" => {
+            let window = if case == "small-comb" { Window::Small } else { Window::Large };
+            let comb = Comb::new(&message, window).expect("the table is right");
             let mut signatures = comb.multiply(&keys.iter().collect::<Vec<_>>());
             signatures.append(&mut comb.multiply(&[&keys[0]]));
             signatures

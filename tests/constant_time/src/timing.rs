@@ -5,16 +5,18 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use crate::curve::{Comb, JointTable};
+use crate::curve::{Comb, JointTable, Window};
 use crate::{message, multiply_in_variable_time};
 
 /// Measures each multiplication, and one that must be found to differ.
 pub fn run() -> ExitCode {
     let message = message();
-    let comb = Comb::new(&message).expect("the table is right");
+    let [small, large] =
+        [Window::Small, Window::Large].map(|window| Comb::new(&message, window).expect("the table is right"));
     let joint = JointTable::new(&message).expect("the point is not infinity");
-    let examined: [(&str, &dyn Fn(&[u8; 32])); 3] = [
-        ("comb", &|key| drop(black_box(comb.multiply(&[key])))),
+    let examined: [(&str, &dyn Fn(&[u8; 32])); 4] = [
+        ("small comb", &|key| drop(black_box(small.multiply(&[key])))),
+        ("large comb", &|key| drop(black_box(large.multiply(&[key])))),
         ("joint table", &|key| _ = black_box(joint.multiply(key))),
         ("blst", &|key| _ = black_box(message.multiply(key))),
     ];
