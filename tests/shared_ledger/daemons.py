@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import tempfile
+from itertools import zip_longest
 
 from checker import Block, Vote
 from clusters import CHAIN, DATABASE, ROOT, until
@@ -13,6 +14,12 @@ from clusters import CHAIN, DATABASE, ROOT, until
 PROGRAM = os.environ.get("BLS_SIGNER", os.path.join(ROOT, "target/debug/bls-signer"))
 # Shorter than a duty's own, so that a test of failures is over sooner.
 SIGNING_SECONDS = 4
+FORK_INFO = {
+    "fork": {"previous_version": "0x02000001", "current_version": "0x03000001", "epoch": "0"},
+    "genesis_validators_root": f"0x{CHAIN.hex()}",
+}
+# A request for what cannot be slashed.
+RANDAO_REVEAL = {"type": "RANDAO_REVEAL", "randao_reveal": {"epoch": "5"}, "fork_info": FORK_INFO}
 
 
 class Daemon:
@@ -89,15 +96,17 @@ class Daemon:
 
 
 class Daemons:
-    """So many daemons with the same keys, gone at the end of a `with`. `servers`: for each daemon, those that it knows."""
+    """So many daemons with the same keys, gone at the end of a `with`. `servers`: for each daemon, those that it knows;
+    `own_options`: for each, what the others have not.
+    """
 
-    def __init__(self, servers, key_count, *options):
+    def __init__(self, servers, key_count, *options, own_options=()):
         self.directory = tempfile.TemporaryDirectory(prefix="bls-signer-hosts-")
         secrets = range(1000, 1000 + key_count)
         self.all = []
         try:
-            for number, known in enumerate(servers):
-                self.all.append(Daemon(self.directory.name, f"host{number}", known, secrets, *options))
+            for number, (known, own) in enumerate(zip_longest(servers, own_options, fillvalue=())):
+                self.all.append(Daemon(self.directory.name, f"host{number}", known, secrets, *options, *own))
             self.keys = self.all[0].public_keys()
             if len(self.keys) != key_count:
                 raise AssertionError(f"{len(self.keys)} of {key_count} keys: {self.all[0].said()}")
@@ -116,16 +125,12 @@ class Daemons:
 
 def request(message):
     """The request to sign a message."""
-    fork_info = {
-        "fork": {"previous_version": "0x02000001", "current_version": "0x03000001", "epoch": "0"},
-        "genesis_validators_root": f"0x{CHAIN.hex()}",
-    }
     root, other = f"0x{message.root.hex()}", "0x" + "01" * 32
     if isinstance(message, Block):
-        return {"type": "BLOCK_V2", "fork_info": fork_info, "beacon_block": {"version": "CAPELLA", "block_header": {
+        return {"type": "BLOCK_V2", "fork_info": FORK_INFO, "beacon_block": {"version": "CAPELLA", "block_header": {
             "slot": str(message.slot), "proposer_index": "3", "parent_root": other, "state_root": root,
             "body_root": other}}}
-    return {"type": "ATTESTATION", "fork_info": fork_info, "attestation": {
+    return {"type": "ATTESTATION", "fork_info": FORK_INFO, "attestation": {
         "slot": str(message.target * 8), "index": "0", "beacon_block_root": root,
         "source": {"epoch": str(message.source), "root": other},
         "target": {"epoch": str(message.target), "root": other}}}

@@ -13,7 +13,7 @@ import unittest
 
 from checker import Block, Vote, check
 from clusters import Pair, Server, until
-from daemons import Daemons
+from daemons import RANDAO_REVEAL, Daemons
 
 KEY_COUNT = 12
 KILLED_PRIMARIES = 2
@@ -143,10 +143,8 @@ class OfDaemons(unittest.TestCase):
             pair.primary.kill()
             vote = Vote(key, 2_000_000, 2_000_001, b"\1" * 32)
             self.assertEqual(daemon.sign(vote), 500)
-            self.assertEqual(daemon.ask("POST", f"/api/v1/eth2/sign/0x{key.hex()}", json.dumps({
-                "type": "RANDAO_REVEAL", "randao_reveal": {"epoch": "5"},
-                "fork_info": {"fork": {"previous_version": "0x02000001", "current_version": "0x03000001", "epoch": "0"},
-                              "genesis_validators_root": "0x" + "47" * 32}}))[0], 200)
+            revealed, _ = daemon.ask("POST", f"/api/v1/eth2/sign/0x{key.hex()}", json.dumps(RANDAO_REVEAL))
+            self.assertEqual(revealed, 200)
             until(lambda: daemon.ask("GET", "/healthcheck")[0] == 503, "health is red")
             checks = json.loads(daemon.ask("GET", "/healthcheck")[1])["checks"]
             self.assertEqual([check["id"] for check in checks if check["status"] == "DOWN"], ["slashing-protection"])

@@ -1,11 +1,13 @@
 """TLS to the database: who is taken for it, and that a password is bound to the connection that it goes over."""
 
 import os
+import shutil
 import socket
 import subprocess
 import tempfile
 import unittest
 
+from certificates import Authority
 from checker import Vote
 from clusters import DATABASE, Pair
 from daemons import PROGRAM, Daemons
@@ -20,13 +22,14 @@ class OfTls(unittest.TestCase):
         cls.addClassCleanup(cls.files.cleanup)
         cls.pair = Pair(synchronous=False, has_standby=False)
         cls.addClassCleanup(cls.pair.close)
-        cls.authority, cls.other = cls._authority("authority"), cls._authority("other")
+        authority = Authority(cls.files.name)
+        cls.authority, cls.other = authority.path, Authority(cls.files.name, "other").path
         cls.password = cls._file("password", PASSWORD + "\n")
         server = cls.pair.primary
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             cls.port = free.getsockname()[1]
-        certificate, key = cls._certificate("db.example", server.data)
+        certificate, key = cls._given_to(server, authority.certificate("db.example", digest="sha384"))
         server.ask(f"ALTER ROLE bls_signer PASSWORD '{PASSWORD}'")
         for name, value in {"listen_addresses": "127.0.0.1", "port": cls.port, "ssl": "on", "ssl_cert_file": certificate,
                             "ssl_key_file": key}.items():
@@ -46,31 +49,11 @@ class OfTls(unittest.TestCase):
         return path
 
     @classmethod
-    def _openssl(cls, *arguments):
-        done = subprocess.run(["openssl", *arguments], capture_output=True, text=True, cwd=cls.files.name)
-        if done.returncode:
-            raise AssertionError(f"openssl {arguments}: {done.stderr}")
-
-    @classmethod
-    def _authority(cls, name):
-        cls._openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "3", "-subj",
-                     f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
-        return os.path.join(cls.files.name, f"{name}.pem")
-
-    @classmethod
-    def _certificate(cls, name, into):
-        """A certificate of the authority's, by SHA-384, and its key, where the server finds them."""
-        extensions = cls._file("extensions", f"subjectAltName = DNS:{name}\n")
-        cls._openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", "server.key", "-out", "csr")
-        cls._openssl("x509", "-req", "-in", "csr", "-CA", "authority.pem", "-CAkey", "authority.key", "-CAcreateserial",
-                     "-days", "3", "-sha384", "-extfile", extensions, "-out", "server.pem")
-        found = []
-        for file in ("server.pem", "server.key"):
-            path = os.path.join(into, file)
-            os.rename(os.path.join(cls.files.name, file), path)
-            os.chmod(path, 0o600)
+    def _given_to(cls, server, paths):
+        """Where the server finds them, and may read them."""
+        found = [shutil.move(path, server.data) for path in paths]
+        for path in found:
             cls.pair.give(path)
-            found.append(path)
         return found
 
     def address(self, host="db.example", options=""):
