@@ -191,6 +191,24 @@ class OfDaemons(unittest.TestCase):
                 daemon.until_it_signs(key, 1000)
             third.kill()
 
+    def test_who_has_found_the_new_primary_asks_nothing_more_of_an_old_one_that_lives_on(self):
+        with Pair() as pair, Daemons([(pair.primary, pair.standby)], 1) as daemons:
+            (daemon, ), (key, ) = daemons.all, daemons.keys
+            block = lambda slot: daemon.sign(Block(key, slot, bytes(32)))
+            # All connections are to the old one, and idle from now on.
+            until(lambda: block(100) == 200, f"it signs; it said {daemon.said()[-1500:]}")
+            daemon.until_it_signs(key, 10)
+            pair.standby.cut_off()
+            pair.standby.promote()
+            third = Server(pair, "db3")
+            self.addCleanup(third.kill)
+            third.copy_of(pair.standby)
+            third.start()
+            daemon.until_it_signs(key, 1000)
+            self.assertEqual([block(slot) for slot in (200, 201)], [200, 200])
+            self.assertEqual([daemon.sign(Vote(key, epoch, epoch + 1, bytes(32))) for epoch in range(2000, 2004)], [200] * 4)
+            third.kill()
+
     def test_a_control_without_replication_is_found_slashable(self):
         with Pair(synchronous=False) as pair:
             old, new = pair.primary, pair.standby

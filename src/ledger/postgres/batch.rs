@@ -74,7 +74,10 @@ impl Batch {
             .filter_map(|questions| questions.first())
             .map(|first| first.ask)
             .collect();
-        let judged = in_time(ANSWER_TIMEOUT, granted(&asks, kind, connection, durability)).await;
+        let judged = tokio::select! {
+            judged = in_time(ANSWER_TIMEOUT, granted(&asks, kind, connection, durability)) => judged,
+            why = connection.is_over(fence) => Err(why),
+        };
         let granted = match judged {
             Ok(granted) => granted,
             Err(error) => {

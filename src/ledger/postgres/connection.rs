@@ -23,6 +23,7 @@ pub(super) struct Connection {
     replicates: Statement,
     /// The genesis validators root of the chain that is protected there.
     pub(super) chain: Root,
+    timeline: u32,
 }
 
 impl Connection {
@@ -77,7 +78,15 @@ impl Connection {
             client.prepare(include_str!("block.sql")),
             client.prepare("SELECT current_setting('synchronous_standby_names') <> ''"),
         )?;
-        Ok(Self { link, attest, block, replicates, chain: theirs })
+        Ok(Self { link, attest, block, replicates, chain: theirs, timeline: pins.timeline })
+    }
+
+    /// Resolves when nothing more is to be asked on it, with why.
+    pub(super) async fn is_over(&self, fence: &Fence) -> Error {
+        tokio::select! {
+            () = self.link.ended() => self.link.why(Error::Closed),
+            superseded = fence.superseded(self.timeline) => superseded,
+        }
     }
 
     /// Whether commits before this was sent were replicated. A commit that is waiting when the names of the standbys

@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
 
 use super::error::Error;
 use crate::bls::PublicKey;
@@ -20,6 +21,8 @@ use crate::mutex::Mutex;
 pub(super) struct Fence {
     path: PathBuf,
     pins: Mutex<Option<Pins>>,
+    /// That of the pins, for those who wait for a later one.
+    timeline: watch::Sender<u32>,
     confirmed: Mutex<HashMap<PublicKey, Watermark>>,
     turn: tokio::sync::Mutex<()>,
 }
@@ -42,13 +45,14 @@ pub(super) struct Pins {
 impl Fence {
     pub(super) fn open(state: &Path) -> Result<Self, Error> {
         let path = state.join(FILE_NAME);
-        let pins = match fs::read(&path) {
+        let pins: Option<Pins> = match fs::read(&path) {
             Ok(text) => Some(serde_json::from_slice(&text).map_err(|error| Error::Pins(error.into()))?),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(Error::Pins(error)),
         };
         Ok(Self {
             path,
+            timeline: watch::Sender::new(pins.as_ref().map_or(0, |pins| pins.timeline)),
             pins: Mutex::new(pins),
             confirmed: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
@@ -64,6 +68,16 @@ impl Fence {
     pub(super) fn rewound(&self) -> Option<Error> {
         let reason = self.pins.lock().as_ref()?.rewound.clone()?;
         Some(Error::Rewound { reason })
+    }
+
+    /// Resolves when a primary with a later timeline was found: nothing more is asked on a connection to this one.
+    pub(super) async fn superseded(&self, timeline: u32) -> Error {
+        let mut newest = self.timeline.subscribe();
+        match newest.wait_for(|known| *known > timeline).await {
+            Ok(known) => Error::OlderTimeline { found: timeline, known: *known },
+            // The fence is there as long as it is borrowed.
+            Err(_) => std::future::pending().await,
+        }
     }
 
     /// A grant that this process was given.
@@ -131,6 +145,7 @@ impl Fence {
 
     fn pin(&self, pins: &mut Option<Pins>, new: Pins) -> Result<(), Error> {
         self.write(&new).map_err(Error::Pins)?;
+        self.timeline.send_replace(new.timeline);
         *pins = Some(new);
         Ok(())
     }
@@ -175,6 +190,8 @@ const FILE_NAME: &str = "shared-ledger.json";
 
 #[cfg(test)]
 mod tests {
+    use std::task::{Context, Poll};
+
     use super::*;
     use crate::primitives::Slot;
 
@@ -220,6 +237,18 @@ mod tests {
         found(&fence, &pins()).unwrap();
         found(&fence, &Pins { losses_accepted: 1, ..old }).unwrap();
         assert!(matches!(found(&fence, &pins()), Err(Error::Rewound { .. })));
+    }
+
+    #[tokio::test]
+    async fn who_waits_on_a_timeline_hears_of_a_later_one_and_of_none_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let fence = Fence::open(directory.path()).unwrap();
+        found(&fence, &pins()).unwrap();
+        let mut waiting = std::pin::pin!(fence.superseded(3));
+        let is_pending = |context: &mut Context<'_>| Poll::Ready(waiting.as_mut().poll(context).is_pending());
+        assert!(std::future::poll_fn(is_pending).await);
+        found(&fence, &Pins { timeline: 4, ..pins() }).unwrap();
+        assert!(matches!(waiting.await, Error::OlderTimeline { found: 3, known: 4 }));
     }
 
     #[test]

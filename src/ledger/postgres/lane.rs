@@ -130,7 +130,7 @@ impl Lane {
                 self.presence.present(self.number);
                 waiting = tokio::select! {
                     taken = queue.take() => taken,
-                    () = connection.link.ended() => return Err(connection.link.why(Error::Closed)),
+                    why = connection.is_over(fence) => return Err(why),
                 };
                 if waiting.is_empty() {
                     return Ok(());
@@ -219,7 +219,7 @@ impl Lane {
         loop {
             let next = tokio::select! {
                 next = orders.recv() => next,
-                () = connection.link.ended() => return Err(Arc::new(connection.link.why(Error::Closed))),
+                why = connection.is_over(fence) => return Err(Arc::new(why)),
             };
             let Some((order, reply)) = next else { return Ok(()) };
             let done = orders::carry_out(&order, connection, self.durability, fence, has_joined);
