@@ -61,6 +61,11 @@ export class Lodestar {
     return Math.floor((Date.now() / 1000 - this.genesisTime) / SECONDS_PER_SLOT);
   }
 
+  /** When a slot begins, in milliseconds. */
+  timeOf(slot) {
+    return (this.genesisTime + slot * SECONDS_PER_SLOT) * 1000;
+  }
+
   async get(route) {
     const response = await fetch(this.url + route, {signal: AbortSignal.timeout(5000)});
     if (!response.ok) throw Error(`${response.status} ${route}`);

@@ -1,7 +1,10 @@
 """Brute-force checker: every answer that anybody was ever given, against every other one of its key. It knows no
-rule of ours, only what the beacon chain punishes.
+rule of ours, only what the beacon chain punishes. As a program it reads answers, one a line: a JSON object with the fields
+of a vote or of a block; its exit status is 1 when any would be slashed.
 """
 
+import json
+import sys
 from collections import defaultdict
 from dataclasses import dataclass
 
@@ -58,3 +61,14 @@ def check(grants):
                 elif (one.source < other.source) == (one.target > other.target) and one.source != other.source:
                     found.surrounds += 1
     return found
+
+
+def granted(line):
+    answer = json.loads(line)
+    return Block(**answer) if "slot" in answer else Vote(**answer)
+
+
+if __name__ == "__main__":
+    outcome = check([granted(line) for line in sys.stdin])
+    print(outcome)
+    sys.exit(outcome.conflicts > 0)

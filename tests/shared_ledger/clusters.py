@@ -170,7 +170,7 @@ def _runs(pid):
 class Pair:
     """Two servers: `primary` and `standby` change places. `synchronous`: commits wait for the standby."""
 
-    def __init__(self, synchronous=True, has_standby=True):
+    def __init__(self, synchronous=True, has_standby=True, chain=CHAIN):
         self.directory, self.user, self.programs = new_place()
         self.primary, self.standby = Server(self, "db1"), Server(self, "db2")
         try:
@@ -178,7 +178,7 @@ class Pair:
             if synchronous:
                 self._setting("synchronous_standby_names = 'ANY 1 (db1, db2, db3)'")
             self.primary.start()
-            make_ledger(self.primary)
+            make_ledger(self.primary, chain)
             if has_standby:
                 self.attach()
         except BaseException:
@@ -248,7 +248,7 @@ def as_user(user):
     return {"user": user, "group": user, "extra_groups": []} if os.geteuid() == 0 else {}
 
 
-def make_ledger(server):
+def make_ledger(server, chain=CHAIN):
     """The shared ledger, as its owner makes it. Its commits wait for no standby: there may be none yet."""
     connection = server.as_owner()
     connection.query("SET synchronous_commit = local")
@@ -260,5 +260,5 @@ def make_ledger(server):
     connection.query("SET synchronous_commit = local")
     connection.script(schema)
     connection.query("INSERT INTO bls_signer.head (schema_version, genesis_validators_root) "
-                     f"VALUES (1, '\\x{CHAIN.hex()}')")
+                     f"VALUES (1, '\\x{chain.hex()}')")
     connection.close()

@@ -52,6 +52,13 @@ export class Daemon {
     await this.#launch();
   }
 
+  /** Stops it and starts it again with further options. */
+  async restart(...options) {
+    await this.#end("SIGTERM");
+    this.#args.push(...options);
+    await this.#launch();
+  }
+
   /** Imports keystores over the Keymanager API; answers the statuses. */
   async importKeys(keystores, passwords) {
     const response = await fetch(`${this.keymanager}/eth/v1/keystores`, {
