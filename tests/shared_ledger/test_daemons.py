@@ -2,16 +2,15 @@
 killed and an old primary lives on. Every signature that was ever given is compared with every other one.
 """
 
-import itertools
 import json
 import os
 import random
 import signal
-import threading
 import time
 import unittest
 
 from checker import Block, Vote, check
+from clients import Clients
 from clusters import Pair, Server, until
 from daemons import RANDAO_REVEAL, Daemons
 
@@ -19,74 +18,6 @@ KEY_COUNT = 12
 KILLED_PRIMARIES = 2
 KILLED_DAEMONS = 6
 SIGNATURES_BETWEEN = 40
-ASKS_AN_EPOCH = 40
-
-
-class Client(threading.Thread):
-    """A validator client that asks a random daemon each time, and does not care what it has asked before."""
-
-    def __init__(self, number, daemons, keys, clock):
-        super().__init__(daemon=True)
-        self.random, self.daemons, self.keys, self.clock = random.Random(number), daemons, keys, clock
-        # (when asked, daemon, message)
-        self.signed = []
-        self.statuses = {}
-        self.stopped = threading.Event()
-
-    def run(self):
-        while not self.stopped.is_set():
-            message = self.message()
-            daemon = self.random.choice(self.daemons)
-            asked = time.monotonic()
-            status = daemon.sign(message)
-            self.statuses[status] = self.statuses.get(status, 0) + 1
-            if status == 200:
-                self.signed.append((asked, daemon, message))
-            elif status is None:
-                # It is being started again.
-                time.sleep(0.01)
-
-    def message(self):
-        present = 1000 + next(self.clock) // ASKS_AN_EPOCH
-        key, root = self.random.choice(self.keys), bytes([self.random.randrange(3)]) * 32
-        if self.random.random() < 0.25:
-            return Block(key, present * 8 + self.random.randrange(4), root)
-        target = present + self.random.randrange(-1, 2)
-        return Vote(key, target - self.random.randrange(4), target, root)
-
-
-class Clients:
-    """Clients of the same daemons while a `with` lasts."""
-
-    def __init__(self, *daemons_of_each, keys):
-        clock = itertools.count()
-        self.all = [Client(number, daemons, keys, clock) for number, daemons in enumerate(daemons_of_each)]
-
-    def __enter__(self):
-        for client in self.all:
-            client.start()
-        return self
-
-    def __exit__(self, *_):
-        for client in self.all:
-            client.stopped.set()
-        for client in self.all:
-            client.join()
-
-    @property
-    def signed(self):
-        return [signed for client in self.all for signed in list(client.signed)]
-
-    def until_more(self, number):
-        before = len(self.signed)
-        until(lambda: len(self.signed) >= before + number, f"{number} more signatures: {self.statuses()}")
-
-    def statuses(self):
-        total = {}
-        for client in self.all:
-            for status, count in list(client.statuses.items()):
-                total[status] = total.get(status, 0) + count
-        return total
 
 
 class OfDaemons(unittest.TestCase):

@@ -1,5 +1,5 @@
-"""Patroni on etcd, failing over by its own means, strict and not: by hand, since it takes some two minutes. Debian's
-packages patroni and etcd-server.
+"""Two daemons on a database under Patroni and etcd, which fails over by its own means, strict and not: by hand, since it takes
+three minutes. Debian's packages patroni and etcd-server.
 """
 
 import json
@@ -12,11 +12,14 @@ import unittest
 import urllib.request
 
 from checker import check
-from clusters import Pair, as_user, make_ledger, new_place, until
-from hosts import Fight
+from clients import Clients
+from clusters import DATABASE, Pair, as_user, make_ledger, new_place, until
+from daemons import Daemons
 from wire import Connection, ServerError
 
 ETCD_PORT, REST_PORT, SERVER_PORT = 23790, 23800, 23900
+KEY_COUNT = 8
+SIGNATURES_BETWEEN = 100
 
 
 class Member:
@@ -98,6 +101,12 @@ class Cluster:
                                "--initial-advertise-peer-urls", peer, "--initial-cluster", f"default={peer}")
         self.members = [Member(self, number, is_strict) for number in (1, 2)]
 
+    @property
+    def address(self):
+        """For a daemon: both members."""
+        hosts = "&".join(f"host={member.sockets}&port={SERVER_PORT + member.number}" for member in self.members)
+        return f"postgres://bls_signer@/{DATABASE}?{hosts}"
+
     def __enter__(self):
         try:
             self.members[0].start()
@@ -140,39 +149,39 @@ class Patroni(unittest.TestCase):
         self.fails_over(is_strict=False)
 
     def fails_over(self, is_strict):
-        with Cluster(is_strict) as cluster:
-            members = lambda: tuple(cluster.members)
-            with Fight(members, members, members) as fight:
-                until(lambda: fight.granted > 1000, "grants")
+        with Cluster(is_strict) as cluster, Daemons([cluster.address] * 2, KEY_COUNT) as daemons:
+            with Clients(*[daemons.all] * 4, keys=daemons.keys) as clients:
+                clients.until_more(SIGNATURES_BETWEEN)
                 leader = cluster.until_leader()
                 (standby, ) = [member for member in cluster.members if member is not leader]
 
-                # The standby dies: nothing is granted, whatever Patroni makes of it.
+                # The standby dies: nothing is signed, whatever Patroni makes of it.
                 standby.kill()
+                alone = time.monotonic()
                 names = "*" if is_strict else ""
                 until(lambda: leader_says(leader, "SHOW synchronous_standby_names") == names, f"names are {names!r}")
-                alone = fight.granted
-                lost = [host.unknown for host in fight.hosts]
-                until(lambda: all(host.unknown > before + 1 for host, before in zip(fight.hosts, lost)),
-                      "all have tried")
-                self.assertEqual(fight.granted, alone)
+                unable = clients.statuses().get(500, 0)
+                until(lambda: clients.statuses().get(500, 0) > unable + 8, "all have tried")
+                self.assertEqual([signed for signed in clients.signed if signed[0] > alone], [])
                 standby.start()
                 cluster.until_synchronous()
-                until(lambda: fight.granted > alone + 500, "grants with the standby")
+                clients.until_more(SIGNATURES_BETWEEN)
 
                 # The leader dies: Patroni promotes, and the old leader comes back as the standby.
                 leader.kill()
                 killed = time.monotonic()
                 until(lambda: standby.state().get("role") in ("master", "primary"), "the standby leads")
                 led = time.monotonic()
-                before = fight.granted
                 leader.start()
                 cluster.until_synchronous()
-                until(lambda: fight.granted > before + 500, "grants of the new leader")
+                clients.until_more(SIGNATURES_BETWEEN)
                 print(f"\n  strict={is_strict}: led after {led - killed:.1f} s, "
-                      f"granted after {time.monotonic() - killed:.1f} s")
-            found = check(fight.messages())
-        print(f"  {found}")
+                      f"signed {SIGNATURES_BETWEEN} times after {time.monotonic() - killed:.1f} s")
+            for daemon in daemons.all:
+                until(lambda: daemon.ask("GET", "/healthcheck")[0] == 200, f"{daemon.directory} is well")
+                self.assertNotIn("LOST", daemon.said())
+            found = check([message for _, _, message in clients.signed])
+        print(f"  {found}; answers by status: {clients.statuses()}")
         self.assertEqual(found.conflicts, 0, str(found))
 
 
