@@ -8,6 +8,7 @@ mod status_line;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::os::unix::net;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -79,7 +80,7 @@ pub(crate) struct Daemon {
     capacity: Arc<Capacity>,
     listeners: Vec<server::Listener>,
     limits: Limits,
-    fetch: Option<(UnixListener, FetchUser)>,
+    fetch: Option<(net::UnixListener, FetchUser)>,
     notifier: Arc<Notifier>,
     /// Removed when the daemon goes.
     _socket_files: Vec<SocketFile>,
@@ -166,10 +167,7 @@ impl Daemon {
                 socket_files.extend(file);
                 let place = socket.local_addr().ok();
                 let path = place.as_ref().and_then(|place| place.as_pathname()).unwrap_or(Path::new("?"));
-                let description = format!("fetch on unix:{}", path.display());
-                tracing::info!("listening: {description}");
-                let socket =
-                    UnixListener::from_std(socket).map_err(|source| Error::Socket { description, source })?;
+                tracing::info!("listening: fetch on unix:{}", path.display());
                 Some((socket, FetchUser::of(settings.keys.fetch_user.as_deref())?))
             }
             None => None,
@@ -201,18 +199,16 @@ impl Daemon {
         let status = status_line(&self.api);
         tracing::info!("ready: {status}");
         tell(self.notifier.ready(&status));
-        let fetch = self
+        let _fetch = self
             .fetch
-            .map(|(socket, user)| tokio::spawn(fetch::listen(socket, user, Arc::clone(&self.api.signer))));
-        let _companions = AbortOnDrop::all(
-            [
-                tokio::spawn(keep_telling(Arc::clone(&self.api), Arc::clone(&self.notifier))),
-                tokio::spawn(keep_reminding(Arc::clone(&self.api))),
-                tokio::spawn(reload_on(hangups, Arc::clone(&self.api), Arc::clone(&self.notifier))),
-            ]
-            .into_iter()
-            .chain(fetch),
-        );
+            .map(|(socket, user)| fetch::Listener::start(socket, user, Arc::clone(&self.api.signer)))
+            .transpose()
+            .map_err(Error::Fetch)?;
+        let _companions = AbortOnDrop::all([
+            tokio::spawn(keep_telling(Arc::clone(&self.api), Arc::clone(&self.notifier))),
+            tokio::spawn(keep_reminding(Arc::clone(&self.api))),
+            tokio::spawn(reload_on(hangups, Arc::clone(&self.api), Arc::clone(&self.notifier))),
+        ]);
 
         let broken = mended_by_a_restart(&self.api.signer.protection, self.notifier.is_supervised());
         let probes = probes(&self.api.signer);
@@ -370,6 +366,8 @@ pub(crate) enum Error {
     Notify(#[from] notify::Error),
     #[error("the signing threads cannot be started")]
     Pool(#[source] io::Error),
+    #[error("the thread that serves fetchers cannot be started")]
+    Fetch(#[source] io::Error),
     #[error("the runtime cannot be started")]
     Runtime(#[source] io::Error),
     #[error("the slashing protection ledger broke")]

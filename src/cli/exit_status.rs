@@ -88,6 +88,7 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
         | daemon::Error::Notify(_)
         | daemon::Error::LedgerBroke(_)
         | daemon::Error::Runtime(_)
+        | daemon::Error::Fetch(_)
         | daemon::Error::Pool(_)
         | daemon::Error::Signals(_) => ExitStatus::Fault,
     }

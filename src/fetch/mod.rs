@@ -8,15 +8,19 @@ mod connection;
 mod lines;
 mod protocol;
 
+use std::convert::Infallible;
 use std::io;
+use std::os::unix::net;
 use std::sync::Arc;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use nix::unistd::{Uid, User, geteuid};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, oneshot};
 
 use crate::signer::Signer;
+use crate::sys::hardening::lower_priority;
 use crate::text::chain;
 
 /// The user that may bring keys.
@@ -46,8 +50,51 @@ impl FetchUser {
 #[error("fetch_user: there is no user '{}' here: name the one that bls-signer-fetch runs as", crate::text::Bounded(.0))]
 pub(crate) struct NoFetchUser(String);
 
-/// Takes connections until it is dropped. Signing waits for none of them.
-pub(crate) async fn listen(socket: UnixListener, user: FetchUser, signer: Arc<Signer>) {
+/// A thread that serves fetchers until this is dropped. The time that a delivery of thousands of keys takes is not
+/// that of the threads on which those are answered who want signatures.
+pub(crate) struct Listener {
+    stop: Option<oneshot::Sender<Infallible>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Listener {
+    /// Takes connections from now on.
+    ///
+    /// # Errors
+    /// The thread, or what it waits with, cannot be made.
+    pub(crate) fn start(socket: net::UnixListener, user: FetchUser, signer: Arc<Signer>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let socket = {
+            let _within = runtime.enter();
+            UnixListener::from_std(socket)?
+        };
+        let (stop, stopped) = oneshot::channel();
+        let serve = move || {
+            lower_priority(NICE);
+            runtime.block_on(async {
+                tokio::select! {
+                    never = listen(socket, user, signer) => match never {},
+                    // Nothing is ever sent: the other end has gone.
+                    _ = stopped => {}
+                }
+            });
+            // Keys that are being opened are not waited for.
+            runtime.shutdown_background();
+        };
+        let thread = thread::Builder::new().name("fetch".into()).spawn(serve)?;
+        Ok(Self { stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        self.stop.take();
+        // It ends with the step that it is at.
+        self.thread.take().map(JoinHandle::join);
+    }
+}
+
+async fn listen(socket: UnixListener, user: FetchUser, signer: Arc<Signer>) -> Infallible {
     let free = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut has_told = false;
     loop {
@@ -98,3 +145,5 @@ const PACKAGED_USER: &str = "bls-signer-fetch";
 /// A fetcher has one for each source.
 const MOST_CONNECTIONS: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// As for the derivation of keys: behind signing, and not so far that a busy host never gets to it.
+const NICE: i32 = 10;

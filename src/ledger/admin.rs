@@ -170,27 +170,38 @@ impl Ledger {
         self.order(None, move |transaction| transaction.keystores(start, limit))
     }
 
-    /// Keeps copies of keystores from elsewhere, for a faster start. It activates nobody.
-    pub(crate) fn keep(
-        &self,
-        keystores: Vec<SealedKeystore>,
-    ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        self.order(None, move |transaction| {
-            keystores.into_iter().for_each(|keystore| transaction.keep(keystore));
-            Ok(())
-        })
+    /// Keeps copies of keystores from elsewhere, for a faster start. It activates nobody. Some at a time, so that no
+    /// request waits for all of them; a kill in between leaves the first ones kept.
+    pub(crate) async fn keep(&self, keystores: Vec<SealedKeystore>) -> Result<(), Fault> {
+        let mut keystores = keystores.into_iter();
+        loop {
+            let some: Vec<_> = keystores.by_ref().take(KEYSTORES_AT_A_TIME).collect();
+            if some.is_empty() {
+                return Ok(());
+            }
+            let kept = self.order(None, move |transaction| {
+                some.into_iter().for_each(|keystore| transaction.keep(keystore));
+                Ok(())
+            });
+            kept.await?;
+        }
     }
 
-    /// Forgets kept keystores. Their keys' histories stay.
-    pub(crate) fn forget(
-        &self,
-        public_keys: Vec<PublicKey>,
-    ) -> impl Future<Output = Result<(), Fault>> + Send + use<> {
-        self.order(None, move |transaction| {
-            let positions = public_keys.iter().filter_map(|key| transaction.watermarks.position(key));
-            transaction.sealed.extend(positions.map(SealedChange::Remove));
-            Ok(())
-        })
+    /// Forgets kept keystores, some at a time as well. Their keys' histories stay.
+    pub(crate) async fn forget(&self, public_keys: Vec<PublicKey>) -> Result<(), Fault> {
+        let mut parts = public_keys.chunks(KEYSTORES_AT_A_TIME).peekable();
+        while let Some(part) = parts.next() {
+            let part = part.to_vec();
+            // What was removed lives on in the log until the last of it is.
+            let change = if parts.peek().is_some() { SealedChange::RemovePart } else { SealedChange::Remove };
+            let forgotten = self.order(None, move |transaction| {
+                let positions = part.iter().filter_map(|key| transaction.watermarks.position(key));
+                transaction.sealed.extend(positions.map(change));
+                Ok(())
+            });
+            forgotten.await?;
+        }
+        Ok(())
     }
 
     /// Replaces all kept keystores by the same keys' under a new secret. Copies that are not given are forgotten.
@@ -275,3 +286,6 @@ where
 fn active<K>(key: Option<K>, past: Past) -> ActivationOutcome<K> {
     ActivationOutcome::Active { key: key.map(Activated), past }
 }
+
+/// Keystores that are kept or forgotten in one transaction: as many as keys of one batch are put on record together.
+const KEYSTORES_AT_A_TIME: usize = 128;

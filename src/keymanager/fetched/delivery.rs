@@ -18,6 +18,8 @@ pub(crate) struct Delivery {
     keystores: Arc<Keystores>,
     source: SourceName,
     policy: SealPolicy,
+    /// What the source had given before.
+    known: Arc<HashMap<ContentHash, PublicKey>>,
     listed: HashMap<PublicKey, ContentHash>,
     entered: usize,
     /// Entries that came, with and without a key.
@@ -61,14 +63,16 @@ impl Keystores {
         source: SourceName,
         policy: SealPolicy,
     ) -> Result<Delivery, DeliveryError> {
-        let is_busy = self.fetched.change(&source, |state| std::mem::replace(&mut state.is_delivering, true));
-        if is_busy {
-            return Err(DeliveryError::Busy(source));
-        }
+        let known = self.fetched.change(&source, |state| {
+            let is_busy = std::mem::replace(&mut state.is_delivering, true);
+            (!is_busy).then(|| state.held.iter().map(|(key, held)| (held.content, *key)).collect())
+        });
+        let Some(known) = known else { return Err(DeliveryError::Busy(source)) };
         Ok(Delivery {
             keystores: Arc::clone(self),
             source,
             policy,
+            known: Arc::new(known),
             listed: HashMap::new(),
             entered: 0,
             entries: 0,
@@ -173,14 +177,12 @@ impl Delivery {
         &self,
         keys: Vec<BroughtKey>,
     ) -> Result<(Vec<BroughtKey>, Vec<Result<Opened, BroughtError>>), DeliveryError> {
-        let ring = self.keystores.ring.snapshot();
-        let known: HashMap<ContentHash, PublicKey> = self.keystores.fetched.change(&self.source, |state| {
-            let served = state.held.iter().filter(|(key, _)| ring.contains_key(key));
-            served.map(|(key, held)| (held.content, *key)).collect()
-        });
+        let (ring, known) = (self.keystores.ring.snapshot(), Arc::clone(&self.known));
         let importer = self.keystores.importer.clone();
         let opening = spawn_blocking(move || {
-            let opened = importer.open_brought(&keys, &|content| known.get(content).copied());
+            let served =
+                |content: &ContentHash| known.get(content).filter(|key| ring.contains_key(*key)).copied();
+            let opened = importer.open_brought(&keys, &served);
             (keys, opened)
         });
         opening.await.map_err(DeliveryError::Open)

@@ -35,15 +35,17 @@ pub(crate) struct KeptSource {
 pub(in crate::ledger) enum SealedChange {
     Put(usize, SealedKeystore),
     Remove(usize),
+    /// More is removed after this, and the log is emptied then.
+    RemovePart(usize),
     RemoveAll,
 }
 
 impl SealedChange {
-    /// Whether it takes away what was kept.
+    /// Whether it is the last that takes away what was kept.
     pub(in crate::ledger) fn removes(&self) -> bool {
         match self {
             Self::Remove(_) | Self::RemoveAll => true,
-            Self::Put(..) => false,
+            Self::Put(..) | Self::RemovePart(_) => false,
         }
     }
 }
@@ -77,7 +79,7 @@ pub(super) fn apply(connection: &Connection, changes: &[SealedChange]) -> rusqli
                         until_next_fetch
                     ])?;
             }
-            SealedChange::Remove(position) => {
+            SealedChange::Remove(position) | SealedChange::RemovePart(position) => {
                 connection
                     .prepare_cached("DELETE FROM sealed_keystores WHERE key = ?1")?
                     .execute([row_id(*position)])?;

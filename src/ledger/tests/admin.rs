@@ -281,6 +281,20 @@ fn kept_keystores_come_back_page_by_page_and_are_resealed_together() {
     assert_eq!(wait(ledger.keystores(0, 10)).unwrap().keystores, imported);
 }
 
+#[test]
+fn more_keystores_than_one_transaction_takes_are_kept_and_forgotten_to_the_last() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = open(directory.path());
+    let copies: Vec<_> =
+        (1..=255).map(|key| SealedKeystore { copy_of: Some([key; 32]), ..keystore(key) }).collect();
+    wait(ledger.keep(copies.clone())).unwrap();
+    assert_eq!(wait(ledger.keystores(0, 300)).unwrap().keystores, copies);
+    assert!(on_disk(directory.path(), "sealed\": 255,"));
+    wait(ledger.forget(copies.iter().map(|copy| copy.public_key).collect())).unwrap();
+    assert_eq!(wait(ledger.keystores(0, 300)).unwrap().keystores, []);
+    assert!(!on_disk(directory.path(), "sealed\":"), "nothing lives on in the log either");
+}
+
 fn activation(key: u8) -> Activation<PublicKey> {
     Activation::of(public_key(key), None)
 }
