@@ -14,6 +14,10 @@ use crate::text;
 /// - That of go-eth2-wallet-encryptor-keystorev4 before its version 1.1.4, with which ethdo, Vouch and Prysm made
 ///   keystores: different where the password has combining marks, such as the tilde of an ñ.
 pub(super) fn forms(password: &str) -> Vec<Zeroizing<String>> {
+    if password.is_ascii() {
+        // Nothing to normalise: all forms are one. As with the seal secret, once for each of ten thousand keys.
+        return vec![collected(|| password.chars().filter(|character| !character.is_ascii_control()))];
+    }
     let unmarked = text::unmarked(password);
     let mut forms = vec![normalized(unmarked)];
     for form in [normalized(password), without_marks(unmarked)] {

@@ -79,16 +79,13 @@ pub(super) fn read(json: &str) -> Result<Keystore, KeystoreError> {
     if json.len() > MAX_KEYSTORE_BYTES {
         return Err(KeystoreError::TooLarge { bytes: json.len(), limit: MAX_KEYSTORE_BYTES });
     }
-    // First the version: other versions have other members, and their absence would hide the reason.
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u64,
+    let wire: Wire<'_> = match parse(json) {
+        Ok(wire) => wire,
+        Err(error) => return Err(other_version(json).unwrap_or(error)),
+    };
+    if wire.version != 4 {
+        return Err(KeystoreError::Version(wire.version));
     }
-    let Versioned { version } = parse(json)?;
-    if version != 4 {
-        return Err(KeystoreError::Version(version));
-    }
-    let wire: Wire<'_> = parse(json)?;
     let Crypto { kdf, checksum, cipher } = &wire.crypto;
     Ok(Keystore {
         kdf: read_kdf(kdf)?,
@@ -98,6 +95,19 @@ pub(super) fn read(json: &str) -> Result<Keystore, KeystoreError> {
         public_key: read_public_key(wire.pubkey.as_deref())?,
         derivation_path: wire.path.filter(|path| is_derivation_path(path)).map(|path| path.into()),
     })
+}
+
+/// Other versions have other members, and their absence would hide the reason.
+fn other_version(json: &str) -> Option<KeystoreError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u64,
+    }
+    match parse(json) {
+        Ok(Versioned { version: 4 }) => None,
+        Ok(Versioned { version }) => Some(KeystoreError::Version(version)),
+        Err(error) => Some(error),
+    }
 }
 
 fn read_kdf(module: &Module<'_>) -> Result<Kdf, KeystoreError> {

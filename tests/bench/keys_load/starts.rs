@@ -2,13 +2,12 @@
 
 use std::hint::black_box;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::thread::{available_parallelism, scope};
 use std::time::{Duration, Instant};
 
 use crate::statistics::median;
 use crate::status_mib;
-use crate::support::{Daemon, Key, Setup};
+use crate::support::{Daemon, Fetcher, Key, Setup};
 
 pub fn measure(count: u64, starts: usize) {
     let keys: Vec<Key> = (0..count).map(Key::number).collect();
@@ -19,13 +18,17 @@ pub fn measure(count: u64, starts: usize) {
     row("no keys", None, Some(&empty));
     drop(empty);
 
-    let setup = quiet();
-    let seal = setup.file("seal", "5e1f0c8a3b7d92e4465a1d0f9c2b8e7733d05a6c41f8b29e0d7c6a5b3f1e2d48");
-    std::fs::set_permissions(&seal, PermissionsExt::from_mode(0o600)).unwrap();
-    let daemon = setup.args(&["--seal-file", seal.to_str().unwrap()]).start();
+    let daemon = sealed(quiet()).start();
     import(&daemon, &keys);
     row("sealed: after the import", None, Some(&daemon));
     restart("sealed: start to READY", starts, daemon, &keys, |setup| setup);
+
+    let setup = sealed(quiet());
+    let socket = setup.directory().join("fetch.sock");
+    let daemon = setup.args(&["--fetch-socket", socket.to_str().unwrap()]).start();
+    Fetcher::connect(&daemon).deliver("source", "always", &keys.iter().collect::<Vec<_>>());
+    row("fetched and sealed: after the delivery", None, Some(&daemon));
+    restart("fetched and sealed: start to READY", starts, daemon, &keys, |setup| setup);
 
     let mut daemon = quiet().start();
     import(&daemon, &keys);
@@ -61,6 +64,11 @@ fn restart(what: &str, starts: usize, mut daemon: Daemon, keys: &[Key], prepare:
 
 fn quiet() -> Setup {
     Setup::new().args(&["--network", "minimal", "--log-level", "warn"])
+}
+
+fn sealed(setup: Setup) -> Setup {
+    let seal = setup.private_file("seal", "5e1f0c8a3b7d92e4465a1d0f9c2b8e7733d05a6c41f8b29e0d7c6a5b3f1e2d48");
+    setup.args(&["--seal-file", seal.to_str().unwrap()])
 }
 
 fn import(daemon: &Daemon, keys: &[Key]) {
