@@ -32,6 +32,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::{Parser, Subcommand};
+use serde_json::json;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 
@@ -59,7 +60,11 @@ enum Command {
     /// Ask each source once
     Once,
     /// Read the sources' files and say what is wrong with them; nothing is asked
-    Check,
+    Check {
+        /// One JSON object a line and source, for programs
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 fn main() -> ExitCode {
@@ -70,7 +75,7 @@ fn main() -> ExitCode {
         return ExitCode::FAILURE;
     }
     let outcome = match command.unwrap_or(Command::Serve) {
-        Command::Check => check(&sources),
+        Command::Check { json } => check(&sources, json),
         Command::Serve => in_runtime(serve(&sources, Arc::from(socket))),
         Command::Once => in_runtime(once(&sources, Arc::from(socket))),
     };
@@ -91,16 +96,21 @@ fn in_runtime(work: impl Future<Output = io::Result<ExitCode>>) -> io::Result<Ex
     outcome
 }
 
-fn check(directory: &Path) -> io::Result<ExitCode> {
+fn check(directory: &Path, json: bool) -> io::Result<ExitCode> {
     let mut has_errors = false;
     for (name, source) in source::read_all(directory)? {
-        match source.and_then(|source| source.usable().map(|()| source)) {
-            Ok(source) => writeln!(io::stdout(), "{name}: {source}")?,
-            Err(error) => {
-                has_errors = true;
-                writeln!(io::stdout(), "{name}: WRONG: {}", chain(&error))?;
+        let checked = source.and_then(|source| source.usable().map(|()| source));
+        has_errors |= checked.is_err();
+        let line = match (checked, json) {
+            (Ok(source), false) => format!("{name}: {source}"),
+            (Err(error), false) => format!("{name}: WRONG: {}", chain(&error)),
+            (Ok(source), true) => {
+                let (says, sealed) = (source.to_string(), source.sealed.to_string());
+                json!({"source": name, "says": says, "sealed": sealed}).to_string()
             }
-        }
+            (Err(error), true) => json!({"source": name, "wrong": chain(&error)}).to_string(),
+        };
+        writeln!(io::stdout(), "{line}")?;
     }
     Ok(if has_errors { ExitCode::from(CONFIGURATION) } else { ExitCode::SUCCESS })
 }

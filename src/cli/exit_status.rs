@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::{Error, keys, ledger, migrate, packaged, slashing_protection, token};
+use super::{Error, fetch, keys, ledger, migrate, packaged, slashing_protection, token};
 use crate::daemon;
 use crate::keymanager::StartError;
 use crate::ledger::{NoPresent, OpenError};
@@ -46,9 +46,13 @@ impl Error {
             Self::Migrate(error) => migrate_status(error),
             Self::Token(error) => token_status(error),
             Self::Status(error) if error.is_no_daemon() => ExitStatus::NoDaemon,
-            Self::Status(_) | Self::Unhealthy | Self::NoHealth | Self::Output(_) | Self::Demo(_) => {
-                ExitStatus::Fault
-            }
+            Self::Fetch(fetch::Error::NotInstalled { .. }) => ExitStatus::Configuration,
+            Self::Fetch(fetch::Error::Place(_) | fetch::Error::Run { .. })
+            | Self::Status(_)
+            | Self::Unhealthy
+            | Self::NoHealth
+            | Self::Output(_)
+            | Self::Demo(_) => ExitStatus::Fault,
             Self::Daemon(error) => daemon_status(error),
             Self::SlashingProtection(error) => slashing_protection_status(error),
         }

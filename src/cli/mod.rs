@@ -8,6 +8,7 @@ mod completions;
 mod connect;
 mod demo;
 mod exit_status;
+mod fetch;
 mod help;
 mod interchange_file;
 mod keys;
@@ -17,6 +18,7 @@ mod old_signer;
 mod output;
 mod owner;
 mod packaged;
+mod program;
 mod progress;
 mod prompt;
 mod serve;
@@ -92,6 +94,7 @@ fn carry_out(arguments: Arguments, environment: &Environment) -> Result<(), Erro
         Some(Command::Explain(options)) => {
             slashing_protection::explain(options, environment, &mut io::stdout().lock()).map_err(Error::from)
         }
+        Some(Command::Fetch(options)) => match fetch::run(options)? {},
         Some(Command::ClientConfig(options)) => client_config::run(&options),
         Some(Command::Completions { shell }) => completions::run(shell),
         Some(Command::Web3signer(options)) => web3signer::run(options, environment),
@@ -158,7 +161,10 @@ enum Command {
     ///
     /// Asks the daemon that holds the ledger, or reads the file where none does.
     Explain(slashing_protection::ExplainOptions),
-    /// Print the options with which a validator client signs here
+    /// Bring keys from vaults: bls-signer-fetch
+    #[command(disable_help_flag = true)]
+    Fetch(fetch::Options),
+    /// Print the options of a validator client that signs here
     ClientConfig(client_config::Options),
     /// Print the completion script of a shell
     Completions { shell: clap_complete::Shell },
@@ -205,6 +211,8 @@ pub(crate) enum Error {
     Keys(keys::Error),
     #[error(transparent)]
     Token(#[from] token::Error),
+    #[error(transparent)]
+    Fetch(#[from] fetch::Error),
     #[error(transparent)]
     Status(connect::Error),
     #[error("the daemon says that it is not well: see what is WRONG above")]

@@ -147,6 +147,9 @@ pub(crate) enum Error {
     TwoLedgers { packaged: PathBuf, own: PathBuf },
 }
 
+/// Where an administrator writes down what the fetcher reads.
+pub(super) const SOURCES: &str = "/etc/bls-signer/sources.d";
+
 const PACKAGE: Package<'static> =
     Package { state: "/var/lib/bls-signer", config: "/etc/bls-signer/config.toml" };
 const STATE_VARIABLES: [&str; 2] = ["BLS_SIGNER_STATE_DIR", "STATE_DIRECTORY"];

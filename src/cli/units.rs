@@ -1,13 +1,10 @@
 //! The packaged units as systemd sees them, asked with a time limit: a command that looks must not hang.
 
 use std::collections::BTreeMap;
-use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::mpsc::channel;
-use std::thread;
-use std::time::Duration;
+use std::process::Command;
 
+use super::program::{self, Heard, Ran};
 use crate::text::OneLine;
 
 /// systemd's own programs on this host.
@@ -101,34 +98,9 @@ impl Systemd {
 
     /// `None` if there is no such program, or it did not end in time.
     fn run(&self, program: &str, arguments: &[&str], heard: Heard) -> Option<Ran> {
-        let (stdout, stderr) = match heard {
-            Heard::Stdout => (Stdio::piped(), Stdio::null()),
-            Heard::Stderr => (Stdio::null(), Stdio::piped()),
-        };
-        let mut child = Command::new(self.programs.join(program))
-            .args(arguments)
-            .env("LC_ALL", "C")
-            .stdin(Stdio::null())
-            .stdout(stdout)
-            .stderr(stderr)
-            .spawn()
-            .ok()?;
-        let stream: Box<dyn Read + Send> = match heard {
-            Heard::Stdout => Box::new(child.stdout.take()?),
-            Heard::Stderr => Box::new(child.stderr.take()?),
-        };
-        let (send, receive) = channel();
-        thread::spawn(move || {
-            let mut text = Vec::new();
-            let read = stream.take(MOST_OUTPUT).read_to_end(&mut text);
-            let _ = send.send(read.map(|_| String::from_utf8_lossy(&text).into_owned()));
-        });
-        let text = receive.recv_timeout(PATIENCE);
-        if text.is_err() {
-            let _ = child.kill();
-        }
-        let ended = child.wait().ok()?;
-        Some(Ran { well: ended.success(), text: text.ok()?.ok()? })
+        let mut command = Command::new(self.programs.join(program));
+        command.args(arguments);
+        program::run(command, heard)
     }
 
     /// One that answers nothing.
@@ -149,26 +121,11 @@ pub(super) enum Credential {
     Untried,
 }
 
-#[derive(Clone, Copy)]
-enum Heard {
-    Stdout,
-    Stderr,
-}
-
-struct Ran {
-    well: bool,
-    text: String,
-}
-
 /// The packaged service.
 pub(super) const SERVICE: &str = "bls-signer.service";
 
 /// How systemd's own lines begin that only say that the start failed.
 const NO_REASONS: [&str; 3] = ["Failed to start ", "Failed to listen on ", "Dependency failed for "];
-/// systemd's programs answer within milliseconds, with a TPM within a second, or are stuck.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// In bytes.
-const MOST_OUTPUT: u64 = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
-use std::process::{Output, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::{Daemon, Key, Setup, binary, command, json_of, on, run, said, socket, text};
 
@@ -30,6 +30,24 @@ fn status_shows_the_checks_and_a_missing_daemon_is_an_error() {
     let missing = run(daemon.directory(), &["status", "--connect", "unix:/nonexistent/s.sock"]);
     assert_eq!(missing.status.code(), Some(69));
     assert!(said(&missing).contains("/nonexistent/s.sock"), "{missing:?}");
+}
+
+#[test]
+fn the_fetcher_is_run_from_beside_the_program_and_what_is_missing_is_said() {
+    let directory = tempfile::tempdir().unwrap();
+    let [program, fetcher] = ["bls-signer", "bls-signer-fetch"].map(|name| directory.path().join(name));
+    fs::copy(binary(), &program).unwrap();
+    let fetch = |arguments: &[&str]| {
+        Command::new(&program).arg("fetch").args(arguments).env_clear().output().unwrap()
+    };
+    let missing = fetch(&["check"]);
+    assert_eq!(missing.status.code(), Some(78), "{missing:?}");
+    assert!(said(&missing).contains("bls-signer-fetch; the Debian package brings it"), "{missing:?}");
+
+    fs::write(&fetcher, "#!/bin/sh\necho \"$*\"\nexit 5\n").unwrap();
+    fs::set_permissions(&fetcher, fs::Permissions::from_mode(0o755)).unwrap();
+    let run = fetch(&["check", "--json", "--help"]);
+    assert_eq!((run.status.code(), &*text(&run)), (Some(5), "check --json --help\n"), "{run:?}");
 }
 
 #[test]
@@ -126,6 +144,7 @@ fn help_lists_every_command() {
         "token",
         "status",
         "explain",
+        "fetch",
         "client-config",
         "completions",
         "web3signer",
@@ -157,7 +176,7 @@ fn long_help_goes_to_a_pager_on_a_terminal_and_to_a_pipe_as_it_is() {
     // `script` gives it a terminal.
     let on_terminal = |variables: &str, arguments: &str| {
         let line = format!("{variables} '{}' {arguments}", binary());
-        let mut script = std::process::Command::new("script");
+        let mut script = Command::new("script");
         let output = script
             .args(["--quiet", "--return", "--command", &line, "/dev/null"])
             .current_dir(directory.path())

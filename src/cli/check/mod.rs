@@ -3,6 +3,7 @@
 
 mod clients;
 mod disk;
+mod fetch;
 mod finding;
 mod key_files;
 mod service;
@@ -41,11 +42,13 @@ pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Res
     };
     let mut found = Vec::new();
     let mut systemd_listens = Vec::new();
+    let mut sources = None;
     // Anybody else sees what he sees, the service's own user as the service does but for the walls.
     if is_service && geteuid().is_root() {
         let systemd = Systemd::running();
         found = service::findings(systemd.as_ref());
         systemd_listens = service::tcp_listeners(systemd.as_ref());
+        sources = fetch::Sources::look(systemd.as_ref());
         match service::enter(systemd.as_ref()) {
             Ok(finding) => found.push(finding),
             Err(error) => found.push(Finding::wrong("eyes", &error)),
@@ -64,6 +67,7 @@ pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Res
         Ok(()) => {
             found.extend(systemd_listens.iter().flat_map(|spec| exposures(&settings, spec)));
             found.extend(findings(&settings, subject));
+            found.extend(sources.into_iter().flat_map(|sources| sources.findings(seals(&settings, subject))));
         }
         Err(error) => found.push(Finding::wrong("process", &error)),
     }
@@ -109,6 +113,15 @@ fn findings(settings: &Settings, subject: Subject) -> Vec<Finding> {
     findings.extend(disk::finding(&settings.ledger.state_dir));
     findings.extend(key_files::findings(&settings.keys));
     findings
+}
+
+/// Whether keys can be kept on disk.
+fn seals(settings: &Settings, subject: Subject) -> bool {
+    let has_credential = match subject {
+        Subject::Start => false,
+        Subject::Service { sealed } => sealed,
+    };
+    settings.ledger.slashing_protection && (has_credential || settings.keys.seal_file.is_some())
 }
 
 fn sockets(settings: &Settings, subject: Subject) -> Vec<Finding> {

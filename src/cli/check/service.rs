@@ -91,6 +91,8 @@ enum Serves {
     SigningOnTcp,
     /// As well.
     Metrics,
+    /// As well.
+    FetchedKeys,
 }
 
 fn properties_of(unit: &str, systemd: &Systemd) -> BTreeMap<String, String> {
@@ -115,7 +117,9 @@ fn listens(socket: &Socket, properties: &BTreeMap<String, String>, systemd: &Sys
                 WHAT,
                 format!("{unit} does not listen and is {file}: no keys can be managed"),
             ),
-            Serves::SigningOnTcp | Serves::Metrics => Finding::fine(WHAT, format!("{unit} is {file}")),
+            Serves::SigningOnTcp | Serves::Metrics | Serves::FetchedKeys => {
+                Finding::fine(WHAT, format!("{unit} is {file}"))
+            }
         },
         "" => Finding::notable(WHAT, format!("systemd does not say how {unit} is")),
         state => Finding::notable(WHAT, format!("{unit} is {state}")),
@@ -207,11 +211,12 @@ pub(crate) enum Error {
     Become(#[from] owner::Error),
 }
 
-const SOCKETS: [Socket; 4] = [
+const SOCKETS: [Socket; 5] = [
     Socket { unit: "bls-signer.socket", serves: Serves::Signing },
     Socket { unit: "bls-signer-keymanager.socket", serves: Serves::Keymanager },
     Socket { unit: "bls-signer-tcp.socket", serves: Serves::SigningOnTcp },
     Socket { unit: "bls-signer-metrics.socket", serves: Serves::Metrics },
+    Socket { unit: "bls-signer-fetch.socket", serves: Serves::FetchedKeys },
 ];
 const EYES: &str = "eyes";
 const USER: &str = "bls-signer";
@@ -239,8 +244,8 @@ mod tests {
 
     #[test]
     fn a_socket_that_does_not_listen_is_never_fine_unless_nobody_asked_for_it() {
-        let [signing, keymanager, tcp, metrics] = SOCKETS;
-        for socket in [&signing, &keymanager, &tcp, &metrics] {
+        let [signing, keymanager, tcp, metrics, fetch] = SOCKETS;
+        for socket in [&signing, &keymanager, &tcp, &metrics, &fetch] {
             assert!(said(socket, "active", "enabled").starts_with("ok"));
             assert!(said(socket, "failed", "enabled").starts_with("WRONG"));
             assert!(said(socket, "failed", "enabled").contains("resources"));
@@ -250,7 +255,7 @@ mod tests {
         assert!(said(&signing, "inactive", "masked").starts_with("WRONG"));
         assert!(said(&signing, "inactive", "disabled").contains("systemctl enable --now"));
         assert!(said(&keymanager, "inactive", "masked").starts_with("note"));
-        for socket in [&tcp, &metrics] {
+        for socket in [&tcp, &metrics, &fetch] {
             assert!(said(socket, "inactive", "disabled").starts_with("ok"));
         }
     }
