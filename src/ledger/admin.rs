@@ -4,6 +4,7 @@
 //! whatever was judged before it is on record with it, whatever comes after meets its outcome. An order that is
 //! answered is durable. What each does is in `transaction`.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -189,14 +190,19 @@ impl Ledger {
 
     /// Forgets kept keystores, some at a time as well. Their keys' histories stay.
     pub(crate) async fn forget(&self, public_keys: Vec<PublicKey>) -> Result<(), Fault> {
-        let mut parts = public_keys.chunks(KEYSTORES_AT_A_TIME).peekable();
+        let positions = self.order(None, move |transaction| {
+            let positions = public_keys.iter().filter_map(|key| transaction.watermarks.position(key));
+            Ok(positions.collect::<BTreeSet<_>>())
+        });
+        // Neighbours lie on one page of the file.
+        let positions: Vec<_> = positions.await?.into_iter().collect();
+        let mut parts = positions.chunks(KEYSTORES_AT_A_TIME).peekable();
         while let Some(part) = parts.next() {
-            let part = part.to_vec();
             // What was removed lives on in the log until the last of it is.
             let change = if parts.peek().is_some() { SealedChange::RemovePart } else { SealedChange::Remove };
+            let changes: Vec<_> = part.iter().copied().map(change).collect();
             let forgotten = self.order(None, move |transaction| {
-                let positions = part.iter().filter_map(|key| transaction.watermarks.position(key));
-                transaction.sealed.extend(positions.map(change));
+                transaction.sealed.extend(changes);
                 Ok(())
             });
             forgotten.await?;
@@ -287,5 +293,5 @@ fn active<K>(key: Option<K>, past: Past) -> ActivationOutcome<K> {
     ActivationOutcome::Active { key: key.map(Activated), past }
 }
 
-/// Keystores that are kept or forgotten in one transaction: as many as keys of one batch are put on record together.
-const KEYSTORES_AT_A_TIME: usize = 128;
+/// Keystores that are kept or forgotten in one transaction: half a millisecond's work, and some pages to sync.
+const KEYSTORES_AT_A_TIME: usize = 16;
