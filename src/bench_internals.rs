@@ -1,4 +1,4 @@
-//! Single steps of a signature's way for the benchmark `steps`, which are `pub(crate)` otherwise.
+//! Single steps of a signature's way for the benchmarks `steps` and `shared_ledger`, which are `pub(crate)` otherwise.
 //!
 //! No interface: nothing else may use it, and it changes when a step does. No signature leaves through it. A
 //! multiplication needs the ledger's judgement here as anywhere, and what it gives is never released.
@@ -11,10 +11,11 @@ use std::time::Duration;
 use crate::bls::{self, HashedRoot, PublicKey, RootTables};
 use crate::caller::{Caller, Peer};
 use crate::clients::{Clients, Requester};
-use crate::config::Role;
+use crate::config::{Durability, Role, SharedLedgerSettings};
 use crate::deadline::Deadline;
 use crate::duty::Duty;
 use crate::keys::{HeldSignature, Key, OpenedKey, SecretKey};
+use crate::ledger::postgres::SharedLedger;
 use crate::ledger::{
     self, Activation, ActivationOutcome, Judged, Missing, Protection, Settings, Unprotected, Verdict,
 };
@@ -121,6 +122,15 @@ impl Ledger {
     pub fn create(directory: &Path) -> Result<Self, Box<dyn Error>> {
         let settings = Settings { missing: Missing::Create, ..Settings::new(directory.to_owned()) };
         Ok(Self(ledger::Ledger::open(settings)?))
+    }
+
+    /// The same, or the one that is there, beside the ledger of several hosts at this address.
+    pub fn create_beside(directory: &Path, address: &str) -> Result<Self, Box<dyn Error>> {
+        std::fs::create_dir_all(directory)?;
+        let shared = SharedLedgerSettings::new(address.parse()?, Durability::Replicated, None, None)?;
+        let shared = SharedLedger::start(&shared, None, directory)?;
+        let settings = Settings { missing: Missing::Create, ..Settings::new(directory.to_owned()) };
+        Ok(Self(ledger::Ledger::open(Settings { second_judge: Some(shared), ..settings })?))
     }
 
     /// Has the duty judged and recorded for each key, all at once, and waits until every record is durable.

@@ -1,12 +1,10 @@
 //! The goals of `docs/performance.md`, each beside what was measured: `tests/bench/goals`. Figures are not tests: a goal that
 //! is not reached is said and nothing fails.
 
-use std::fmt::Write as _;
 use std::time::Duration;
 
-use serde_json::{Value, json};
-
 use crate::Options;
+use crate::goal::Goal;
 use crate::measured::{Measured, SlowDisk};
 use crate::report::Report;
 use crate::soak;
@@ -15,15 +13,6 @@ use crate::support::Key;
 use crate::turns;
 use crate::variant::{Ledger, Syncs, Variant, Watched};
 use crate::workload::{Load, Workload};
-
-/// One line of the table.
-pub struct Goal {
-    what: String,
-    goal: String,
-    measured: String,
-    /// None where there is no goal, only a figure.
-    reached: Option<bool>,
-}
 
 /// Measures all that [`of`] needs; some minutes, most of them the soak's.
 pub fn measure(report: &mut Report, keys: &[Key], options: &Options) {
@@ -108,30 +97,6 @@ pub fn of(report: &Report) -> Vec<Goal> {
         reached: soak.holds(),
     }));
     goals
-}
-
-pub fn table(goals: &[Goal]) -> String {
-    let mut table = "| what | goal | measured |\n| --- | ---: | ---: |\n".to_owned();
-    for Goal { what, goal, measured, reached } in goals {
-        let missed = if *reached == Some(false) { "; **not reached**" } else { "" };
-        let _ = writeln!(table, "| {what} | {goal} | {measured}{missed} |");
-    }
-    table
-}
-
-impl Goal {
-    pub fn json(&self) -> Value {
-        json!({"what": self.what, "goal": self.goal, "measured": self.measured, "reached": self.reached})
-    }
-
-    fn at_most(what: &str, most: f64, measured: f64) -> Self {
-        Self {
-            what: what.to_owned(),
-            goal: format!("<= {most:.2}"),
-            measured: format!("{measured:.2}"),
-            reached: Some(measured <= most),
-        }
-    }
 }
 
 /// The disk is measured in two ways, since which of them the ledger's own syncs resemble is the file system's matter.

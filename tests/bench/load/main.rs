@@ -26,6 +26,7 @@
 mod baseline;
 mod client;
 mod figures;
+mod goal;
 mod goals;
 mod measured;
 mod process;

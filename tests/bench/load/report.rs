@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::Options;
 use crate::baseline::{Baseline, sign_on_all_cores};
-use crate::goals::{self, Goal};
+use crate::goal::{self, Goal};
+use crate::goals;
 use crate::measured::{Measured, SlowDisk, cores};
 use crate::soak::Soak;
 use crate::statistics::{microseconds, milliseconds};
@@ -80,7 +81,7 @@ impl Report {
     pub fn table(&self) -> String {
         let mut text = String::new();
         if self.with_goals {
-            let _ = writeln!(text, "{}", goals::table(&goals::of(self)));
+            let _ = writeln!(text, "{}", goal::table(&goals::of(self)));
         }
         let _ = writeln!(
             text,
