@@ -32,7 +32,7 @@ pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
 pub(crate) use settings::{KeySources, Settings};
 pub(crate) use shared_ledger::{
-    Durability, SharedLedgerAddress, SharedLedgerAddressError, SharedLedgerSettings,
+    Durability, Pooling, SharedLedgerAddress, SharedLedgerAddressError, SharedLedgerSettings,
 };
 pub(crate) use tokens::{AuthToken, TokenFile, TokenSources, Tokens};
 pub(crate) use values::{Audit, LogFormat, LogLevel, StateFs, Switch, UnprovenStart};

@@ -57,17 +57,32 @@ pub(crate) enum Durability {
     Engine,
 }
 
+/// What stands between this program and the database (`pooler=` in the address).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Pooling {
+    /// Nothing, or what gives each connection one of its own.
+    #[default]
+    Session,
+    /// A pooler that gives each transaction any connection, so that no statement has a name.
+    Transaction,
+}
+
 /// A PostgreSQL address without a password: `postgres://USER@/DATABASE?host=/DIRECTORY`, with one host or several.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct SharedLedgerAddress {
     /// One a host, in the order in which they are tried; at least one.
     hosts: Vec<Config>,
+    pooling: Pooling,
 }
 
 impl SharedLedgerAddress {
     /// How to connect to each host, but for the password.
     pub(crate) fn hosts(&self) -> &[Config] {
         &self.hosts
+    }
+
+    pub(crate) fn pooling(&self) -> Pooling {
+        self.pooling
     }
 }
 
@@ -78,6 +93,7 @@ impl FromStr for SharedLedgerAddress {
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(SharedLedgerAddressError::Form);
         }
+        let (text, pooling) = without_pooler(text)?;
         // The cause may quote the text.
         let config: Config = text.parse().map_err(|_| SharedLedgerAddressError::Unreadable)?;
         if config.get_password().is_some() {
@@ -102,8 +118,23 @@ impl FromStr for SharedLedgerAddress {
         let hosts = config.get_hosts().iter().enumerate();
         let address = |at: usize| config.get_hostaddrs().get(at).copied();
         let host = |(at, host)| of_host(&config, host, address(at), port(at));
-        Ok(Self { hosts: hosts.map(host).collect() })
+        Ok(Self { hosts: hosts.map(host).collect(), pooling })
     }
+}
+
+/// The address for PostgreSQL's client, which knows no poolers.
+fn without_pooler(text: &str) -> Result<(String, Pooling), SharedLedgerAddressError> {
+    let Some((place, options)) = text.split_once('?') else {
+        return Ok((text.to_owned(), Pooling::default()));
+    };
+    let (poolers, others): (Vec<_>, Vec<_>) =
+        options.split('&').partition(|option| option.starts_with("pooler="));
+    let pooling = match poolers.as_slice() {
+        [] | ["pooler=session"] => Pooling::Session,
+        ["pooler=transaction"] => Pooling::Transaction,
+        _ => return Err(SharedLedgerAddressError::Pooler),
+    };
+    Ok((format!("{place}?{}", others.join("&")), pooling))
 }
 
 fn check(host: &Host) -> Result<(), SharedLedgerAddressError> {
@@ -196,6 +227,8 @@ pub(crate) enum SharedLedgerAddressError {
          host=/DIRECTORY1&host=/DIRECTORY2"
     )]
     Comma,
+    #[error("the shared ledger's address has a pooler that is neither 'session' nor 'transaction'")]
+    Pooler,
     #[error("the shared ledger's address has neither one port nor one for each host")]
     Ports,
 }
@@ -252,6 +285,14 @@ mod tests {
             ([Host::Unix("/two".into())].as_slice(), [2].as_slice())
         );
         assert_eq!((two.get_user(), two.get_dbname()), (Some("a"), Some("ledger")));
+        assert_eq!((address.pooling(), one.get_options()), (Pooling::Session, None));
+        let pooled: SharedLedgerAddress =
+            "postgres://a@/ledger?pooler=transaction&host=/one&port=1".parse().unwrap();
+        assert_eq!((pooled.pooling(), pooled.hosts()[0].get_ports()), (Pooling::Transaction, [1].as_slice()));
+        assert!(matches!(
+            "postgres://a@/ledger?host=/one&pooler=statement".parse::<SharedLedgerAddress>(),
+            Err(SharedLedgerAddressError::Pooler)
+        ));
         let one_port: SharedLedgerAddress =
             "postgres://a@/ledger?host=/one&host=/two&port=7".parse().unwrap();
         assert!(one_port.hosts().iter().all(|host| host.get_ports() == [7]));

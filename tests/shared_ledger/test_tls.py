@@ -9,7 +9,7 @@ import unittest
 
 from certificates import Authority
 from checker import Vote
-from clusters import DATABASE, Pair
+from clusters import DATABASE, Pair, until
 from daemons import PROGRAM, Daemons
 
 PASSWORD = "correct horse"
@@ -99,3 +99,33 @@ state_dir = "{self.files.name}"
             ((encrypted, ), ) = self.pair.primary.ask(
                 "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND usename = 'bls_signer'")
             self.assertGreaterEqual(int(encrypted), 4)
+
+    def test_a_new_password_and_new_authorities_are_taken_without_a_restart(self):
+        password, authority = self._file("rotated-password", PASSWORD), self._copy("authority.pem", "rotated.pem")
+        options = ("--shared-ledger-durability", "engine", "--shared-ledger-ca", authority,
+                   "--shared-ledger-password-file", password)
+        with Daemons([self.address()], 1, *options) as daemons:
+            (daemon, ), (key, ) = daemons.all, daemons.keys
+            daemon.until_it_signs(key, 10_000)
+            self.pair.primary.ask("ALTER ROLE bls_signer PASSWORD 'another'")
+            self.addCleanup(self.pair.primary.ask, f"ALTER ROLE bls_signer PASSWORD '{PASSWORD}'")
+            self._end_connections()
+            self._until_it_is_not_let_in(daemon)
+            self._file("rotated-password", "another")
+            daemon.until_it_signs(key, 20_000)
+            self._copy("other.pem", "rotated.pem")
+            self._end_connections()
+            self._until_it_is_not_let_in(daemon)
+            self._copy("authority.pem", "rotated.pem")
+            daemon.until_it_signs(key, 30_000)
+
+    def _copy(self, name, to):
+        with open(os.path.join(self.files.name, name)) as file:
+            return self._file(to, file.read())
+
+    def _end_connections(self):
+        self.pair.primary.ask("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'bls_signer'")
+
+    def _until_it_is_not_let_in(self, daemon):
+        until(lambda: "cannot be reached" in daemon.ask("GET", "/healthcheck")[1].decode(),
+              f"health is red; it said {daemon.said()[-1500:]}")

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::types::Type;
+
 use super::connection::{Identity, identity};
 use super::error::{Error, SCHEMA_VERSION};
 use super::rows::{self, Head};
@@ -63,7 +65,7 @@ pub(crate) async fn report(servers: &Servers, probes: usize) -> Result<Report, E
     for _ in 0..probes {
         let begun = Instant::now();
         let probe =
-            async { Ok(client.execute("UPDATE bls_signer.head SET stop_slot = stop_slot", &[]).await?) };
+            async { Ok(client.batch_execute("UPDATE bls_signer.head SET stop_slot = stop_slot").await?) };
         in_time(PATIENCE, probe).await.map_err(|error| link.why(error))?;
         commits.push(begun.elapsed());
     }
@@ -89,7 +91,8 @@ pub(crate) async fn accept_loss(servers: &Servers, slot: Slot, epoch: Epoch) -> 
                      floor_epoch = GREATEST(floor_epoch, $2), losses_accepted = losses_accepted + 1";
     let (slot, epoch) = (rows::saturated(slot.0), rows::saturated(epoch.0));
     let link = servers.connect().await?;
-    let accepted = async { Ok(link.client.execute(statement, &[&slot, &epoch]).await?) };
+    let accepted =
+        async { Ok(link.client.query_typed(statement, &[(&slot, Type::INT8), (&epoch, Type::INT8)]).await?) };
     in_time(PATIENCE, accepted).await.map_err(|error| link.why(error))?;
     Ok(())
 }

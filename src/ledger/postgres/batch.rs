@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::error::Error;
 use super::fence::Fence;
 use super::rows::{self, Head};
 use super::servers::in_time;
+use super::statement::Parameter;
 use crate::bls::PublicKey;
 use crate::config::Durability;
 use crate::ledger::refusal::{Recorded, Refusal};
@@ -148,12 +149,21 @@ async fn statement(
             }
         }
     }
-    let common: [&(dyn ToSql + Sync); 4] = [&chain, &is_replicated, &keys, &roots];
-    let (statement, numbers): (_, &[&(dyn ToSql + Sync)]) = match kind {
-        Kind::Blocks => (&connection.block, &[&upper]),
-        Kind::Votes => (&connection.attest, &[&lower, &upper]),
+    let mut parameters: Vec<Parameter<'_>> = vec![
+        (&chain, Type::BYTEA),
+        (&is_replicated, Type::BOOL),
+        (&keys, Type::BYTEA_ARRAY),
+        (&roots, Type::BYTEA_ARRAY),
+    ];
+    let statement = match kind {
+        Kind::Blocks => &connection.block,
+        Kind::Votes => {
+            parameters.push((&lower, Type::INT8_ARRAY));
+            &connection.attest
+        }
     };
-    let rows = connection.link.client.query(statement, &[&common, numbers].concat()).await?;
+    parameters.push((&upper, Type::INT8_ARRAY));
+    let rows = statement.query(&connection.link.client, &parameters).await?;
     rows.iter().map(rows::public_key).collect()
 }
 

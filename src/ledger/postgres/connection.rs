@@ -4,12 +4,13 @@
 use std::collections::HashMap;
 
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, Row, Statement};
+use tokio_postgres::{Client, Row};
 
 use super::error::{Error, SCHEMA_VERSION};
 use super::fence::{Fence, Pins};
 use super::rows;
 use super::servers::{Link, Servers};
+use super::statement::{Statement, one};
 use crate::config::Durability;
 use crate::ledger::rules::Watermark;
 use crate::ledger::shared_order::SharedRecord;
@@ -34,11 +35,12 @@ impl Connection {
         chain: Option<Root>,
         fence: &Fence,
     ) -> Result<Self, Error> {
-        servers.first(async |link| Self::compared(link, durability, chain, fence).await).await
+        servers.first(async |link| Self::compared(link, servers, durability, chain, fence).await).await
     }
 
     async fn compared(
         link: Link,
+        servers: &Servers,
         durability: Durability,
         chain: Option<Root>,
         fence: &Fence,
@@ -73,10 +75,11 @@ impl Connection {
         let watermark = |(key, record): (_, SharedRecord)| (key, record.watermark);
         let rows: HashMap<_, Watermark> = rows.into_iter().map(watermark).collect();
         fence.check(&pins, &granted, &rows)?;
+        let statement = |text| Statement::new(client, text, servers.pooling());
         let (attest, block, replicates) = tokio::try_join!(
-            client.prepare(include_str!("attest.sql")),
-            client.prepare(include_str!("block.sql")),
-            client.prepare("SELECT current_setting('synchronous_standby_names') <> ''"),
+            statement(include_str!("attest.sql")),
+            statement(include_str!("block.sql")),
+            statement("SELECT current_setting('synchronous_standby_names') <> ''"),
         )?;
         Ok(Self { link, attest, block, replicates, chain: theirs, timeline: pins.timeline })
     }
@@ -98,7 +101,7 @@ impl Connection {
         match durability {
             Durability::Engine => Ok(()),
             Durability::Replicated => {
-                let row = self.link.client.query_one(&self.replicates, &[]).await?;
+                let row = one(self.replicates.query(&self.link.client, &[]).await?)?;
                 if row.try_get(0)? { Ok(()) } else { Err(Error::Unreplicated) }
             }
         }
@@ -117,13 +120,14 @@ pub(super) struct Identity {
 }
 
 pub(super) async fn identity(client: &Client) -> Result<Identity, Error> {
-    let row = client.query_one(include_str!("identity.sql"), &[]).await.map_err(|error| {
+    let rows = client.query_typed(include_str!("identity.sql"), &[]).await.map_err(|error| {
         let is_missing = error.code().is_some_and(|code| {
             [SqlState::UNDEFINED_TABLE, SqlState::INVALID_SCHEMA_NAME, SqlState::INSUFFICIENT_PRIVILEGE]
                 .contains(code)
         });
         if is_missing { Error::Uninitialized(error) } else { Error::Statement(error) }
     })?;
+    let row = one(rows)?;
     let chain: &[u8] = row.try_get(2)?;
     Ok(Identity {
         schema_version: row.try_get(0)?,
@@ -144,5 +148,6 @@ fn pins(row: &Row) -> Result<Pins, Error> {
         timeline: timeline.ok_or(Error::Garbage { what: "no timeline: is it a standby?" })?,
         losses_accepted: row.try_get(3)?,
         rewound: None,
+        stop: None,
     })
 }

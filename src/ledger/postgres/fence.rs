@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use super::error::Error;
 use crate::bls::PublicKey;
+use crate::ledger::HighWatermark;
 use crate::ledger::rules::Watermark;
 use crate::mutex::Mutex;
 
@@ -40,6 +41,23 @@ pub(super) struct Pins {
     /// What was found lost, until that is accepted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) rewound: Option<String>,
+    /// What this host has taken over of the point at which nobody signs any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) stop: Option<Stop>,
+}
+
+/// A [`HighWatermark`] as it is written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Stop {
+    slot: Option<u64>,
+    epoch: Option<u64>,
+}
+
+impl From<HighWatermark> for Stop {
+    fn from(HighWatermark { slot, epoch }: HighWatermark) -> Self {
+        Self { slot: slot.map(|slot| slot.0), epoch: epoch.map(|epoch| epoch.0) }
+    }
 }
 
 impl Fence {
@@ -59,9 +77,18 @@ impl Fence {
         })
     }
 
-    /// Whether this host has joined the shared ledger before.
-    pub(super) fn has_joined(&self) -> bool {
-        self.pins.lock().is_some()
+    /// The stop that the shared ledger had when this host last took it over; none if it has never joined.
+    pub(super) fn stop(&self) -> Option<Stop> {
+        self.pins.lock().as_ref()?.stop
+    }
+
+    /// Notes the stop that this host takes over.
+    pub(super) fn note_stop(&self, stop: HighWatermark) -> Result<(), Error> {
+        let (mut pins, stop) = (self.pins.lock(), Some(Stop::from(stop)));
+        match pins.clone() {
+            Some(known) if known.stop != stop => self.pin(&mut pins, Pins { stop, ..known }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// What was found lost and is not accepted yet.
@@ -111,6 +138,7 @@ impl Fence {
         let Some(known) = pins.as_ref() else {
             return self.pin(&mut pins, found.clone());
         };
+        let found = &Pins { stop: known.stop, ..found.clone() };
         if known.ledger_id != found.ledger_id {
             return Err(Error::OtherLedger {
                 found: found.ledger_id.clone(),
@@ -202,6 +230,7 @@ mod tests {
             timeline: 3,
             losses_accepted: 0,
             rewound: None,
+            stop: None,
         }
     }
 
@@ -213,13 +242,12 @@ mod tests {
     fn another_cluster_is_a_loss_until_it_is_accepted_over_restarts_too() {
         let directory = tempfile::tempdir().unwrap();
         let fence = Fence::open(directory.path()).unwrap();
-        assert!(!fence.has_joined());
         found(&fence, &pins()).unwrap();
         let other = Pins { system_identifier: "2".to_owned(), timeline: 1, ..pins() };
         assert!(matches!(found(&fence, &other), Err(Error::Rewound { .. })));
         assert!(matches!(found(&fence, &pins()), Err(Error::Rewound { .. })));
         let fence = Fence::open(directory.path()).unwrap();
-        assert!(fence.has_joined() && fence.rewound().is_some());
+        assert!(fence.rewound().is_some());
         assert!(matches!(found(&fence, &pins()), Err(Error::Rewound { .. })));
         let accepted = Pins { losses_accepted: 1, ..other };
         found(&fence, &accepted).unwrap();

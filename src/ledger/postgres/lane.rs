@@ -159,8 +159,6 @@ impl Lane {
     /// Carries orders out as they come. The first, which joins, stays until it is done.
     pub(super) async fn serve_orders(self, mut orders: Orders, fence: &Fence, joined: &watch::Sender<bool>) {
         let Some((join, reply)) = orders.recv().await else { return };
-        // By what was known before this process compared anything.
-        let has_joined = fence.has_joined();
         let mut backoff = Backoff::default();
         let mut first = Some((join, reply));
         loop {
@@ -171,8 +169,7 @@ impl Lane {
             };
             let outcome = match opened {
                 Ok(mut connection) => {
-                    let outcome =
-                        self.order(&mut connection, &mut first, &mut orders, fence, joined, has_joined).await;
+                    let outcome = self.order(&mut connection, &mut first, &mut orders, fence, joined).await;
                     if first.is_none() {
                         backoff.reset();
                     }
@@ -203,10 +200,9 @@ impl Lane {
         orders: &mut Orders,
         fence: &Fence,
         joined: &watch::Sender<bool>,
-        has_joined: bool,
     ) -> Result<(), Arc<Error>> {
         if let Some((join, _)) = first {
-            let done = orders::carry_out(join, connection, self.durability, fence, has_joined);
+            let done = orders::carry_out(join, connection, self.durability, fence);
             let done = in_time(ORDER_TIMEOUT, done).await;
             let records = done.map_err(|error| Arc::new(connection.link.why(error)))?;
             if let Some((_, reply)) = first.take() {
@@ -222,7 +218,7 @@ impl Lane {
                 why = connection.is_over(fence) => return Err(Arc::new(why)),
             };
             let Some((order, reply)) = next else { return Ok(()) };
-            let done = orders::carry_out(&order, connection, self.durability, fence, has_joined);
+            let done = orders::carry_out(&order, connection, self.durability, fence);
             match in_time(ORDER_TIMEOUT, done).await {
                 Ok(records) => reply(Ok(records)),
                 Err(error) => {

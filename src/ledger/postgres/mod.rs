@@ -2,7 +2,7 @@
 //!
 //! One thread with a runtime of its own. A `lane` each has a `connection`: two for attestations, so that one batch is
 //! on its way while the next gathers, one for blocks, which never wait behind attestations, and one for `orders`. A
-//! `batch` is one statement. `servers` are the database's hosts, `tls` is how they
+//! `batch` is one `statement`. `servers` are the database's hosts, `tls` is how they
 //! are known, `fence` notices a database that lost commits,
 //! `presence` says when nothing is answered. `administration` is what `bls-signer ledger` does. There is no session
 //! state: no lock, no setting, no cancelling.
@@ -17,6 +17,7 @@ mod orders;
 mod presence;
 mod rows;
 mod servers;
+mod statement;
 mod tls;
 
 use std::fmt;

@@ -3,10 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use tokio_postgres::Transaction;
+use tokio_postgres::types::Type;
 
 use super::connection::Connection;
 use super::error::Error;
-use super::fence::Fence;
+use super::fence::{Fence, Stop};
 use super::rows::{self, Head};
 use crate::bls::PublicKey;
 use crate::config::Durability;
@@ -26,7 +27,6 @@ pub(super) async fn carry_out(
     connection: &mut Connection,
     durability: Durability,
     fence: &Fence,
-    has_joined: bool,
 ) -> Result<SharedRecords, Error> {
     let transaction = connection.link.client.transaction().await?;
     // The judging statements lock the head as well, first as here: they see an order or come before it.
@@ -39,9 +39,10 @@ pub(super) async fn carry_out(
         SharedOrder::Read { .. } => "",
     };
     let head = Head::read(&transaction, lock).await?;
-    let records = in_transaction(order, &transaction, head, fence, has_joined).await?;
+    let records = in_transaction(order, &transaction, head, fence.stop()).await?;
     transaction.commit().await?;
     connection.replicates(durability).await?;
+    fence.note_stop(records.head.high_watermark)?;
     Ok(records)
 }
 
@@ -49,8 +50,7 @@ async fn in_transaction(
     order: &SharedOrder,
     transaction: &Transaction<'_>,
     head: Head,
-    fence: &Fence,
-    has_joined: bool,
+    known_stop: Option<Stop>,
 ) -> Result<SharedRecords, Error> {
     let Head { chain, mut high_watermark, floor: _ } = head;
     let keys = match order {
@@ -58,8 +58,9 @@ async fn in_transaction(
             if let Some(ours) = theirs.head.chain.filter(|ours| *ours != chain) {
                 return Err(Error::OtherChain { theirs: chain, ours });
             }
-            // Where this host has joined before, the stop that counts is there: ours may be one that was removed.
-            if !has_joined {
+            // Ours may be one that was removed there since this host knew of it. If it is another, it was set here:
+            // before this host joined, or while it was without the shared ledger.
+            if known_stop != Some(theirs.head.high_watermark.into()) {
                 let HighWatermark { slot, epoch } = theirs.head.high_watermark;
                 high_watermark = HighWatermark {
                     slot: high_watermark.slot.into_iter().chain(slot).min(),
@@ -71,7 +72,9 @@ async fn in_transaction(
             // ledger, or since it was deleted there.
             let ours = theirs.keys.iter().map(|record| (record.public_key, record.watermark)).collect();
             let records = merge(transaction, &ours).await?;
-            warn_of_missing(&ours, &records, fence);
+            if known_stop.is_some() {
+                warn_of_missing(&ours, &records);
+            }
             records
         }
         SharedOrder::Import { chain: theirs, histories } => {
@@ -146,7 +149,7 @@ async fn mark<'a>(
 ) -> Result<(), Error> {
     let keys: Vec<&[u8]> = keys.map(|key| key.0.as_slice()).collect();
     let statement = "UPDATE bls_signer.keys SET deleted = $2 WHERE public_key = ANY($1)";
-    transaction.execute(statement, &[&keys, &deleted]).await?;
+    transaction.query_typed(statement, &[(&keys, Type::BYTEA_ARRAY), (&deleted, Type::BOOL)]).await?;
     Ok(())
 }
 
@@ -154,17 +157,17 @@ async fn stop(transaction: &Transaction<'_>, at: HighWatermark) -> Result<(), Er
     let slot = at.slot.map(|Slot(slot)| rows::saturated(slot));
     let epoch = at.epoch.map(|Epoch(epoch)| rows::saturated(epoch));
     let statement = "UPDATE bls_signer.head SET stop_slot = $1, stop_epoch = $2";
-    transaction.execute(statement, &[&slot, &epoch]).await?;
+    transaction.query_typed(statement, &[(&slot, Type::INT8), (&epoch, Type::INT8)]).await?;
     Ok(())
 }
 
 /// After a restart a grant that the database has lost looks like a record whose grant never came: both are counted.
-fn warn_of_missing(ours: &HashMap<PublicKey, Watermark>, found: &[SharedRecord], fence: &Fence) {
+fn warn_of_missing(ours: &HashMap<PublicKey, Watermark>, found: &[SharedRecord]) {
     let is_behind = |record: &&SharedRecord| {
         ours.get(&record.public_key).is_some_and(|ours| record.watermark.merged(*ours) != record.watermark)
     };
     let behind = found.iter().filter(is_behind).count();
-    if behind > 0 && fence.has_joined() {
+    if behind > 0 {
         tracing::warn!(
             "of {behind} keys this host has more on record than the shared ledger had: of messages that were never \
              granted there, or of commits that it has lost. It has them now"

@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use tokio_postgres::types::ToSql;
+use tokio_postgres::types::Type;
 use tokio_postgres::{GenericClient, Row};
 
 use super::error::Error;
+use super::statement::{Parameter, one};
 use crate::bls::PublicKey;
 use crate::ledger::HighWatermark;
 use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
@@ -25,7 +26,8 @@ impl Head {
     /// `suffix`: how the row is locked.
     pub(super) async fn read(client: &impl GenericClient, suffix: &str) -> Result<Self, Error> {
         let columns = "genesis_validators_root, stop_slot, stop_epoch, floor_slot, floor_epoch";
-        let row = client.query_one(&format!("SELECT {columns} FROM bls_signer.head {suffix}"), &[]).await?;
+        let statement = format!("SELECT {columns} FROM bls_signer.head {suffix}");
+        let row = one(client.query_typed(&statement, &[]).await?)?;
         Ok(Self {
             chain: Root(bytes(&row, 0)?.ok_or(Error::Garbage { what: "no chain" })?),
             high_watermark: HighWatermark {
@@ -48,10 +50,11 @@ pub(super) async fn records(
     let lock = if is_locked { "ORDER BY public_key FOR UPDATE" } else { "" };
     let statement = format!("SELECT {columns} FROM bls_signer.keys");
     let rows = match keys {
-        None => client.query(&format!("{statement} {lock}"), &[]).await?,
+        None => client.query_typed(&format!("{statement} {lock}"), &[]).await?,
         Some(keys) => {
             let keys: Vec<&[u8]> = keys.iter().map(|key| key.0.as_slice()).collect();
-            client.query(&format!("{statement} WHERE public_key = ANY($1) {lock}"), &[&keys]).await?
+            let statement = format!("{statement} WHERE public_key = ANY($1) {lock}");
+            client.query_typed(&statement, &[(&keys, Type::BYTEA_ARRAY)]).await?
         }
     };
     rows.iter().map(|row| record(row).map(|record| (record.public_key, record))).collect()
@@ -105,9 +108,15 @@ pub(super) async fn merge(
         columns.attestation_roots.push(root.map(|root| root.0.to_vec()));
     }
     let Columns { keys, slots, block_roots, sources, targets, attestation_roots } = &columns;
-    let parameters: [&(dyn ToSql + Sync); 6] =
-        [keys, slots, block_roots, sources, targets, attestation_roots];
-    client.execute(include_str!("merge.sql"), &parameters).await?;
+    let parameters: [Parameter<'_>; 6] = [
+        (keys, Type::BYTEA_ARRAY),
+        (slots, Type::INT8_ARRAY),
+        (block_roots, Type::BYTEA_ARRAY),
+        (sources, Type::INT8_ARRAY),
+        (targets, Type::INT8_ARRAY),
+        (attestation_roots, Type::BYTEA_ARRAY),
+    ];
+    client.query_typed(include_str!("merge.sql"), &parameters).await?;
     Ok(())
 }
 

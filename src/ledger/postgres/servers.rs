@@ -13,35 +13,33 @@ use tokio_postgres::{AsyncMessage, Client, Config};
 
 use super::error::Error;
 use super::tls::Tls;
-use crate::config::SharedLedgerSettings;
+use crate::config::{Pooling, SharedLedgerSettings};
 use crate::mutex::Mutex;
 use crate::regular_file::RegularFile;
 
 /// How to reach each host, in the order in which they are tried.
 #[derive(Clone)]
 pub(crate) struct Servers {
+    settings: SharedLedgerSettings,
+}
+
+/// What password and authorities are at this moment.
+struct Access {
     hosts: Vec<Config>,
     tls: Tls,
 }
 
 impl Servers {
-    /// The password is read now.
+    /// # Errors
+    /// The password or the authorities cannot be read. They are read again for each connection, so that new ones need
+    /// no restart.
     pub(crate) fn of(settings: &SharedLedgerSettings) -> Result<Self, Error> {
-        let mut hosts = settings.address.hosts().to_vec();
-        if let Some(path) = &settings.password_file {
-            let failed = |source| Error::Password { path: path.clone(), source };
-            let file = RegularFile::open_secret(path).map_err(failed)?;
-            let password = file.read_text(MAX_PASSWORD_BYTES).map_err(failed)?;
-            for host in &mut hosts {
-                host.password(password.trim_end_matches(['\r', '\n']));
-            }
-        }
-        let Some(authorities) = &settings.ca else { return Ok(Self { hosts, tls: Tls::none() }) };
-        let is_tcp = |host: &&mut Config| matches!(host.get_hosts(), [Host::Tcp(_)]);
-        for host in hosts.iter_mut().filter(is_tcp) {
-            host.ssl_mode(SslMode::Require);
-        }
-        Ok(Self { hosts, tls: Tls::by_authorities(authorities)? })
+        Access::of(settings)?;
+        Ok(Self { settings: settings.clone() })
+    }
+
+    pub(super) fn pooling(&self) -> Pooling {
+        self.settings.address.pooling()
     }
 
     /// Connects to the first that takes writes.
@@ -57,9 +55,10 @@ impl Servers {
     pub(super) async fn first<T>(&self, open: impl AsyncFn(Link) -> Result<T, Error>) -> Result<T, Error> {
         let mut why = Error::Closed;
         let mut was_reached = false;
-        for host in &self.hosts {
+        let Access { hosts, tls } = Access::of(&self.settings)?;
+        for host in &hosts {
             let opened = async {
-                let link = timeout(CONNECT_TIMEOUT, Link::new(host, self.tls.clone())).await;
+                let link = timeout(CONNECT_TIMEOUT, Link::new(host, tls.clone())).await;
                 open(link.map_err(|_| slow(CONNECT_TIMEOUT))??).await
             };
             match timeout(OPEN_TIMEOUT, opened).await.unwrap_or(Err(slow(OPEN_TIMEOUT))) {
@@ -72,6 +71,26 @@ impl Servers {
             }
         }
         Err(why)
+    }
+}
+
+impl Access {
+    fn of(settings: &SharedLedgerSettings) -> Result<Self, Error> {
+        let mut hosts = settings.address.hosts().to_vec();
+        if let Some(path) = &settings.password_file {
+            let failed = |source| Error::Password { path: path.clone(), source };
+            let file = RegularFile::open_secret(path).map_err(failed)?;
+            let password = file.read_text(MAX_PASSWORD_BYTES).map_err(failed)?;
+            for host in &mut hosts {
+                host.password(password.trim_end_matches(['\r', '\n']));
+            }
+        }
+        let Some(authorities) = &settings.ca else { return Ok(Self { hosts, tls: Tls::none() }) };
+        let is_tcp = |host: &&mut Config| matches!(host.get_hosts(), [Host::Tcp(_)]);
+        for host in hosts.iter_mut().filter(is_tcp) {
+            host.ssl_mode(SslMode::Require);
+        }
+        Ok(Self { hosts, tls: Tls::by_authorities(authorities)? })
     }
 }
 

@@ -146,6 +146,30 @@ fn an_order_on_one_host_is_in_force_on_the_other_and_a_restart_does_not_bring_ba
 
 #[test]
 #[ignore = "starts PostgreSQL: the layer shared-ledger of tests/run asks for it"]
+fn a_stop_that_was_set_while_a_host_was_without_the_shared_ledger_holds_for_all_when_it_joins_again() {
+    let database = Database::new();
+    let [one, two] = [database.host(), database.host()];
+    one.sign(block(1, 10, 1));
+    let directory = one.stop();
+    let alone = open(directory.path());
+    let stop = HighWatermark { slot: Some(Slot(30)), epoch: None };
+    wait(alone.set_high_watermark(stop)).unwrap();
+    drop(alone);
+    two.sign(block(1, 30, 1));
+    let one = database.host_in(directory);
+    assert_eq!(wait(one.ledger.status(Selection::All)).unwrap().high_watermark, stop);
+    assert_eq!(two.refuse(block(1, 31, 1)), Refusal::StoppedAtSlot { slot: Slot(31), stop: Slot(30) });
+    // What the other removes since does not come back with this one.
+    let directory = one.stop();
+    wait(two.ledger.set_high_watermark(HighWatermark::default())).unwrap();
+    let one = database.host_in(directory);
+    assert_eq!(wait(one.ledger.status(Selection::All)).unwrap().high_watermark, HighWatermark::default());
+    two.sign(block(1, 32, 1));
+    assert_eq!(database.count("SELECT count(*) FROM bls_signer.head WHERE stop_slot IS NULL"), 1);
+}
+
+#[test]
+#[ignore = "starts PostgreSQL: the layer shared-ledger of tests/run asks for it"]
 fn without_synchronous_replication_nothing_is_granted_and_health_says_why() {
     let database = Database::new();
     let host = database.host_with(Durability::Replicated, tempfile::tempdir().unwrap());
