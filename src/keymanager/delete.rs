@@ -38,6 +38,8 @@ pub(crate) enum DeleteOutcome {
         /// The key may come back with a restart: the journal failed too.
         may_come_back: bool,
     },
+    /// The ledger of several hosts does not answer: the key does not sign any more on this host, now and after a restart.
+    SharedLedgerAway,
     /// The ledger said nothing of it.
     Unanswered,
 }
@@ -105,7 +107,11 @@ impl Keystores {
                 // All that are named: of a key that left the ring before, a sealed keystore may still be on disk.
                 let named: Vec<_> = keys.iter().map(OfKey::public_key).collect();
                 let may_come_back = !self.note_deletions(&named);
-                (named.iter().map(|_| DeleteOutcome::NotRecorded { may_come_back }).collect(), None)
+                let outcome = match fault.is_of_second_judge() && !may_come_back {
+                    true => DeleteOutcome::SharedLedgerAway,
+                    false => DeleteOutcome::NotRecorded { may_come_back },
+                };
+                (named.iter().map(|_| outcome).collect(), None)
             }
         }
     }

@@ -52,6 +52,8 @@ pub(crate) enum ImportOutcome {
     },
     /// The ledger failed, so the history of its key, which can sign already, may not be merged.
     NotMerged,
+    /// The ledger of several hosts does not answer, so its key does not enter and no history is merged.
+    SharedLedgerAway,
     /// The ledger said nothing of its key.
     Unanswered,
 }
@@ -163,7 +165,7 @@ impl Keystores {
                 tracing::error!(fault = chain(&fault), "keys could not be imported");
                 // A ledger that was broken before it was asked has written nothing.
                 let may_be_on_disk = !was_broken && fault.may_be_on_disk();
-                Ok(self.shut_out(&keys, may_be_on_disk))
+                Ok(self.shut_out(&keys, may_be_on_disk, fault.is_of_second_judge()))
             }
         }
     }
@@ -203,11 +205,18 @@ impl Keystores {
 
     /// The ledger failed, so the new keys do not enter; nor may they after a restart, which would otherwise find
     /// whatever of them has reached the disk: by then they may sign elsewhere.
-    fn shut_out(&self, keys: &[Candidate], may_be_on_disk: bool) -> Vec<ImportOutcome> {
+    fn shut_out(
+        &self,
+        keys: &[Candidate],
+        may_be_on_disk: bool,
+        is_shared_ledger_away: bool,
+    ) -> Vec<ImportOutcome> {
         let new: Vec<_> = keys.iter().filter(|key| key.is_new).map(|key| key.public_key).collect();
         let may_enter = may_be_on_disk && !self.note_deletions(&new);
-        let outcome = |key: &Candidate| {
-            if key.is_new { ImportOutcome::NotActivated { may_enter } } else { ImportOutcome::NotMerged }
+        let outcome = |key: &Candidate| match (key.is_new, is_shared_ledger_away && !may_enter) {
+            (_, true) => ImportOutcome::SharedLedgerAway,
+            (true, false) => ImportOutcome::NotActivated { may_enter },
+            (false, false) => ImportOutcome::NotMerged,
         };
         keys.iter().map(outcome).collect()
     }
@@ -226,6 +235,7 @@ impl ImportOutcome {
             | Self::Unprotected
             | Self::NotActivated { .. }
             | Self::NotMerged
+            | Self::SharedLedgerAway
             | Self::Unanswered) => failed,
         }
     }

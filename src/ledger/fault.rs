@@ -59,6 +59,18 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
+    /// Whether it is the second judge that does not answer.
+    pub(crate) fn is_of_second_judge(&self) -> bool {
+        match self {
+            Self::SecondJudgeAway { .. } | Self::SecondJudgeUnknown { .. } => true,
+            Self::QueueFull
+            | Self::WaitedTooLong { .. }
+            | Self::Broken(_)
+            | Self::Stopped
+            | Self::SecondJudgeOfOtherChain { .. } => false,
+        }
+    }
+
     /// Whether what was asked for may have reached the disk all the same, where the next start would find it.
     pub(crate) fn may_be_on_disk(&self) -> bool {
         match self {

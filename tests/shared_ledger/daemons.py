@@ -1,11 +1,13 @@
 """Real daemons on one shared ledger, each with the same keys, a state directory and a socket of its own."""
 
+import hashlib
 import http.client
 import json
 import os
 import socket
 import subprocess
 import tempfile
+import uuid
 from itertools import zip_longest
 
 from checker import Block, Vote
@@ -75,6 +77,13 @@ class Daemon:
         except OSError:
             return None
 
+    def keymanager(self, method, body):
+        """The results of an import or a deletion of keystores."""
+        status, answer = self.ask(method, "/eth/v1/keystores", json.dumps(body))
+        if status != 200:
+            raise AssertionError(f"{status}: {answer}")
+        return json.loads(answer)["data"]
+
     def sign(self, message):
         """The answer's status; `None` if none came."""
         try:
@@ -121,6 +130,19 @@ class Daemons:
         for daemon in self.all:
             daemon.kill()
         self.directory.cleanup()
+
+
+def keystore(secret, password):
+    """A secret as an EIP-2335 keystore, with the cheapest key derivation there is."""
+    salt, iv = os.urandom(32), os.urandom(16)
+    derived = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, 2, 32)
+    cipher = ["openssl", "enc", "-aes-128-ctr", "-K", derived[:16].hex(), "-iv", iv.hex()]
+    message = subprocess.run(cipher, input=secret.to_bytes(32, "big"), capture_output=True, check=True).stdout
+    return json.dumps({"version": 4, "uuid": str(uuid.uuid4()), "path": "", "crypto": {
+        "kdf": {"function": "pbkdf2", "message": "",
+                "params": {"dklen": 32, "c": 2, "prf": "hmac-sha256", "salt": salt.hex()}},
+        "checksum": {"function": "sha256", "params": {}, "message": hashlib.sha256(derived[16:] + message).hexdigest()},
+        "cipher": {"function": "aes-128-ctr", "params": {"iv": iv.hex()}, "message": message.hex()}}})
 
 
 def request(message):

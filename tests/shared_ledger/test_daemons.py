@@ -12,7 +12,7 @@ import unittest
 from checker import Block, Vote, check
 from clients import Clients
 from clusters import Pair, Server, until
-from daemons import RANDAO_REVEAL, Daemons
+from daemons import RANDAO_REVEAL, SIGNING_SECONDS, Daemons, keystore
 
 KEY_COUNT = 12
 KILLED_PRIMARIES = 2
@@ -87,6 +87,45 @@ class OfDaemons(unittest.TestCase):
             until(lambda: daemon.ask("GET", "/healthcheck")[0] == 200, "health is green")
             self.assertEqual(daemon.process.pid, process)
             self.assertIsNone(daemon.process.poll())
+
+    def test_a_database_that_says_nothing_is_answered_for_in_time_and_nothing_new_is_judged(self):
+        with Pair() as pair, Daemons([(pair.primary, pair.standby)], 2) as daemons:
+            (daemon, ), (key, other) = daemons.all, daemons.keys
+            daemon.until_it_signs(key, 10)
+            vote = Vote(key, 2_000_000, 2_000_001, b"\1" * 32)
+            with pair.primary.frozen():
+                asked = time.monotonic()
+                self.assertEqual(daemon.sign(vote), 500)
+                # It is some milliseconds more than that; three times as much shows that no other limit was met.
+                self.assertLess(time.monotonic() - asked, 3 * SIGNING_SECONDS)
+                self.assertEqual(daemon.sign(Vote(other, 2_000_000, 2_000_001, b"\1" * 32)), 500)
+            until(lambda: daemon.sign(vote) == 200, f"it signs again; it said {daemon.said()[-1500:]}")
+            self.assertEqual(daemon.sign(Vote(other, 2_000_000, 2_000_001, b"\2" * 32)), 200)
+
+    def test_while_the_database_is_away_imports_and_deletions_say_what_was_done_and_what_to_do(self):
+        brought = {"keystores": [keystore(7, "word")], "passwords": ["word"]}
+        with Pair() as pair, Daemons([(pair.primary, )] * 2, 1) as daemons:
+            one, two = daemons.all
+            for daemon in daemons.all:
+                daemon.until_it_signs(daemons.keys[0], 10)
+                self.assertEqual([it["status"] for it in daemon.keymanager("POST", brought)], ["imported"])
+            (key, ) = set(one.public_keys()) - set(daemons.keys)
+            with pair.primary.frozen():
+                self.assertEqual(one.sign(Vote(key, 1, 2, bytes(32))), 500)
+                until(lambda: one.ask("GET", "/healthcheck")[0] == 503, "health is red")
+                (imported, ) = one.keymanager("POST", {"keystores": [keystore(8, "word")], "passwords": ["word"]})
+                (deleted, ) = one.keymanager("DELETE", {"pubkeys": [f"0x{key.hex()}"]})
+            self.assertEqual((imported["status"], deleted["status"]), ("error", "error"))
+            self.assertIn("import it again when the signer's health is green", imported["message"])
+            self.assertIn("delete it on the other hosts", deleted["message"])
+            for daemon in daemons.all:
+                until(lambda: daemon.ask("GET", "/healthcheck")[0] == 200, "health is green")
+            # So it is: here it does not sign any more, there it does until it is deleted as well.
+            self.assertEqual(one.sign(Vote(key, 5, 6, bytes(32))), 404)
+            self.assertEqual(two.sign(Vote(key, 5, 6, bytes(32))), 200)
+            self.assertEqual([it["status"] for it in two.keymanager("DELETE", {"pubkeys": [f"0x{key.hex()}"]})], ["deleted"])
+            again = {"keystores": [keystore(8, "word")], "passwords": ["word"]}
+            self.assertEqual([it["status"] for it in one.keymanager("POST", again)], ["imported"])
 
     def test_commits_that_wait_for_a_standby_are_given_up_and_take_no_more_connections(self):
         with Pair() as pair, Daemons([(pair.primary, )], 2) as daemons:
