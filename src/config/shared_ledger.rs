@@ -90,6 +90,9 @@ impl FromStr for SharedLedgerAddress {
     type Err = SharedLedgerAddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text.starts_with("jdbc:") {
+            return Err(SharedLedgerAddressError::Jdbc);
+        }
         if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
             return Err(SharedLedgerAddressError::Form);
         }
@@ -205,6 +208,12 @@ pub(crate) enum SharedLedgerAddressError {
     #[error("the shared ledger's address does not begin with postgres://")]
     Form,
     #[error(
+        "the shared ledger's address is a JDBC URL: write postgres://USER@HOST/DATABASE. Web3Signer's own database is \
+         no shared ledger: bring its history over ('bls-signer migrate web3signer'), and make one in another database \
+         ('bls-signer ledger init')"
+    )]
+    Jdbc,
+    #[error(
         "the shared ledger's address cannot be read: it has the form postgres://USER@HOST:PORT/DATABASE?OPTION=VALUE, \
          with '%' and two hexadecimal digits for a special character"
     )]
@@ -250,6 +259,7 @@ mod tests {
         address("postgresql://bls_signer@127.0.0.1:5432,localhost:5433/ledger").unwrap();
         use SharedLedgerAddressError::*;
         assert!(matches!(address("host=/run"), Err(Form)));
+        assert!(matches!(address("jdbc:postgresql://db/web3signer?user=a&password=b"), Err(Jdbc)));
         assert!(matches!(address("postgres://a:b@localhost/ledger"), Err(Password)));
         let settings = |text: &str, ca: Option<&str>| {
             SharedLedgerSettings::new(address(text).unwrap(), Durability::default(), None, ca.map(Into::into))

@@ -38,7 +38,7 @@ pub(crate) enum DeleteOutcome {
         /// The key may come back with a restart: the journal failed too.
         may_come_back: bool,
     },
-    /// The ledger of several hosts does not answer: the key does not sign any more on this host, now and after a restart.
+    /// The ledger of several hosts does not answer: the key does not sign any more on this host, nor after a restart.
     SharedLedgerAway,
     /// The ledger said nothing of it.
     Unanswered,

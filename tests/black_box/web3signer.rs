@@ -19,6 +19,10 @@ fn eth_docker_starts_once_the_history_is_imported() {
                     --slashing-protection-db-username=postgres --slashing-protection-db-password=s3cret-of-postgres";
     let refused = deployment(&format!("{line} {database}")).fails_with("slashing-protection import");
     assert!(!refused.contains("s3cret-of-postgres"), "{refused}");
+    assert!(
+        refused.contains("bls-signer ledger init") && refused.contains("BLS_SIGNER_SHARED_LEDGER"),
+        "{refused}"
+    );
 
     let daemon = deployment(line).with_key_configuration().with_ledger().start();
     assert_eq!(at(&daemon, "all", "/eth/v1/keystores"), 200);

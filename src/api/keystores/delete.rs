@@ -59,8 +59,8 @@ const NOTED: &str = "the ledger failed, so there is no history to hand out: the 
                      after a restart; see the signer's log";
 const NOT_RECORDED: &str = "the deletion could not be recorded: the key does not sign any more, but may come back with \
                             a restart; see the signer's log";
-const SHARED_LEDGER_AWAY: &str = "the shared ledger of several hosts does not answer, so there is no history to hand out: \
-                                  the key does not sign any more on this host, now and after a restart; when the \
+const SHARED_LEDGER_AWAY: &str = "the shared ledger of several hosts does not answer, so there is no history to hand \
+                                  out: the key does not sign any more on this host, now and after a restart; when the \
                                   signer's health is green, delete it on the other hosts and export its history";
 
 /// EIP-3076 without history; without `genesis_validators_root` no reader takes it for a chain's.

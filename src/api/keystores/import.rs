@@ -128,7 +128,7 @@ const MAY_ENTER: &str = "the slashing protection ledger failed, so the key is no
                          restart; see the signer's log";
 const NOT_MERGED: &str = "the key is here already, but the slashing protection ledger failed, so nothing was merged: \
                           see the signer's log";
-const SHARED_LEDGER_AWAY: &str = "the shared ledger of several hosts does not answer, so nothing was imported: import it \
-                                  again when the signer's health is green";
+const SHARED_LEDGER_AWAY: &str = "the shared ledger of several hosts does not answer, so nothing was imported: import \
+                                  it again when the signer's health is green";
 const MAY_LEAVE: &str =
     "an earlier deletion of the key may be taken for a new one at the next start; see the signer's log";

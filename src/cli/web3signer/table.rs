@@ -73,7 +73,8 @@ pub(super) const OPTIONS: &[Web3SignerOption] = &[
     row(&["abandon-ledger"], Eth2, Switch, Translated(Meaning::AbandonLedger,
         "an option of bls-signer alone: sign without the ledger that is there")),
     row(&["slashing-protection-db-url"], Eth2, Text, Translated(Meaning::Database,
-        "refused: the ledger is a file in `--data-path`; import the history first")),
+        "refused: the ledger is a file in `--data-path`; import the history first. Several signers: \
+         beside that `shared_ledger`")),
     row(&["slashing-protection-db-username"], Eth2, Text, Accepted(NO_DATABASE)),
     row(&["slashing-protection-db-password"], Eth2, Text, Accepted(NO_DATABASE)),
     row(&["slashing-protection-db-pool-configuration-file"], Eth2, Text, Accepted(NO_DATABASE)),

@@ -223,7 +223,10 @@ const KNOWN_CLIENTS: &str = "tls-known-clients-file";
 const NO_DATABASE: &str = "slashing protection is a file in --data-path here, not a database. Stop Web3Signer, bring \
                            its history over with `bls-signer migrate web3signer`, or with `web3signer eth2 export \
                            --to=FILE` and `bls-signer slashing-protection import --state-dir DIRECTORY FILE`, and \
-                           leave the --slashing-protection-db options out";
+                           leave the --slashing-protection-db options out. For several signers on one database: make \
+                           a ledger of ours in another one (`bls-signer ledger init postgres://OWNER@HOST/ledger \
+                           --network NAME`), give each signer \
+                           BLS_SIGNER_SHARED_LEDGER=postgres://bls_signer@HOST/ledger and import the history on one of them (docs/shared-ledger.md)";
 
 #[cfg(test)]
 mod tests {

@@ -2,12 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::connection::{Identity, identity};
 use super::error::{Error, SCHEMA_VERSION};
 use super::rows::{self, Head};
 use super::servers::{Servers, in_time};
+use super::statement::one;
 use crate::ledger::HighWatermark;
 use crate::primitives::{Epoch, Root, Slot};
 
@@ -24,9 +26,12 @@ pub(crate) fn statements(chain: Root) -> String {
 /// Makes a shared ledger for a chain, as its owner. One that is there stays, with all its records.
 ///
 /// # Errors
-/// It is of another chain, or the role may not.
+/// It is of another chain, the role may not, or the database is Web3Signer's.
 pub(crate) async fn initialize(servers: &Servers, chain: Root) -> Result<(), Error> {
     let link = servers.connect().await?;
+    if in_time(PATIENCE, is_web3signers(&link.client)).await? {
+        return Err(Error::Web3SignersDatabase);
+    }
     // In one transaction, as they are sent together.
     let made = async { Ok(link.client.batch_execute(&statements(chain)).await?) };
     in_time(PATIENCE, made).await.map_err(|error| link.why(error))?;
@@ -35,6 +40,13 @@ pub(crate) async fn initialize(servers: &Servers, chain: Root) -> Result<(), Err
         return Err(Error::OtherSchema { found: schema_version });
     }
     if theirs == chain { Ok(()) } else { Err(Error::OtherChain { theirs, ours: chain }) }
+}
+
+/// Whether Web3Signer keeps its history there: an empty ledger beside that would look as if it had taken it over.
+async fn is_web3signers(client: &Client) -> Result<bool, Error> {
+    let tables =
+        "SELECT to_regclass('signed_attestations') IS NOT NULL AND to_regclass('low_watermarks') IS NOT NULL";
+    Ok(one(client.query_typed(tables, &[]).await?)?.try_get(0)?)
 }
 
 /// What is found in a database.

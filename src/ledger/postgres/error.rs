@@ -50,6 +50,11 @@ pub(crate) enum Error {
     )]
     Uninitialized(#[source] tokio_postgres::Error),
     #[error(
+        "this is Web3Signer's own database, and a shared ledger in it would begin without its history: make another \
+         database for the shared ledger, and bring the history over first ('bls-signer migrate web3signer')"
+    )]
+    Web3SignersDatabase,
+    #[error(
         "the shared ledger has schema version {found} and this program works with {}: run 'bls-signer ledger init' of \
          the newer program, and the newer program on all hosts",
         SCHEMA_VERSION
@@ -98,6 +103,7 @@ impl Error {
             | Self::Unexplained
             | Self::OlderTimeline { .. }
             | Self::Uninitialized(_)
+            | Self::Web3SignersDatabase
             | Self::OtherSchema { .. }
             | Self::OtherChain { .. }
             | Self::OtherLedger { .. }

@@ -240,6 +240,16 @@ fn a_ledger_of_another_chain_or_another_schema_or_in_another_database_is_said_an
 
 #[test]
 #[ignore = "starts PostgreSQL: the layer shared-ledger of tests/run asks for it"]
+fn no_shared_ledger_is_made_in_the_database_of_web3signer() {
+    let database = Database::new();
+    database
+        .owner("CREATE TABLE low_watermarks (validator_id int); CREATE TABLE signed_attestations (id int)");
+    let made = database.runtime().block_on(postgres::initialize(&database.owners(), CHAIN));
+    assert!(made.unwrap_err().to_string().contains("migrate web3signer"));
+}
+
+#[test]
+#[ignore = "starts PostgreSQL: the layer shared-ledger of tests/run asks for it"]
 fn three_hosts_that_ask_for_contradictions_at_once_sign_none() {
     let database = Database::new();
     let hosts = [database.host(), database.host(), database.host()];
