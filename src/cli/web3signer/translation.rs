@@ -226,7 +226,8 @@ const NO_DATABASE: &str = "slashing protection is a file in --data-path here, no
                            leave the --slashing-protection-db options out. For several signers on one database: make \
                            a ledger of ours in another one (`bls-signer ledger init postgres://OWNER@HOST/ledger \
                            --network NAME`), give each signer \
-                           BLS_SIGNER_SHARED_LEDGER=postgres://bls_signer@HOST/ledger and import the history on one of them (docs/shared-ledger.md)";
+                           BLS_SIGNER_SHARED_LEDGER=postgres://bls_signer@HOST/ledger and import the \
+                           history on one of them (docs/shared-ledger.md)";
 
 #[cfg(test)]
 mod tests {
