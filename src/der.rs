@@ -1,4 +1,5 @@
-//! DER, as far as X.509 certificates need it; and the public key of one, of any version and with any extensions.
+//! DER, as far as X.509 certificates and PKCS#12 stores need it; and the public key and the names of a certificate, of
+//! any version and with any extensions.
 //!
 //! Who is known by the fingerprint of his certificate has to prove no more than that he holds its key (RFC 5280, 4.1
 //! for the form, X.690 for the encoding). The TLS library's own reader refuses certificates of version 1.
@@ -13,6 +14,17 @@ pub(crate) struct Element<'a> {
     whole: &'a [u8],
 }
 
+/// Elements that follow each other, not taken yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Elements<'a>(pub(crate) &'a [u8]);
+
+/// Whom a certificate is for, and who signed it (RFC 5280, 4.1.2.4 and 4.1.2.6); each a `Name` in DER.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Names<'a> {
+    pub(crate) issuer: &'a [u8],
+    pub(crate) subject: &'a [u8],
+}
+
 /// A `SubjectPublicKeyInfo` (RFC 5280, 4.1.2.7).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PublicKeyInfo<'a> {
@@ -22,6 +34,19 @@ pub(crate) struct PublicKeyInfo<'a> {
     pub(crate) algorithm: &'a [u8],
     /// The key itself.
     pub(crate) key: &'a [u8],
+}
+
+impl<'a> Elements<'a> {
+    /// The content of the first one, if it has this tag. Otherwise it stays.
+    pub(crate) fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let (element, rest) = next(self.0, tag)?;
+        self.0 = rest;
+        Some(element.content)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
 }
 
 /// The alternative names of a certificate (RFC 5280, 4.2.1.6) that are text, such as `DNS:vc1.example`; none of one
@@ -47,7 +72,7 @@ pub(crate) fn alternative_names(certificate: &[u8]) -> Vec<String> {
 
 /// What the extension `subjectAltName` holds.
 fn names_extension(certificate: &[u8]) -> Option<&[u8]> {
-    let (_, mut fields) = next(after_subject(certificate)?, SEQUENCE)?;
+    let (_, mut fields) = next(names_and_rest(certificate)?.1, SEQUENCE)?;
     let mut extensions = loop {
         let (field, rest) = first(fields)?;
         if field.tag == EXTENSIONS {
@@ -68,26 +93,51 @@ fn names_extension(certificate: &[u8]) -> Option<&[u8]> {
 
 /// The public key of a certificate in DER; `None` if it is no certificate.
 pub(crate) fn public_key(certificate: &[u8]) -> Option<PublicKeyInfo<'_>> {
-    let (info, _) = next(after_subject(certificate)?, SEQUENCE)?;
+    let (info, _) = next(names_and_rest(certificate)?.1, SEQUENCE)?;
     let (algorithm, rest) = next(info.content, SEQUENCE)?;
     let bits = only(rest, BIT_STRING)?;
     let (&0, key) = bits.content.split_first()? else { return None };
     Some(PublicKeyInfo { der: info.whole, algorithm: algorithm.content, key })
 }
 
-/// The fields of a certificate that begin with its public key.
-fn after_subject(certificate: &[u8]) -> Option<&[u8]> {
+/// The names in a certificate in DER; `None` if it is no certificate.
+pub(crate) fn names(certificate: &[u8]) -> Option<Names<'_>> {
+    names_and_rest(certificate).map(|(names, _)| names)
+}
+
+/// The names in a certificate, and its fields after them, which begin with its public key.
+fn names_and_rest(certificate: &[u8]) -> Option<(Names<'_>, &[u8])> {
     let certificate = only(certificate, SEQUENCE)?;
-    let (to_be_signed, _) = next(certificate.content, SEQUENCE)?;
-    let mut fields = to_be_signed.content;
-    if let Some((_version, rest)) = next(fields, VERSION) {
-        fields = rest;
+    let mut fields = Elements(Elements(certificate.content).take(SEQUENCE)?);
+    let _version = fields.take(VERSION);
+    let _serial_number = fields.take(INTEGER)?;
+    let _signature = fields.take(SEQUENCE)?;
+    let issuer = fields.take(SEQUENCE)?;
+    let _validity = fields.take(SEQUENCE)?;
+    let subject = fields.take(SEQUENCE)?;
+    Some((Names { issuer, subject }, fields.0))
+}
+
+/// An object identifier as `1.2.840.113549`, of its content; a number beyond 64 bits ends it.
+pub(crate) fn dotted(identifier: &[u8]) -> String {
+    let mut text = String::new();
+    let mut number = Some(0u64);
+    for &octet in identifier {
+        let digits = number.and_then(|number| number.checked_mul(128)?.checked_add(u64::from(octet & 0x7f)));
+        let Some(complete) = digits else { break };
+        number = Some(complete);
+        if octet & 0x80 == 0 {
+            text.push_str(&match (text.is_empty(), complete) {
+                (false, arc) => format!(".{arc}"),
+                // The first two arcs are in one number (X.690, 8.19.4).
+                (true, 0..=39) => format!("0.{complete}"),
+                (true, 40..=79) => format!("1.{}", complete.saturating_sub(40)),
+                (true, _) => format!("2.{}", complete.saturating_sub(80)),
+            });
+            number = Some(0);
+        }
     }
-    // Serial number, signature, issuer, validity, subject.
-    for tag in [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE] {
-        fields = next(fields, tag)?.1;
-    }
-    Some(fields)
+    text
 }
 
 /// Whether these bytes are a PKCS#12 store: `PFX ::= SEQUENCE { version INTEGER {v3(3)}, ...}` (RFC 7292, 4).
@@ -140,7 +190,7 @@ fn long_length(bytes: &[u8], octets: u8) -> Option<(usize, &[u8])> {
 pub(crate) const INTEGER: u8 = 0x02;
 const BOOLEAN: u8 = 0x01;
 const BIT_STRING: u8 = 0x03;
-const OCTET_STRING: u8 = 0x04;
+pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
 /// `[0] EXPLICIT`.
@@ -216,6 +266,30 @@ mod tests {
     }
 
     #[test]
+    fn tells_who_signed_a_certificate() {
+        let (authority, server, alone) = (certificate("ca"), certificate("server"), certificate("authority"));
+        let [authority, server, alone] = [&authority, &server, &alone].map(|one| names(one).unwrap());
+        assert_eq!(server.issuer, authority.subject);
+        assert_ne!(server.subject, authority.subject);
+        assert_eq!(alone.issuer, alone.subject);
+        assert_eq!(names(b"none"), None);
+    }
+
+    #[test]
+    fn object_identifiers_are_shown_as_people_write_them() {
+        for (content, text) in [
+            (&[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d][..], "1.2.840.113549"),
+            (&[0x60, 0x86, 0x48], "2.16.840"),
+            (&[0x00], "0.0"),
+            (&[0x88, 0x37], "2.999"),
+            (&[], ""),
+        ] {
+            assert_eq!(dotted(content), text);
+        }
+        assert_eq!(dotted(&[0xff; 64]), "");
+    }
+
+    #[test]
     fn tells_a_pkcs12_store_from_a_certificate() {
         let store = std::fs::read(format!("{FILES}/client.p12")).unwrap();
         assert!(is_pkcs12(&store));
@@ -236,6 +310,7 @@ mod tests {
             }
             let _ = public_key(&certificate);
             let _ = public_key(&noise);
+            let _ = dotted(&noise);
         }
     }
 }

@@ -24,7 +24,7 @@ use crate::http::connection::{Connection, Scope};
 use crate::http::connection_permits::ConnectionPermits;
 use crate::http::presence::ClientSocket;
 use crate::http::server::{Limits, http_builder};
-use crate::http::tls::Admission;
+use crate::http::tls::{Admission, pkcs12};
 use crate::keys::eth2_keystore;
 use crate::keys::loader::key_config_paths;
 use crate::ledger::{self, Interchange};
@@ -37,6 +37,16 @@ pub fn keystore(json: &str) -> Result<u64, String> {
     // What the loader asks of each.
     let _ = (keystore.public_key(), keystore.derivation_path(), keystore.weakness());
     Ok(keystore.memory())
+}
+
+/// Reads a PKCS#12 store up to the point where a key would be derived: how many elements it has.
+pub fn pkcs12_store(bytes: &[u8]) -> Result<usize, String> {
+    pkcs12::elements(bytes).map_err(|error| unbounded_chain(&error))
+}
+
+/// Reads what a PKCS#12 store keeps encrypted, in the same way.
+pub fn pkcs12_bags(bytes: &[u8]) -> Result<usize, String> {
+    pkcs12::protected_bags(bytes).map_err(|error| unbounded_chain(&error))
 }
 
 /// Reads an EIP-3076 file: what a ledger would take of it, as such a file again, and the keys whose history cannot be

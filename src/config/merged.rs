@@ -18,6 +18,8 @@ impl RawSettings {
             port: self.port.or(port),
             tls_cert: self.tls_cert.or(weaker.tls_cert),
             tls_key: self.tls_key.or(weaker.tls_key),
+            tls_keystore_file: self.tls_keystore_file.or(weaker.tls_keystore_file),
+            tls_keystore_password_file: self.tls_keystore_password_file.or(weaker.tls_keystore_password_file),
             tls_client_ca: self.tls_client_ca.or(weaker.tls_client_ca),
             tls_client_crl: self.tls_client_crl.or(weaker.tls_client_crl),
             tls_known_clients_file: self.tls_known_clients_file.or(weaker.tls_known_clients_file),

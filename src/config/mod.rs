@@ -22,7 +22,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-pub(crate) use access::Tls;
+pub(crate) use access::{Tls, TlsIdentity};
 pub(crate) use client_tokens::{ClientTokens, is_token_name};
 pub(crate) use clients::{ClientError, ClientSettings, ClientSources, Exits, KeyEntry, KeySelection};
 pub(crate) use environment::Environment;

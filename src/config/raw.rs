@@ -40,6 +40,12 @@ pub(crate) struct RawSettings {
     /// Key of the certificate (PEM)
     #[arg(long, value_name = "FILE", help_heading = ACCESS)]
     pub(crate) tls_key: Option<PathBuf>,
+    /// Key and certificate chain in one file, a PKCS#12 store as Web3Signer has it, in place of the two above
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    pub(crate) tls_keystore_file: Option<PathBuf>,
+    /// File with the password of that store in its first line
+    #[arg(long, value_name = "FILE", help_heading = ACCESS)]
+    pub(crate) tls_keystore_password_file: Option<PathBuf>,
     /// Demand client certificates that these authorities signed (PEM)
     #[arg(long, value_name = "FILE", help_heading = ACCESS)]
     pub(crate) tls_client_ca: Option<PathBuf>,

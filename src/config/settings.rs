@@ -157,13 +157,16 @@ impl Settings {
         let tls = Tls::validate(TlsFiles {
             certificate: raw.tls_cert,
             key: raw.tls_key,
+            keystore: raw.tls_keystore_file,
+            keystore_password: raw.tls_keystore_password_file,
             client_ca: raw.tls_client_ca,
             client_crl: raw.tls_client_crl,
             known_clients: raw.tls_known_clients_file,
         })?;
         // Others' servers take such a key, so it is no reason to stay down.
-        if let Some(Err(exposed)) = tls.as_ref().map(|tls| RegularFile::open_secret(&tls.key)) {
-            warnings.push(format!("the TLS key: {exposed}"));
+        if let Some((what, secret)) = tls.as_ref().map(|tls| tls.identity.secret()) {
+            let exposed = RegularFile::open_secret(secret).err();
+            warnings.extend(exposed.map(|exposed| format!("{what}: {exposed}")));
         }
         let seal = seal_file(raw.seal_file, environment)?;
         let keys = KeySources {

@@ -126,13 +126,13 @@ fn a_certificate_without_its_key_ends_the_start() {
 }
 
 #[test]
-fn a_certificate_in_another_form_ends_the_start_and_the_way_to_pem_is_shown() {
+fn a_certificate_in_another_form_ends_the_start_and_the_way_to_one_that_is_read_is_shown() {
     let directory = tempfile::tempdir().unwrap();
     let store = private_copy("client.p12", directory.path());
     let (status, log) =
         Setup::new().listen("all", "127.0.0.1:0").args(&["--tls-cert", &store, "--tls-key", &store]).fails();
     assert_eq!(status.code(), Some(78));
-    assert!(log.contains(&store) && log.contains("openssl pkcs12 -in FILE -nodes"), "{log}");
+    assert!(log.contains(&store) && log.contains("--tls-keystore-file"), "{log}");
     let keytool = directory.path().join("keystore.jks");
     std::fs::write(&keytool, [0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2]).unwrap();
     let keytool = keytool.to_str().unwrap();
@@ -141,6 +141,38 @@ fn a_certificate_in_another_form_ends_the_start_and_the_way_to_pem_is_shown() {
         .args(&["--tls-cert", keytool, "--tls-key", keytool])
         .fails();
     assert!(log.contains("keytool -importkeystore"), "{log}");
+}
+
+#[test]
+fn a_pkcs12_store_that_cannot_be_used_ends_the_start_and_says_why() {
+    for (store, password, reason) in [
+        ("openssl", "another", "its password does not open it"),
+        ("two-keys", "test-password", "2 private keys"),
+        ("no-key", "test-password", "no private key"),
+        ("no-certificate", "test-password", "no certificate of its private key"),
+        ("rc4", "test-password", "1.2.840.113549.1.12.1.1: make it anew with"),
+        ("openssl", "\n", "has no password in its first line"),
+    ] {
+        let setup = Setup::new();
+        let password = setup.file("password", password);
+        let store = format!("{FILES}/stores/{store}.p12");
+        let options =
+            ["--tls-keystore-file", &store, "--tls-keystore-password-file", password.to_str().unwrap()];
+        let (status, log) = setup.listen("all", "127.0.0.1:0").args(&options).fails();
+        assert_eq!(status.code(), Some(78), "{log}");
+        assert!(log.contains(reason), "{store}: {log}");
+        assert!(!log.contains("test-password") && !log.contains("another"), "{log}");
+    }
+}
+
+#[test]
+fn an_expired_certificate_of_a_pkcs12_store_is_said_to_be_one() {
+    let setup = Setup::new();
+    let password = setup.file("password", "test-password");
+    let store = format!("{FILES}/stores/expired.p12");
+    let options = ["--tls-keystore-file", &store, "--tls-keystore-password-file", password.to_str().unwrap()];
+    let daemon = setup.args(&["--network", "minimal"]).args(&options).listen("all", "127.0.0.1:0").start();
+    daemon.wait_for_log(|line| line.contains("2020-02-01T00:00:00Z"));
 }
 
 /// With a client certificate, which has dates to be judged.
@@ -238,7 +270,11 @@ fn identity(certificate: &str, key: &str) -> SingleCertAndKey {
 }
 
 pub fn connect(daemon: &Daemon, client: ClientConfig) -> Connection {
-    let Address::Tcp(address) = daemon.tcp("all") else { panic!("no TCP address") };
+    connect_to(&daemon.tcp("all"), client)
+}
+
+pub fn connect_to(address: &Address, client: ClientConfig) -> Connection {
+    let Address::Tcp(address) = address else { panic!("no TCP address") };
     let stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(std::time::Duration::from_secs(60))).unwrap();
     let session = ClientConnection::new(Arc::new(client), "localhost".try_into().unwrap()).unwrap();

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use crate::networks::DEVNET;
 use crate::support::{Daemon, Key, Request, Setup, attestation, binary, ended, init, run, said, text};
+use crate::tls;
 
 #[test]
 fn eth_docker_starts_once_the_history_is_imported() {
@@ -143,11 +144,29 @@ fn charts_with_the_database_s_password_in_a_variable_are_refused_without_showing
 }
 
 #[test]
-fn lighthouse_s_tests_are_told_how_to_convert_their_certificate() {
+fn lighthouse_s_tests_start_with_their_pkcs12_store_and_answer_the_client_that_is_known() {
     let line = "--key-store-path=keys --http-listen-host=127.0.0.1 --http-listen-port=0 \
                 --tls-known-clients-file=known_clients --tls-keystore-file=key.p12 \
                 --tls-keystore-password-file=password.txt eth2 --network=mainnet --slashing-protection-enabled=false";
-    deployment(line).fails_with("openssl pkcs12 -in FILE");
+    let known_clients = fs::read_to_string(format!("{}/known-clients.txt", tls::FILES)).unwrap();
+    for store in ["openssl", "keytool", "keytool-legacy"] {
+        let deployment = deployment(line).with_key_configuration().file("known_clients", &known_clients);
+        let directory = deployment.setup.directory();
+        fs::copy(format!("{}/stores/{store}.p12", tls::FILES), directory.join("key.p12")).unwrap();
+        secret(&directory.join("password.txt"), "test-password\n");
+        let daemon = deployment.setup.start();
+
+        let list = Request::get("/api/v1/eth2/publicKeys");
+        for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+            let known = tls::client(version, true, Some("authority"));
+            let mut connection = tls::connect_to(&daemon.tcp("signing"), known);
+            assert!(connection.exchange(&list).text().contains(&Key::number(1).name()), "{store}");
+            let stranger = tls::client(version, true, Some("client"));
+            let mut connection = tls::connect_to(&daemon.tcp("signing"), stranger);
+            let answered = connection.try_send(&list.bytes()).and_then(|()| connection.try_answer());
+            assert!(answered.is_err(), "{store}: {answered:?}");
+        }
+    }
 }
 
 #[test]
@@ -278,7 +297,17 @@ fn deployment(line: &str) -> Deployment {
 
 /// The same text with the names of files in the deployment's directory, as it is started from elsewhere.
 fn absolute(text: &str, directory: &str) -> String {
-    let names = ["=keys", "=secrets", "=state", "=config.yaml", " keys", " state"];
+    let names = [
+        "=keys",
+        "=secrets",
+        "=state",
+        "=config.yaml",
+        "=known_clients",
+        "=key.p12",
+        "=password.txt",
+        " keys",
+        " state",
+    ];
     names.iter().fold(text.to_owned(), |text, name| {
         let (sign, name) = name.split_at(1);
         text.replace(&format!("{sign}{name}"), &format!("{sign}{directory}/{name}"))

@@ -221,7 +221,7 @@ fn tls(files: &config::Tls) -> Finding {
         Ok(tls) => tls,
         Err(error) => return Finding::wrong(WHAT, &error),
     };
-    let shown = files.certificate.display().to_string();
+    let shown = files.identity.certificate().display().to_string();
     match tls.expiry() {
         Some(expiry) => certificate(shown, expiry, SystemTime::now()),
         None => Finding::notable(WHAT, format!("with {shown}; when it ends cannot be told")),

@@ -55,7 +55,7 @@ pub(in crate::cli) fn old_signer(
             "slashing-protection" => {
                 notes.push(format!("{origin} is not taken over: slashing protection is on from now on"));
             }
-            "tls-known-clients-file" => {
+            "tls-keystore-file" | "tls-keystore-password-file" | "tls-known-clients-file" => {
                 options.push((origin, long.to_owned(), directory.join(text).display().to_string()));
             }
             "network" if directory.join(text).is_file() => {

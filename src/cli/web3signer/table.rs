@@ -46,8 +46,8 @@ pub(super) const OPTIONS: &[Web3SignerOption] = &[
     row(&["signer-load-sequential-threshold"], Global, Text, Accepted(LOADING)),
     row(&["signer-load-parallel"], Global, Switch, Accepted(LOADING)),
     row(&["swagger-ui-enabled"], Global, Switch, Accepted("Web3Signer itself has removed it")),
-    row(&["tls-keystore-file"], Global, Text, Refused(PKCS12)),
-    row(&["tls-keystore-password-file"], Global, Text, Refused(PKCS12)),
+    row(&["tls-keystore-file"], Global, Text, Flag("tls-keystore-file")),
+    row(&["tls-keystore-password-file"], Global, Text, Flag("tls-keystore-password-file")),
     row(&["tls-known-clients-file"], Global, Text, Flag("tls-known-clients-file")),
     row(&["tls-allow-ca-clients"], Global, Switch, RefusedWhenOn(
         "name the authorities' certificates (PEM) with --tls-client-ca=FILE, in place of a JVM's trust store")),
@@ -130,10 +130,6 @@ const fn row(names: &'static [&'static str], level: Level, takes: Takes, fate: F
     Web3SignerOption { names, level, takes, fate }
 }
 
-/// What to do about a PKCS12 file; the key in it is a secret, so openssl asks for its password itself.
-const PKCS12: &str = "give --tls-cert=server.crt and --tls-key=server.key (PEM), which come out of a PKCS12 file by \
-                      `openssl pkcs12 -in FILE -nokeys -out server.crt` and \
-                      `openssl pkcs12 -in FILE -nocerts -noenc -out server.key`";
 const NO_PUSH: &str = "let Prometheus ask the listener of --metrics-enabled: nothing is pushed";
 const PULL: &str = "metrics are asked for, never pushed";
 const LOADING: &str = "keystores are opened side by side, as --kdf-memory allows";

@@ -303,7 +303,6 @@ mod tests {
     #[test]
     fn what_is_not_done_here_is_refused_with_what_to_do() {
         for (line, what) in [
-            ("--tls-keystore-file=k.p12 eth2", "openssl pkcs12"),
             ("--tls-allow-ca-clients=true eth2", "--tls-client-ca"),
             ("eth2 --aws-secrets-enabled=true", "EIP-2335"),
             ("eth2 --Xnetwork-gloas-fork-epoch=5", "config.yaml"),

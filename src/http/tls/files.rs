@@ -1,4 +1,4 @@
-//! Files of TLS: certificates, keys and revocation lists in PEM form.
+//! Files of TLS: certificates, keys and revocation lists in PEM form, or a PKCS#12 store of a key and its certificates.
 
 use std::fmt;
 use std::path::Path;
@@ -8,8 +8,30 @@ use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKey
 use zeroize::Zeroizing;
 
 use super::TlsError;
-use crate::der;
+use super::pkcs12::Identity;
+use crate::config::TlsIdentity;
 use crate::regular_file::RegularFile;
+use crate::{der, text};
+
+/// The server's certificate chain and its key.
+pub(super) fn identity(files: &TlsIdentity) -> Result<Identity, TlsError> {
+    match files {
+        TlsIdentity::Pem { certificate, key } => {
+            Ok(Identity { chain: certificates(certificate)?, key: private_key(key)? })
+        }
+        TlsIdentity::Pkcs12 { store, password } => {
+            let (bytes, text) = (read(store)?, read_text(password)?);
+            Identity::open(&bytes, first_line(text::unmarked(&text), password)?)
+                .map_err(|source| TlsError::Pkcs12 { path: store.clone(), source })
+        }
+    }
+}
+
+/// The password in a file, as Web3Signer takes it.
+fn first_line<'a>(text: &'a str, path: &Path) -> Result<&'a str, TlsError> {
+    let line = text.lines().next().filter(|line| !line.is_empty());
+    line.ok_or_else(|| TlsError::NoPassword { path: path.to_owned() })
+}
 
 /// The certificates in a file, in its order; at least one.
 pub(super) fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
@@ -42,6 +64,12 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
         .map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
+fn read_text(path: &Path) -> Result<Zeroizing<String>, TlsError> {
+    RegularFile::open(path)
+        .and_then(|file| file.read_text(LARGEST_PASSWORD_FILE_BYTES))
+        .map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
 fn read_pem(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
     let bytes = read(path)?;
     match Form::of(&bytes) {
@@ -57,7 +85,7 @@ fn every<T: PemObject>(path: &Path) -> Result<Vec<T>, TlsError> {
         .map_err(|source| TlsError::Pem { path: path.to_owned(), source })
 }
 
-/// What other programs keep certificates and keys in. None of it is read.
+/// What other programs keep certificates and keys in. It is no PEM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Pkcs12,
@@ -82,12 +110,11 @@ impl fmt::Display for Form {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pkcs12 => {
-                "PKCS#12: convert it with 'openssl pkcs12 -in FILE -nodes -out FILE.pem', and name the result for the \
-                 certificate and for the key"
+                "PKCS#12: give it with --tls-keystore-file, and its password with --tls-keystore-password-file"
             }
             Self::JavaKeyStore => {
                 "a Java key store: convert it with 'keytool -importkeystore -srckeystore FILE -deststoretype pkcs12 \
-                 -destkeystore FILE.p12', and that with 'openssl pkcs12 -in FILE.p12 -nodes -out FILE.pem'"
+                 -destkeystore FILE.p12', and give that with --tls-keystore-file"
             }
             Self::Der => {
                 "DER: convert a certificate with 'openssl x509 -inform der -in FILE -out FILE.pem', a key with \
@@ -99,6 +126,9 @@ impl fmt::Display for Form {
 
 /// More than any system's bundle of authorities.
 const LARGEST_FILE_BYTES: u64 = 16 << 20;
+
+/// A password is one line.
+const LARGEST_PASSWORD_FILE_BYTES: u64 = 64 << 10;
 
 /// The first bytes of JKS and JCEKS.
 const JAVA_KEY_STORES: [[u8; 4]; 2] = [[0xfe, 0xed, 0xfe, 0xed], [0xce; 4]];

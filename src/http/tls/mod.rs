@@ -5,6 +5,7 @@ mod clients;
 mod files;
 mod host_clock;
 mod known_clients;
+pub(crate) mod pkcs12;
 mod validity;
 
 use std::io;
@@ -26,6 +27,7 @@ pub(crate) use self::validity::{Expiry, Validity};
 use self::clients::{Clients, Refused, VouchedBy};
 use self::files::Form;
 use self::host_clock::HostClock;
+use self::pkcs12::{Identity, Pkcs12Error};
 use crate::config;
 use crate::regular_file::FileError;
 
@@ -112,9 +114,8 @@ impl Tls {
 
 impl Reading {
     fn take(files: &config::Tls, number: u64) -> Result<Self, TlsError> {
-        let certificates = files::certificates(&files.certificate)?;
-        let expiry = certificates.first().and_then(Expiry::of);
-        let key = files::private_key(&files.key)?;
+        let Identity { chain, key } = files::identity(&files.identity)?;
+        let expiry = chain.first().and_then(Expiry::of);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let clients = Clients::load(files, &provider)?.map(Arc::new);
         let builder = ServerConfig::builder_with_details(provider, Arc::new(HostClock))
@@ -125,8 +126,8 @@ impl Reading {
             Some(clients) => builder.with_client_cert_verifier(Arc::clone(clients) as Arc<_>),
         };
         let mut config = builder
-            .with_single_cert(certificates, key)
-            .map_err(|source| TlsError::Mismatch { path: files.certificate.clone(), source })?;
+            .with_single_cert(chain, key)
+            .map_err(|source| TlsError::Mismatch { path: files.identity.certificate().to_owned(), source })?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         if clients.is_some() {
             // A session that is taken up again is not asked for its certificate, which may have expired meanwhile.
@@ -169,6 +170,10 @@ pub(crate) enum TlsError {
     Pem { path: PathBuf, source: pem::Error },
     #[error("{} is not PEM but {form}", path.display())]
     NotPem { path: PathBuf, form: Form },
+    #[error("{} cannot be used as the TLS key store", path.display())]
+    Pkcs12 { path: PathBuf, source: Pkcs12Error },
+    #[error("{} has no password in its first line: write that of the TLS key store there", path.display())]
+    NoPassword { path: PathBuf },
     #[error("{} holds no certificate: a PEM file with BEGIN CERTIFICATE is expected", path.display())]
     NoCertificate { path: PathBuf },
     #[error("{} holds no revocation list: a PEM file with BEGIN X509 CRL is expected", path.display())]

@@ -18,6 +18,16 @@ pub fn keystore(json: &[u8]) {
     }
 }
 
+/// However it is nested, it has no more than it says.
+pub fn pkcs12(bytes: &[u8]) {
+    for read in [fuzz_internals::pkcs12_store(bytes), fuzz_internals::pkcs12_bags(bytes)] {
+        match read {
+            Ok(elements) => assert!(elements < bytes.len(), "{elements} elements in {} bytes", bytes.len()),
+            Err(message) => assert_is_a_message(&message),
+        }
+    }
+}
+
 /// A stream is read like a text, and what is written of a history is read as the same history.
 pub fn interchange(json: &[u8]) {
     let read = fuzz_internals::interchange(json);

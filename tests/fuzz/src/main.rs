@@ -15,7 +15,7 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 
 /// Every target by its name, which is that of its folder in `corpus`.
-const TARGETS: [(&str, fn(&[u8])); 9] = [
+const TARGETS: [(&str, fn(&[u8])); 10] = [
     ("request", requests::request),
     ("batch", requests::batch),
     ("keystore", documents::keystore),
@@ -23,6 +23,7 @@ const TARGETS: [(&str, fn(&[u8])); 9] = [
     ("network", documents::network),
     ("key-config", documents::key_config),
     ("settings", documents::settings),
+    ("pkcs12", documents::pkcs12),
     ("wal", wal::wal),
     ("http", answers::http),
 ];
