@@ -76,6 +76,26 @@ fn a_history_that_cannot_be_used_imports_no_key() {
 }
 
 #[test]
+fn a_history_that_is_json_and_no_string_binds_as_well() {
+    let daemon = signer();
+    let key = Key::number(1);
+    let history: Value = serde_json::from_str(&interchange(&[entry(&key.name(), 100, (5, 10))])).unwrap();
+    let body = |history: &Value| {
+        json!({"keystores": [key.keystore("p")], "passwords": ["p"], "slashing_protection": history})
+            .to_string()
+    };
+    for wrong in [json!({}), json!([history]), json!(7), json!(true)] {
+        daemon.send(&Request::post("/eth/v1/keystores", body(&wrong))).assert_problem(400);
+        assert_eq!(daemon.public_keys(), Vec::<String>::new(), "{wrong}");
+    }
+    let answer = daemon.send(&Request::post("/eth/v1/keystores", body(&history)));
+    assert_eq!(statuses(&answer), ["imported"], "{answer:?}");
+    assert_eq!(daemon.sign(&key, &block_header(100, 1)).status, 412);
+    assert_eq!(daemon.sign(&key, &attestation(8, 4, 10, 1)).status, 412);
+    assert_eq!(daemon.sign(&key, &block_header(101, 1)).status, 200);
+}
+
+#[test]
 fn an_empty_history_is_none() {
     let daemon = signer();
     for (number, empty) in [(1, json!("")), (2, json!(null)), (3, json!(" \n")), (4, json!("\u{feff}"))] {

@@ -155,10 +155,8 @@ fn a_request_that_cannot_be_read_is_told_its_member_and_no_value() {
     for (body, member) in [
         (json!({"keystores": ["x"], "passwords": secret}), "passwords"),
         (json!({"keystores": [secret, 7], "passwords": [secret]}), "keystores"),
-        (
-            json!({"keystores": [], "passwords": [], "slashing_protection": {"x": secret}}),
-            "slashing_protection",
-        ),
+        (json!({"keystores": [], "passwords": [], "slashing_protection": [secret]}), "slashing_protection"),
+        (json!({"keystores": [], "passwords": [], "slashing_protection": {"x": secret}}), "metadata"),
         (json!({"keystores": [secret]}), "passwords"),
         (json!(json!({"passwords": [secret]}).to_string()), "wrong type"),
     ] {

@@ -1,8 +1,8 @@
 //! `POST /eth/v1/keystores`: import of keys with their history.
 
 use hyper::body::Bytes;
-use serde::de::Error as _;
 use serde::{Deserialize, Deserializer};
+use serde_json::value::RawValue;
 use zeroize::Zeroizing;
 
 use super::{UNANSWERED, failure, result, strings, unreadable};
@@ -72,13 +72,13 @@ struct ImportRequest {
 impl ImportRequest {
     fn parse(body: Bytes) -> Result<Self, Problem> {
         #[derive(Deserialize)]
-        struct Wire {
+        struct Wire<'a> {
             #[serde(deserialize_with = "keystores")]
             keystores: Vec<String>,
             #[serde(deserialize_with = "passwords")]
             passwords: Vec<Zeroizing<String>>,
-            #[serde(default, deserialize_with = "slashing_protection")]
-            slashing_protection: Option<String>,
+            #[serde(borrow)]
+            slashing_protection: Option<&'a RawValue>,
         }
         fn keystores<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
             strings("keystores", deserializer)
@@ -86,16 +86,9 @@ impl ImportRequest {
         fn passwords<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Zeroizing<String>>, D::Error> {
             strings("passwords", deserializer)
         }
-        fn slashing_protection<'de, D: Deserializer<'de>>(
-            deserializer: D,
-        ) -> Result<Option<String>, D::Error> {
-            Option::deserialize(deserializer).map_err(|_| {
-                D::Error::custom("the member slashing_protection must be a string that holds EIP-3076 JSON")
-            })
-        }
         // The passwords in it are wiped with it.
         let body = Zeroizing::new(Vec::from(body));
-        let wire: Wire = text::json(&body).map_err(|error| unreadable(&error))?;
+        let wire: Wire<'_> = text::json(&body).map_err(|error| unreadable(&error))?;
         if wire.keystores.len() != wire.passwords.len() {
             return Err(Problem::bad_request(format!(
                 "{} keystores and {} passwords: give one password for each keystore",
@@ -105,13 +98,26 @@ impl ImportRequest {
         }
         let pairs = wire.keystores.into_iter().zip(wire.passwords);
         let items = pairs.map(|(keystore, password)| EncryptedKey { keystore, password }).collect();
-        // An empty text says as little as null: clients send it where there is no history.
-        let history = wire.slashing_protection.filter(|json| !text::unmarked(json).trim().is_empty());
-        let history = history.map(|json| Interchange::parse(json.as_bytes())).transpose()?;
+        let history = wire.slashing_protection.map(|member| history(member.get())).transpose()?.flatten();
         Ok(Self { items, history })
     }
 }
 
+/// The history as the standard has it, a string that holds JSON, or as Stereum sends it, that JSON itself.
+fn history(member: &str) -> Result<Option<Interchange>, Problem> {
+    if member.starts_with('{') {
+        return Ok(Some(Interchange::parse(member.as_bytes())?));
+    }
+    let json: String = serde_json::from_str(member).map_err(|_| Problem::bad_request(NO_HISTORY))?;
+    // An empty text says as little as null: clients send it where there is no history.
+    if text::unmarked(&json).trim().is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(Interchange::parse(json.as_bytes())?))
+}
+
+const NO_HISTORY: &str =
+    "the member slashing_protection must be EIP-3076 JSON, as a string that holds it or as it is";
 const DELETED_BEFORE: &str = "the key was deleted here before; what it signed then still binds it";
 const RAW_ROOT_BEFORE: &str = "raw roots were signed with the key here before, so its blocks and attestations are \
                                refused until its watermarks are lifted to the present: bls-signer \
