@@ -163,6 +163,7 @@ fn migrate_status(error: &migrate::Error) -> ExitStatus {
         | Error::Owner(_)
         | Error::OtherChain(_)
         | Error::OtherConfiguration { .. } => ExitStatus::Configuration,
+        Error::InUse { .. } => ExitStatus::StateInUse,
         Error::Open(error) => ledger_status(error),
         Error::Directory { .. }
         | Error::Hardening(_)

@@ -7,7 +7,7 @@ use std::thread;
 
 use serde_json::json;
 
-use crate::support::{Connection, Key, Setup, State, attestation, run, said, text};
+use crate::support::{Connection, Key, Setup, State, attestation, init, run, said, text};
 
 const SEAL: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddee01";
 
@@ -84,6 +84,34 @@ fn nothing_is_taken_from_a_web3signer_that_still_answers() {
     assert_eq!(refused.status, Some(1), "{refused:?}");
     assert!(!old.path("state").exists(), "nothing is written");
     answering.join().unwrap();
+}
+
+#[test]
+fn a_migration_to_a_daemon_that_runs_changes_nothing_and_says_how_to_go_on() {
+    let old = OldSigner::new();
+    init(&old.path("state"));
+    let state = old.path("state").display().to_string();
+    let beside =
+        Setup::new().with_state(State::Unnamed).args(&["--network", "minimal", "--state-dir", &state]);
+    let daemon = beside.start();
+    let take = ["--history=history.json", "--write-config=new.toml", "--apply"];
+    for options in [&take[..2], &take] {
+        let refused = old.migrate(options, &[]);
+        assert_eq!(refused.status, Some(75), "{refused:?}");
+        for way in [
+            "the ledger in state open",
+            "systemctl stop bls-signer.socket",
+            "run this again",
+            "bls-signer keys import",
+        ] {
+            assert!(refused.err.contains(way), "{way}: {}", refused.err);
+        }
+    }
+    assert_eq!(daemon.public_keys(), Vec::<String>::new());
+    assert!(!old.path("new.toml").exists(), "nothing is written");
+    drop(daemon.kill());
+    let applied = old.migrate(&take, &[]);
+    assert_eq!(applied.status, Some(0), "{applied:?}");
 }
 
 #[test]

@@ -39,6 +39,15 @@ pub(crate) enum Error {
     Hardening(#[source] HardeningError),
     #[error(transparent)]
     Memory(LockedMemoryError),
+    /// What is on record must not move between its comparison and the change, and keys in the clear pass no API.
+    #[error(
+        "a daemon has the ledger in {} open, and keys come over while it does not run: stop it ('systemctl stop \
+         bls-signer.socket bls-signer-keymanager.socket bls-signer-tcp.socket bls-signer.service' for the package's), \
+         run this again, and start it. If the keys are all in keystores, it can take them as it runs: 'bls-signer keys \
+         import KEYSTORES --passwords PASSWORDS --slashing-protection HISTORY'",
+        directory.display()
+    )]
+    InUse { directory: PathBuf },
     #[error(transparent)]
     Open(#[from] OpenError),
     #[error(transparent)]

@@ -46,7 +46,7 @@ impl Target {
     /// Reads the settings and the seal secret, which may be root's. The network is the old signer's.
     ///
     /// # Errors
-    /// They cannot be used, or there is no seal secret.
+    /// They cannot be used, there is no seal secret, or a daemon has the directory's ledger open.
     pub(super) fn named(
         options: Options,
         network: Option<String>,
@@ -62,6 +62,11 @@ impl Target {
         let memory = LockedMemory::new().map_err(Error::Memory)?;
         let seal = settings.keys.seal_file.as_deref().ok_or(Error::NoSeal)?;
         let seal = Seal::from_file(seal, &memory)?;
+        let directory = &settings.ledger.state_dir;
+        // Before keys are opened, which may take minutes, and before a file is made.
+        if ledger::is_held(directory) {
+            return Err(Error::InUse { directory: directory.clone() });
+        }
         Ok((Self { settings, network, memory, seal }, seal_file))
     }
 
