@@ -9,6 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::command;
 use crate::log::{chain, say};
+use crate::reading::READERS;
 use crate::signer::{Delivered, Signer};
 use crate::source::{Kind, Source};
 use crate::trouble::{self, Trouble};
@@ -101,7 +102,7 @@ async fn deliver(source: &Source, signer: &mut Signer) -> io::Result<bool> {
                     return Ok(done(name, &delivered));
                 }
             };
-            let mut entries = 0_usize;
+            let (mut entries, mut in_vain) = (0_usize, 0_usize);
             let delivered = loop {
                 match timeout(LONGEST_SILENCE, reading.next()).await {
                     Ok(Some(items)) => {
@@ -110,6 +111,14 @@ async fn deliver(source: &Source, signer: &mut Signer) -> io::Result<bool> {
                             signer.bring(item).await?;
                         }
                         entries = entries.saturating_add(items.len());
+                        let Some(trouble) = unanswered(&items) else {
+                            in_vain = 0;
+                            continue;
+                        };
+                        in_vain = in_vain.saturating_add(1);
+                        if in_vain >= MOST_IN_VAIN {
+                            break told(name, trouble, signer).await?;
+                        }
                     }
                     Ok(None) => break signer.end(entries).await?,
                     Err(_) => {
@@ -130,6 +139,14 @@ async fn told(name: &str, trouble: &Trouble, signer: &mut Signer) -> io::Result<
     signer.fail(trouble).await
 }
 
+/// What kept the server from answering; `None` when it answered.
+fn unanswered(items: &[Item]) -> Option<&Trouble> {
+    match items.first()? {
+        Item::Missing { trouble, .. } => Some(trouble).filter(|trouble| trouble.kind.may_pass()),
+        Item::Raw { .. } | Item::Keystore { .. } => None,
+    }
+}
+
 fn tell_missing(name: &str, item: &Item) {
     match item {
         Item::Missing { name: entry, trouble } => say(&format!("{name}: {entry}: {trouble}")),
@@ -148,5 +165,7 @@ fn done(name: &str, Delivered { keys, entered, left, missing, complete }: &Deliv
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 const FIRST_RETRY: Duration = Duration::from_secs(5);
+/// Entries in a row, each asked for several times. A moment of absence costs as many as there are readers.
+const MOST_IN_VAIN: usize = 2 * READERS;
 /// Longer than one entry takes with all its retries.
 const LONGEST_SILENCE: Duration = Duration::from_secs(60);

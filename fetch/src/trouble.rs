@@ -26,6 +26,16 @@ pub(crate) enum Kind {
     Busy,
 }
 
+impl Kind {
+    /// Whether the same question may be answered a moment later.
+    pub(crate) fn may_pass(self) -> bool {
+        match self {
+            Self::Unreachable | Self::Timeout | Self::Busy => true,
+            Self::Denied | Self::NotFound | Self::Malformed | Self::TooLarge => false,
+        }
+    }
+}
+
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
