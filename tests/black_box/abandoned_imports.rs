@@ -42,7 +42,7 @@ fn a_client_that_has_said_all_and_waits_has_all_its_keystores_opened() {
 fn send_import(daemon: &Daemon, heavy: usize) -> (Key, UnixStream) {
     let first = Key::number(1);
     let mut slow = Key::number(2).keystore_value("p");
-    slow["crypto"]["kdf"]["params"]["c"] = 1_000_000.into();
+    slow["crypto"]["kdf"]["params"]["c"] = 250_000.into();
     let mut keystores = vec![first.keystore("p")];
     keystores.extend(vec![slow.to_string(); heavy]);
     let import = json!({"keystores": keystores, "passwords": vec!["p"; keystores.len()]});
