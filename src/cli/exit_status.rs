@@ -103,6 +103,7 @@ fn shared_ledger_status(error: &ledger::Error) -> ExitStatus {
     match error {
         Error::Configuration(_)
         | Error::Network(_)
+        | Error::Owner(_)
         | Error::NoGenesis
         | Error::NoAddress
         | Error::Wrong { .. } => ExitStatus::Configuration,

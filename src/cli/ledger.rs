@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Subcommand;
 
-use super::output;
+use super::{output, owner, packaged};
 use crate::config::{self, Durability, Environment, RawSettings, SharedLedgerAddress, SharedLedgerSettings};
 use crate::ledger::HighWatermark;
 use crate::ledger::postgres::{self, Report, Servers};
@@ -77,7 +77,7 @@ pub(super) struct AsDaemon {
     /// The database, with the daemon's role [default: shared_ledger, as for 'serve']
     #[arg(value_name = "ADDRESS")]
     address: Option<String>,
-    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else none]
+    /// Read options from this TOML file [default: $BLS_SIGNER_CONFIG, else for root the packaged daemon's, else none]
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
@@ -125,10 +125,14 @@ pub(super) fn run(command: Command, environment: &Environment, out: &mut dyn Wri
 }
 
 impl AsDaemon {
+    /// The daemon's, whose user root becomes: the database may know it by that.
     fn settings(self, environment: &Environment) -> Result<SharedLedgerSettings, Error> {
+        let environment = &packaged::packaged_environment(None, self.config.as_deref(), environment);
         let flags = RawSettings { shared_ledger: self.address, ..RawSettings::default() };
-        let settings = config::load(self.config.as_deref(), flags, environment)?;
-        settings.ledger.shared.ok_or(Error::NoAddress)
+        let ledger = config::load(self.config.as_deref(), flags, environment)?.ledger;
+        let shared = ledger.shared.ok_or(Error::NoAddress)?;
+        owner::become_owner_of(&ledger.state_dir)?;
+        Ok(shared)
     }
 }
 
@@ -188,6 +192,8 @@ pub(crate) enum Error {
     Configuration(#[from] config::Error),
     #[error(transparent)]
     Network(#[from] NetworkError),
+    #[error(transparent)]
+    Owner(#[from] owner::Error),
     #[error(transparent)]
     SharedLedger(#[from] postgres::Error),
     #[error(
