@@ -37,6 +37,7 @@ mod row;
 mod row_table;
 mod rule_name;
 mod rules;
+mod second_counts;
 mod second_judge;
 mod shared_order;
 mod sqlite;
@@ -65,6 +66,7 @@ pub(crate) use self::order::{
 pub(crate) use self::protection::{Protection, Unprotected};
 pub(crate) use self::refusal::Refusal;
 pub(crate) use self::rule_name::Rule;
+pub(crate) use self::second_counts::SecondCounts;
 pub(crate) use self::second_judge::{SecondJudge, Silence};
 #[cfg(feature = "fuzz-internals")]
 pub(crate) use self::sqlite::log_damage;
@@ -224,6 +226,11 @@ impl Ledger {
     /// What is counted of commits since the start.
     pub(crate) fn commits(&self) -> &CommitCounts {
         &self.judge.queue().counts
+    }
+
+    /// What is counted of a second judge; none where there is none.
+    pub(crate) fn shared_counts(&self) -> Option<&SecondCounts> {
+        self.judge.second_judge().map(|second_judge| second_judge.counts())
     }
 
     /// How many records wait for the next commit.

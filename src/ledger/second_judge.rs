@@ -14,6 +14,7 @@ use tokio::sync::{oneshot, watch};
 use super::commit_queue::is_stalled;
 use super::fault::{Cause, Fault};
 use super::refusal::Refusal;
+use super::second_counts::SecondCounts;
 use super::shared_order::{SharedOrder, SharedRecords};
 use super::watermarks::Request;
 use crate::bls::PublicKey;
@@ -36,6 +37,9 @@ pub(crate) trait SecondJudge: fmt::Debug + Send + Sync {
 
     /// Since when it has owed an answer or been out of reach. `None`: it answers.
     fn silence(&self) -> watch::Receiver<Option<Silence>>;
+
+    /// What is counted of it.
+    fn counts(&self) -> &SecondCounts;
 }
 
 impl dyn SecondJudge {

@@ -77,6 +77,12 @@ class Daemon:
         except OSError:
             return None
 
+    def metrics(self):
+        """Families without labels, by their names."""
+        lines = self.ask("GET", "/metrics")[1].decode().splitlines()
+        samples = [line.split(" ") for line in lines if not line.startswith("#") and "{" not in line]
+        return {name: float(value) for name, value in samples}
+
     def keymanager(self, method, body):
         """The results of an import or a deletion of keystores."""
         status, answer = self.ask(method, "/eth/v1/keystores", json.dumps(body))

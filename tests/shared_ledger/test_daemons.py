@@ -147,6 +147,28 @@ class OfDaemons(unittest.TestCase):
             until(lambda: daemon.sign(vote) == 200, f"it signs again; it said {daemon.said()[-1500:]}")
             self.assertEqual(daemon.sign(Vote(other, 2_000_000, 2_000_001, b"\2" * 32)), 200)
 
+    def test_metrics_count_batches_refusals_connections_and_the_timeline_over_a_promotion(self):
+        with Pair() as pair, Daemons([(pair.primary, pair.standby)] * 2, 1) as daemons:
+            (one, two), (key, ) = daemons.all, daemons.keys
+            one.until_it_signs(key, 10)
+            two.until_it_signs(key, 1000)
+            self.assertEqual(two.sign(Vote(key, 5_000, 5_001, b"\1" * 32)), 200)
+            before = one.metrics()
+            self.assertGreaterEqual(before["bls_signer_shared_ledger_batch_seconds_count"], 1)
+            self.assertEqual(before["bls_signer_shared_ledger_batch_keys_sum"],
+                             before["bls_signer_shared_ledger_batch_keys_count"])
+            self.assertEqual(before["bls_signer_shared_ledger_connections_total"], 4)
+            self.assertEqual(before["bls_signer_shared_ledger_timeline"], 1)
+            self.assertEqual(one.sign(Vote(key, 5_000, 5_001, b"\2" * 32)), 412)
+            after = one.metrics()
+            self.assertEqual(after["bls_signer_shared_ledger_refused_total"],
+                             before["bls_signer_shared_ledger_refused_total"] + 1)
+            pair.fail_over()
+            pair.attach()
+            one.until_it_signs(key, 10_000)
+            until(lambda: one.metrics()["bls_signer_shared_ledger_timeline"] == 2, "the new timeline")
+            self.assertGreater(one.metrics()["bls_signer_shared_ledger_connections_total"], 4)
+
     def test_a_server_that_takes_connections_and_says_nothing_keeps_nobody_from_the_next(self):
         with Pair() as pair, Daemons([(pair.primary, pair.standby)], 1) as daemons:
             (daemon, ), (key, ) = daemons.all, daemons.keys

@@ -1,11 +1,13 @@
 //! `GET /metrics`: what Prometheus collects.
 //!
 //! `web3signer` has the families by Web3Signer's names, for dashboards that ask for these; `process` those that every
-//! Prometheus knows; `signing` and `state` our own. There is no series a key, so their number is bounded.
+//! Prometheus knows; `signing`, `state` and `shared_ledger` our own. There is no series a key, so their number is
+//! bounded.
 
 mod exposition;
 mod fetched;
 mod process;
+mod shared_ledger;
 mod signing;
 mod state;
 mod web3signer;
@@ -56,6 +58,7 @@ impl Collector for Scrape {
         web3signer::write(&mut exposition, api)?;
         signing::write(&mut exposition, &api.signer)?;
         state::write(&mut exposition, api)?;
+        shared_ledger::write(&mut exposition, &api.signer.protection)?;
         process::write(&mut exposition, api.started)
     }
 }

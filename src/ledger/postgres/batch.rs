@@ -18,6 +18,7 @@ use crate::ledger::refusal::{Recorded, Refusal};
 use crate::ledger::rules::{
     Ruling, SignedAttestation, SignedBlock, Watermark, judge_attestation, judge_block,
 };
+use crate::ledger::second_counts::SecondCounts;
 use crate::ledger::second_judge::{Answer, Ask, Message, Question};
 use crate::primitives::{Epoch, Slot};
 
@@ -58,6 +59,11 @@ impl Batch {
         self.questions.is_empty()
     }
 
+    /// How many keys it is about.
+    pub(super) fn keys(&self) -> usize {
+        self.questions.len()
+    }
+
     /// Asks, and answers.
     ///
     /// # Errors
@@ -68,6 +74,7 @@ impl Batch {
         connection: &Connection,
         durability: Durability,
         fence: &Fence,
+        counts: &SecondCounts,
     ) -> Result<(), Unanswered> {
         let asks: Vec<Ask> = self
             .questions
@@ -96,7 +103,7 @@ impl Batch {
                 false => refused.extend(questions),
             }
         }
-        if refused.is_empty() { Ok(()) } else { refuse(refused, connection).await }
+        if refused.is_empty() { Ok(()) } else { refuse(refused, connection, counts).await }
     }
 }
 
@@ -168,7 +175,11 @@ async fn statement(
 }
 
 /// Says why, by what is on record there.
-async fn refuse(questions: Vec<Question>, connection: &Connection) -> Result<(), Unanswered> {
+async fn refuse(
+    questions: Vec<Question>,
+    connection: &Connection,
+    counts: &SecondCounts,
+) -> Result<(), Unanswered> {
     let client = &connection.link.client;
     let keys: Vec<_> = questions.iter().map(|question| question.ask.public_key).collect();
     let read = async { tokio::try_join!(Head::read(client, ""), rows::records(client, Some(&keys), false)) };
@@ -183,7 +194,10 @@ async fn refuse(questions: Vec<Question>, connection: &Connection) -> Result<(),
         let deleted = record.is_some_and(|record| record.deleted);
         let before = record.map(|record| record.watermark).unwrap_or_default().merged(head.floor);
         match refusal(&ask, &head, deleted, &before) {
-            Some(refusal) => question.answer(Answer::Refused(refusal)),
+            Some(refusal) => {
+                counts.refused.increment();
+                question.answer(Answer::Refused(refusal));
+            }
             // It was refused for something that has passed, such as a stop that was removed, or for the settings that
             // durability hangs on, or a newer schema: the next connection is asked for these first.
             None => unexplained.push(question),

@@ -24,7 +24,7 @@ pub(super) struct Connection {
     replicates: Statement,
     /// The genesis validators root of the chain that is protected there.
     pub(super) chain: Root,
-    timeline: u32,
+    pub(super) timeline: u32,
 }
 
 impl Connection {

@@ -92,6 +92,11 @@ pub(crate) enum Error {
 pub(crate) const SCHEMA_VERSION: i32 = 1;
 
 impl Error {
+    /// Whether a commit may be on one server alone.
+    pub(super) fn is_of_replication(&self) -> bool {
+        matches!(self, Self::Warned { .. } | Self::Unreplicated)
+    }
+
     /// Whether another connection may do better.
     pub(super) fn is_of_one_connection(&self) -> bool {
         match self {

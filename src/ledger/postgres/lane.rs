@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{Mutex, mpsc, watch};
 use tokio::time::sleep;
@@ -17,6 +17,7 @@ use super::presence::Presence;
 use super::servers::{Servers, in_time};
 use crate::config::Durability;
 use crate::ledger::fault::Cause;
+use crate::ledger::second_counts::SecondCounts;
 use crate::ledger::second_judge::{NoAnswer, OrderReply, Question};
 use crate::ledger::shared_order::SharedOrder;
 use crate::primitives::Root;
@@ -28,6 +29,7 @@ pub(super) struct Lane {
     pub(super) durability: Durability,
     pub(super) chain: Option<Root>,
     pub(super) presence: Arc<Presence>,
+    pub(super) counts: Arc<SecondCounts>,
 }
 
 /// Questions of one kind, which its lanes take in turn.
@@ -145,12 +147,17 @@ impl Lane {
                 continue;
             }
             self.presence.asking(self.number);
+            let (keys, begun) = (batch.keys(), Instant::now());
             if let Err(Unanswered { error, questions }) =
-                batch.judge(kind, connection, self.durability, fence).await
+                batch.judge(kind, connection, self.durability, fence, &self.counts).await
             {
+                if error.is_of_replication() {
+                    self.counts.unreplicated.increment();
+                }
                 queue.put_back(questions.into_iter().chain(waiting));
                 return Err(error);
             }
+            self.counts.answered(keys, begun.elapsed());
             self.presence.present(self.number);
             backoff.reset();
         }
@@ -232,7 +239,9 @@ impl Lane {
     }
 
     async fn open(&self, fence: &Fence) -> Result<Connection, Error> {
-        Connection::open(&self.servers, self.durability, self.chain, fence).await
+        let connection = Connection::open(&self.servers, self.durability, self.chain, fence).await?;
+        self.counts.connected(connection.timeline);
+        Ok(connection)
     }
 
     /// Answers what comes while there is no connection.

@@ -33,6 +33,7 @@ pub(crate) use self::servers::Servers;
 use self::batch::Kind;
 use self::lane::{Lane, Queue};
 use self::presence::Presence;
+use super::second_counts::SecondCounts;
 use super::second_judge::{Message, NoAnswer, OrderReply, Question, SecondJudge, Silence};
 use super::shared_order::SharedOrder;
 use crate::config::SharedLedgerSettings;
@@ -43,6 +44,7 @@ pub(crate) struct SharedLedger {
     questions: [mpsc::UnboundedSender<Question>; 2],
     orders: mpsc::UnboundedSender<(SharedOrder, OrderReply)>,
     presence: Arc<Presence>,
+    counts: Arc<SecondCounts>,
     address: String,
     /// The thread ends when this goes.
     _open: watch::Sender<()>,
@@ -64,6 +66,7 @@ impl SharedLedger {
         let (orders, orders_taken) = mpsc::unbounded_channel();
         let (votes_again, blocks_again) = (votes.downgrade(), blocks.downgrade());
         let presence = Arc::new(Presence::new(GROUPS));
+        let counts = Arc::<SecondCounts>::default();
         let (open, mut closed) = watch::channel(());
         let lane = |number| Lane {
             number,
@@ -71,6 +74,7 @@ impl SharedLedger {
             durability: settings.durability,
             chain,
             presence: Arc::clone(&presence),
+            counts: Arc::clone(&counts),
         };
         let [first, second, third, fourth] = [lane(0), lane(1), lane(2), lane(ORDERS)];
         let state: PathBuf = state.to_owned();
@@ -97,7 +101,7 @@ impl SharedLedger {
         };
         std::thread::Builder::new().name("shared-ledger".to_owned()).spawn(serve).map_err(Error::Thread)?;
         let address = settings.address.to_string();
-        Ok(Arc::new(Self { questions: [votes, blocks], orders, presence, address, _open: open }))
+        Ok(Arc::new(Self { questions: [votes, blocks], orders, presence, counts, address, _open: open }))
     }
 }
 
@@ -126,6 +130,10 @@ impl SecondJudge for SharedLedger {
 
     fn silence(&self) -> watch::Receiver<Option<Silence>> {
         self.presence.subscribe()
+    }
+
+    fn counts(&self) -> &SecondCounts {
+        &self.counts
     }
 }
 

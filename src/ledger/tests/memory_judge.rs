@@ -11,6 +11,7 @@ use super::*;
 use crate::ledger::order::Selection;
 use crate::ledger::refusal::Recorded;
 use crate::ledger::rules::{Ruling, Watermark, judge_attestation, judge_block};
+use crate::ledger::second_counts::SecondCounts;
 use crate::ledger::second_judge::{Answer, Ask, Message, NoAnswer, OrderReply, Question};
 use crate::ledger::shared_order::{SharedOrder, SharedRecord, SharedRecords};
 use crate::ledger::watermarks::Metadata;
@@ -20,6 +21,7 @@ use crate::ledger::{HighWatermark, SecondJudge, Silence};
 pub(super) struct MemoryJudge {
     inner: Mutex<Inner>,
     silence: watch::Sender<Option<Silence>>,
+    counts: SecondCounts,
 }
 
 /// What becomes of what is asked, from now on.
@@ -65,7 +67,11 @@ enum Asked {
 
 impl MemoryJudge {
     pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::default(), silence: watch::Sender::new(None) })
+        Arc::new(Self {
+            inner: Mutex::default(),
+            silence: watch::Sender::new(None),
+            counts: SecondCounts::default(),
+        })
     }
 
     /// Changes the way. What was delayed arrives if it is open now; then silence ends.
@@ -152,6 +158,10 @@ impl SecondJudge for MemoryJudge {
 
     fn silence(&self) -> watch::Receiver<Option<Silence>> {
         self.silence.subscribe()
+    }
+
+    fn counts(&self) -> &SecondCounts {
+        &self.counts
     }
 }
 
