@@ -1,7 +1,7 @@
 //! Signer that is to be replaced: what its options say, as far as it matters here, whichever program it is.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -24,8 +24,30 @@ pub(super) struct OldSigner {
     pub(super) options: Vec<(String, String, String)>,
     /// Its options that have no meaning here, each with the reason.
     pub(super) notes: Vec<String>,
+    /// What it read from vaults by its options, for the fetcher.
+    pub(super) fetch_sources: Vec<FetchSource>,
     /// Its options that have no counterpart here, each with what to do instead.
     pub(super) without_counterpart: Vec<String>,
+}
+
+/// A source of the fetcher: the name and the text of its file.
+#[derive(Debug)]
+pub(super) struct FetchSource {
+    pub(super) name: &'static str,
+    pub(super) text: String,
+}
+
+impl FetchSource {
+    /// What the key configurations of a directory name in vaults.
+    pub(super) fn of_key_configurations(directory: &Path) -> Self {
+        let text = format!(
+            "type = \"web3signer\"\ndirectory = {:?}  # for root and the group bls-signer-fetch alone\n\
+             #ca_file = \"...\"  # of its vaults, in place of tlsKnownServersPath\n\
+             #aws_login = {{ method = \"instance\" }}  # in place of AWS' environment\n",
+            directory.display().to_string()
+        );
+        Self { name: "web3signer", text }
+    }
 }
 
 /// A PostgreSQL database, with a password that no argument shows. Shown without the password.

@@ -15,6 +15,7 @@ const SEAL: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccdd
 fn a_web3signer_s_keys_history_and_options_are_taken_over_once() {
     let old = OldSigner::new();
     old.write("keys/vault.yaml", "type: hashicorp\nkeyType: BLS\nserverHost: vault\ntoken: s3cret\n");
+    old.write("keys/module.yaml", "type: yubihsm2\npassword: s3cret\n");
     let take = ["--history=history.json", "--write-config=new.toml"];
 
     let dry = old.migrate(&take, &[]);
@@ -22,15 +23,19 @@ fn a_web3signer_s_keys_history_and_options_are_taken_over_once() {
     for line in [
         "3: 3 to be sealed here, 0 sealed here already",
         "2 from keystores, 1 in the clear",
-        "1 of type \"hashicorp\": NOT TAKEN",
+        "1 of type \"hashicorp\": for the fetcher, as below",
+        "1 of type \"yubihsm2\": NOT TAKEN",
         "2 keys, from history.json",
         "the record of 2 keys grows by it",
         "1 keys have none, as if they had never signed",
         "idle-connection-timeout-seconds in",
         "vertx-worker-pool-size in",
-        "NO COUNTERPART  eth2.aws-secrets-enabled in",
-        "bring the keys as EIP-2335 keystores",
+        "fetcher         /etc/bls-signer/sources.d/web3signer.toml",
+        "    type = \"web3signer\"",
+        "fetcher         /etc/bls-signer/sources.d/aws.toml",
+        "    type = \"aws-secrets-manager\"",
         "REFUSED         1 entries give no key",
+        "REFUSED         1 keys are in vaults: the fetcher brings them",
     ] {
         assert!(dry.out.contains(line), "{line}: {}", dry.out);
     }

@@ -18,7 +18,9 @@ pub(super) struct OldKeys {
     pub(super) from_keystores: usize,
     /// Files whose key another file has given.
     pub(super) duplicates: usize,
-    /// Kinds of keys that no file holds, such as those in a vault, and how many there are of each.
+    /// Kinds of keys in vaults that the fetcher reads, and how many there are of each.
+    pub(super) fetched: BTreeMap<String, usize>,
+    /// Other kinds of keys that no file holds.
     pub(super) elsewhere: BTreeMap<String, usize>,
     /// Files that give no key, each with the reason.
     pub(super) unusable: Vec<String>,
@@ -38,21 +40,27 @@ impl OldKeys {
             from_keystores: loaded.entering.iter().filter(|key| key.derived).count(),
             keys: loaded.entering.into_iter().map(|key| key.key).collect(),
             duplicates: loaded.duplicates.len(),
+            fetched: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             unusable: Vec::new(),
         };
         for problem in loaded.problems {
             match problem.reason.unsupported_kind() {
                 Some(kind) => {
-                    let count = keys.elsewhere.entry(kind).or_default();
+                    let is_fetched = FETCHED_KINDS.contains(&kind.trim_matches('"'));
+                    let kinds = if is_fetched { &mut keys.fetched } else { &mut keys.elsewhere };
+                    let count = kinds.entry(kind).or_default();
                     *count = count.saturating_add(1);
                 }
                 None => keys.unusable.push(problem.to_string()),
             }
         }
-        if keys.unusable.is_empty() && keys.elsewhere.is_empty() {
+        if keys.unusable.is_empty() && keys.elsewhere.is_empty() && keys.fetched.is_empty() {
             keys.unusable.extend(loaded.barren.iter().map(|barren| OneLine(barren).to_string()));
         }
         keys
     }
 }
+
+/// As key configurations name them.
+const FETCHED_KINDS: [&str; 3] = ["hashicorp", "aws-secret", "azure-secret"];

@@ -7,7 +7,8 @@ use super::configuration::Configuration;
 use super::history::History;
 use super::keys::OldKeys;
 use super::target::Changes;
-use crate::cli::old_signer::OldSigner;
+use crate::cli::old_signer::{FetchSource, OldSigner};
+use crate::keys::loader::Source;
 use crate::text::{OneLine, chain};
 
 /// Lines of a table.
@@ -39,6 +40,13 @@ pub(super) fn obstacles(
              --skip-unusable"
         )
     });
+    let fetched = keys.fetched.values().sum::<usize>();
+    let fetched = (fetched > 0 && !skips_unusable).then(|| {
+        format!(
+            "{fetched} keys are in vaults: the fetcher brings them, from the sources above, once this is done; go on \
+             without them with --skip-unusable"
+        )
+    });
     let silence = match history {
         History::Found { .. } | History::None => None,
         History::NotNamed => Some(
@@ -48,7 +56,7 @@ pub(super) fn obstacles(
         ),
         History::Unreadable(error) => Some(chain(error)),
     };
-    answers.into_iter().chain(lost).chain(silence).chain(unmergeable).collect()
+    answers.into_iter().chain(lost).chain(fetched).chain(silence).chain(unmergeable).collect()
 }
 
 impl Plan {
@@ -67,6 +75,7 @@ impl Plan {
         plan.keys(keys, changes);
         plan.history(history, changes);
         plan.options(old, configuration);
+        plan.fetch_sources(old, keys);
         for obstacle in obstacles {
             plan.line("REFUSED", obstacle);
         }
@@ -84,6 +93,9 @@ impl Plan {
         self.line("", format_args!("{} from keystores, {raw} in the clear", keys.from_keystores));
         if keys.duplicates > 0 {
             self.line("", format_args!("{} more files with one of these keys", keys.duplicates));
+        }
+        for (kind, count) in &keys.fetched {
+            self.line("", format_args!("{count} of type {kind}: for the fetcher, as below"));
         }
         for (kind, count) in &keys.elsewhere {
             self.line("", format_args!("{count} of type {kind}: NOT TAKEN, as no file holds them"));
@@ -139,6 +151,21 @@ impl Plan {
         }
     }
 
+    fn fetch_sources(&mut self, old: &OldSigner, keys: &OldKeys) {
+        let directories = old.sources.iter().filter_map(|source| match source {
+            Source::KeyConfigs { directory } if !keys.fetched.is_empty() => Some(directory),
+            Source::KeyConfigs { .. } | Source::Keystores { .. } => None,
+        });
+        let configured: Vec<_> =
+            directories.map(|directory| FetchSource::of_key_configurations(directory)).collect();
+        for FetchSource { name, text } in configured.iter().chain(&old.fetch_sources) {
+            self.line("fetcher", format_args!("{SOURCES}/{name}.toml, to be written by you (docs/fetch.md)"));
+            for line in text.lines() {
+                self.line("", format_args!("    {line}"));
+            }
+        }
+    }
+
     fn line(&mut self, what: &str, said: impl fmt::Display) {
         self.text.push_str(format!("{what:<16}{said}").trim_end());
         self.text.push('\n');
@@ -150,3 +177,6 @@ impl fmt::Display for Plan {
         self.text.fmt(f)
     }
 }
+
+/// Where the packaged fetcher looks.
+const SOURCES: &str = "/etc/bls-signer/sources.d";

@@ -80,6 +80,7 @@ pub(super) fn old_signer(directory: PathBuf, arguments: Vec<OsString>) -> Result
         database: None,
         options,
         notes: workers.into_iter().chain(token).map(str::to_owned).collect(),
+        fetch_sources: Vec::new(),
         without_counterpart: Vec::new(),
     })
 }

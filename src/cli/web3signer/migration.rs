@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Error;
 use super::command_line::{CommandLine, Task, Value};
+use super::fetch_sources;
 use super::given::Given;
 use super::option::{Meaning, Web3SignerOption};
 use super::translation::{self, Translation};
@@ -39,7 +40,10 @@ pub(in crate::cli) fn old_signer(
         None => values.extend(own_configuration(directory)),
     }
     let given = Given::gather(values, environment)?;
-    let Translation { flags, warnings, refused } = Translation::with_refusals(&given)?.for_daemon(&given)?;
+    let fetch_sources = fetch_sources::of(&given);
+    let is_followed = |value: &Value| !fetch_sources::is_of_one(value, &fetch_sources);
+    let followed = Translation::with_refusals(&given, is_followed)?;
+    let Translation { flags, warnings, refused } = followed.for_daemon(&given)?;
 
     let mut notes = warnings;
     let mut options = Vec::new();
@@ -72,6 +76,7 @@ pub(in crate::cli) fn old_signer(
         database: database(&given),
         options,
         notes,
+        fetch_sources,
         without_counterpart: refused
             .into_iter()
             .map(|(origin, instead)| format!("{origin}: {instead}"))

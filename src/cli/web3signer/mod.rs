@@ -2,6 +2,7 @@
 //! configuration file, for a signer that takes its place.
 
 mod command_line;
+mod fetch_sources;
 mod given;
 mod migration;
 mod option;

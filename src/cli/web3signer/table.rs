@@ -94,26 +94,26 @@ pub(super) const OPTIONS: &[Web3SignerOption] = &[
     row(&["commit-boost-api-enabled"], Eth2, Switch, RefusedWhenOn("leave it out: there is no Commit-Boost API here")),
     row(&["proxy-keystores-path"], Eth2, Text, Accepted("there is no Commit-Boost API here")),
     row(&["proxy-keystores-password-file"], Eth2, Text, Accepted("there is no Commit-Boost API here")),
-    row(&["azure-vault-enabled"], Eth2, Switch, RefusedWhenOn(KEYS_IN_FILES)),
-    row(&["azure-vault-auth-mode"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["azure-vault-name"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["azure-client-id"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["azure-tenant-id"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["azure-client-secret"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["azure-response-timeout"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["azure-tags"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["aws-secrets-enabled"], Eth2, Switch, RefusedWhenOn(KEYS_IN_FILES)),
-    row(&["aws-secrets-auth-mode"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["aws-secrets-access-key-id"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["aws-secrets-secret-access-key"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["aws-secrets-region"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["aws-endpoint-override"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["aws-secrets-prefixes-filter"], Eth2, List, Accepted(NO_VAULT)),
-    row(&["aws-secrets-tag"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["aws-connection-cache-size"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["gcp-secrets-enabled"], Eth2, Switch, RefusedWhenOn(KEYS_IN_FILES)),
-    row(&["gcp-project-id"], Eth2, Text, Accepted(NO_VAULT)),
-    row(&["gcp-secrets-filter"], Eth2, Text, Accepted(NO_VAULT)),
+    row(&["azure-vault-enabled"], Eth2, Switch, RefusedWhenOn(FETCHED)),
+    row(&["azure-vault-auth-mode"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["azure-vault-name"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["azure-client-id"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["azure-tenant-id"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["azure-client-secret"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["azure-response-timeout"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["azure-tags"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["aws-secrets-enabled"], Eth2, Switch, RefusedWhenOn(FETCHED)),
+    row(&["aws-secrets-auth-mode"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["aws-secrets-access-key-id"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["aws-secrets-secret-access-key"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["aws-secrets-region"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["aws-endpoint-override"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["aws-secrets-prefixes-filter"], Eth2, List, Accepted(OF_FETCHER)),
+    row(&["aws-secrets-tag"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["aws-connection-cache-size"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["gcp-secrets-enabled"], Eth2, Switch, RefusedWhenOn(FETCHED)),
+    row(&["gcp-project-id"], Eth2, Text, Accepted(OF_FETCHER)),
+    row(&["gcp-secrets-filter"], Eth2, Text, Accepted(OF_FETCHER)),
 
     row(&["to"], Export, Text, Translated(Meaning::ExportTo, "`slashing-protection export --output`")),
     row(&["from"], Import, Text, Translated(Meaning::ImportFrom,
@@ -136,6 +136,6 @@ const LOADING: &str = "keystores are opened side by side, as --kdf-memory allows
 const FORK: &str = "write the fork's epoch into a config.yaml and give its path with --network";
 const NO_DATABASE: &str = "slashing protection is a file of bls-signer's own, not a database";
 const NO_PRUNING: &str = "the ledger keeps a watermark for each key, so there is nothing to prune";
-const KEYS_IN_FILES: &str =
-    "bring the keys as EIP-2335 keystores (--keystores-path, or `bls-signer keys import`): no vault is read";
-const NO_VAULT: &str = "no vault is read";
+const FETCHED: &str = "bls-signer-fetch brings such keys, from sources that `bls-signer migrate web3signer` prints \
+                       (docs/fetch.md)";
+const OF_FETCHER: &str = "it is for a source of bls-signer-fetch";

@@ -25,7 +25,7 @@ impl Translation {
     /// An option is refused, or it has a value that it cannot have.
     pub(super) fn of(given: &Given) -> Result<Self, Error> {
         refuse_database(given)?;
-        let mut translation = Self::with_refusals(given)?;
+        let mut translation = Self::with_refusals(given, |_| true)?;
         if translation.refused.is_empty() {
             return Ok(translation);
         }
@@ -33,13 +33,13 @@ impl Translation {
         Err(Error::Refused { origin, instead })
     }
 
-    /// The same where what is refused ends nothing.
+    /// The same where what is refused ends nothing, for the options that are looked at.
     ///
     /// # Errors
     /// An option has a value that it cannot have.
-    pub(super) fn with_refusals(given: &Given) -> Result<Self, Error> {
+    pub(super) fn with_refusals(given: &Given, looks_at: impl Fn(&Value) -> bool) -> Result<Self, Error> {
         let mut translation = Self::default();
-        for value in given.values() {
+        for value in given.values().filter(|value| looks_at(value)) {
             let Value { option, origin, text } = value;
             match option.fate {
                 Fate::Flag(long) => translation.flag(value, long, text),
@@ -304,7 +304,7 @@ mod tests {
     fn what_is_not_done_here_is_refused_with_what_to_do() {
         for (line, what) in [
             ("--tls-allow-ca-clients=true eth2", "--tls-client-ca"),
-            ("eth2 --aws-secrets-enabled=true", "EIP-2335"),
+            ("eth2 --aws-secrets-enabled=true", "bls-signer-fetch"),
             ("eth2 --Xnetwork-gloas-fork-epoch=5", "config.yaml"),
             ("--http-host-allowlist=none eth2", "leave it out"),
         ] {
