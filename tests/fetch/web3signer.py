@@ -1,6 +1,6 @@
 """A directory of Web3Signer's key configurations, whose keys are in OpenBao and in a moto."""
 
-import os
+import hashlib, os, ssl
 
 from aws import REGION
 from harness import expect, once, retire, secret, source, unsource
@@ -50,4 +50,19 @@ def check(processes, daemon, vault, moto):
     source(processes, "w3s", text.replace(login, ""))
     log = once(processes, daemon, fails=True)
     expect("without a login for the environment's", (4, True), (len(daemon.keys()), "aws_login" in log))
+    retire(processes, daemon, "w3s")
+
+    certificate = ssl.PEM_cert_to_DER_cert(ssl.get_server_certificate(("127.0.0.1", vault.port)))
+    fingerprint = hashlib.sha256(certificate).hexdigest().upper()
+    colons = ":".join(fingerprint[place:place + 2] for place in range(0, 64, 2))
+    known = processes.file("known-servers", f"# servers\n127.0.0.1:{vault.port} {colons}\n")
+    for file in directory.iterdir():
+        file.unlink()
+    write("vault.yaml", hashicorp(0) + f"tlsKnownServersPath: {known}\n")
+    source(processes, "w3s", f'type = "web3signer"\ndirectory = "{directory}"\n')
+    once(processes, daemon)
+    expect("keys of a vault that is known by its fingerprint", 1, daemon.sources()["w3s"]["keys"])
+    known.write_text(f"127.0.0.1:{vault.port} {colons.replace(colons[:2], '00', 1)}\n")
+    once(processes, daemon, fails=True)
+    expect("trouble of a vault with another fingerprint", "unreachable", daemon.trouble("w3s"))
     retire(processes, daemon, "w3s")

@@ -141,12 +141,12 @@ async fn of_web_identity(
 ) -> Result<Keys, Trouble> {
     let mut client = Client::new(endpoint).judging(JUDGE_STS);
     // In a form a slash is encoded as all else.
-    let field = |text: &str| encoded(text).replace('/', "%2F");
+    let field = |text: &str| Zeroizing::new(encoded(text).replace('/', "%2F"));
     let body = Zeroizing::new(format!(
         "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn={}&RoleSessionName={}&WebIdentityToken={}",
-        field(role),
-        field(session),
-        field(token)
+        *field(role),
+        *field(session),
+        *field(token)
     ));
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept", "application/xml")];
     let question = Question { method: Method::POST, path: "/", headers: &headers, body: &body };

@@ -1,7 +1,7 @@
 //! Ways to a server: plain, or TLS by the host's or the operator's authorities.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http_body_util::Full;
@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
 use super::Address;
+use super::known_servers::KnownServer;
 use crate::credential::Credential;
 use crate::trouble::{Kind, Trouble};
 
@@ -26,6 +27,23 @@ pub(crate) struct Endpoint {
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
 
+/// Who vouches for a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// The host's authorities.
+    Host,
+    /// The authorities of a PEM file, and no others.
+    Authorities(PathBuf),
+    /// A file with fingerprints of servers.
+    KnownServers(PathBuf),
+}
+
+impl From<Option<&Path>> for Trust {
+    fn from(authorities: Option<&Path>) -> Self {
+        authorities.map_or(Self::Host, |path| Self::Authorities(path.to_owned()))
+    }
+}
+
 /// A certificate that the fetcher shows.
 pub(crate) struct ClientCertificate<'f> {
     pub(crate) chain: &'f Path,
@@ -33,13 +51,12 @@ pub(crate) struct ClientCertificate<'f> {
 }
 
 impl Endpoint {
-    /// `authorities` is a PEM file; without one the host's.
     pub(crate) fn new(
         address: &Address,
-        authorities: Option<&Path>,
+        trust: impl Into<Trust>,
         certificate: Option<ClientCertificate<'_>>,
     ) -> Result<Self, Trouble> {
-        let tls = if address.is_plain() { None } else { Some(tls(address, authorities, certificate)?) };
+        let tls = if address.is_plain() { None } else { Some(tls(address, &trust.into(), certificate)?) };
         Ok(Self { address: address.clone(), tls })
     }
 
@@ -75,28 +92,22 @@ impl Endpoint {
 
 fn tls(
     address: &Address,
-    authorities: Option<&Path>,
+    trust: &Trust,
     certificate: Option<ClientCertificate<'_>>,
 ) -> Result<(TlsConnector, ServerName<'static>), Trouble> {
-    let denied = |what: &dyn fmt::Display, error: &dyn fmt::Display| {
-        Trouble::new(Kind::Denied, format!("{what} cannot be used: {error}"))
-    };
-    let path = authorities.unwrap_or(Path::new(HOST_AUTHORITIES));
-    let mut roots = RootCertStore::empty();
-    let read = CertificateDer::pem_file_iter(path).map_err(|error| denied(&path.display(), &error))?;
-    for authority in read {
-        let authority = authority.map_err(|error| denied(&path.display(), &error))?;
-        // Some of a host's may be of a form that rustls does not take; then they vouch for nobody.
-        let _ = roots.add(authority);
-    }
-    if roots.is_empty() {
-        return Err(denied(&path.display(), &"there is no certificate of an authority in it"));
-    }
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| denied(&"TLS", &error))?
-        .with_root_certificates(roots);
+        .map_err(|error| denied(&"TLS", &error))?;
+    let builder = match trust {
+        Trust::Host => builder.with_root_certificates(roots(Path::new(HOST_AUTHORITIES))?),
+        Trust::Authorities(path) => builder.with_root_certificates(roots(path)?),
+        Trust::KnownServers(path) => {
+            let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+            let known = KnownServer::read(path, address, algorithms)?;
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(known))
+        }
+    };
     let config = match certificate {
         None => builder.with_no_client_auth(),
         Some(ClientCertificate { chain, key }) => {
@@ -114,6 +125,25 @@ fn tls(
     let name =
         ServerName::try_from(address.bare_host().to_owned()).map_err(|error| denied(address, &error))?;
     Ok((TlsConnector::from(Arc::new(config)), name))
+}
+
+/// The authorities of a PEM file.
+fn roots(path: &Path) -> Result<RootCertStore, Trouble> {
+    let mut roots = RootCertStore::empty();
+    let read = CertificateDer::pem_file_iter(path).map_err(|error| denied(&path.display(), &error))?;
+    for authority in read {
+        let authority = authority.map_err(|error| denied(&path.display(), &error))?;
+        // Some of a host's may be of a form that rustls does not take; then they vouch for nobody.
+        let _ = roots.add(authority);
+    }
+    if roots.is_empty() {
+        return Err(denied(&path.display(), &"there is no certificate of an authority in it"));
+    }
+    Ok(roots)
+}
+
+fn denied(what: &dyn fmt::Display, error: &dyn fmt::Display) -> Trouble {
+    Trouble::new(Kind::Denied, format!("{what} cannot be used: {error}"))
 }
 
 const HOST_AUTHORITIES: &str = "/etc/ssl/certs/ca-certificates.crt";

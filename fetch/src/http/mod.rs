@@ -2,6 +2,7 @@
 
 mod address;
 mod endpoint;
+mod known_servers;
 
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use zeroize::Zeroizing;
 
 pub(crate) use self::address::{Address, NoAddress, encoded};
-pub(crate) use self::endpoint::{ClientCertificate, Endpoint};
+pub(crate) use self::endpoint::{ClientCertificate, Endpoint, Trust};
 use crate::trouble::{Kind, Trouble};
 
 /// A client with a connection of its own, which is made when it is needed.

@@ -14,7 +14,7 @@ use serde_json::value::RawValue;
 
 pub(crate) use self::session::Login;
 use self::session::Session;
-use crate::http::{self, Address, Client, ClientCertificate, Endpoint, encoded};
+use crate::http::{self, Address, Client, ClientCertificate, Endpoint, Trust, encoded};
 use crate::reading::{self, MOST_NAMES, READERS, Reading};
 use crate::trouble::{Kind, Trouble};
 use crate::value::{self, Item};
@@ -24,7 +24,7 @@ use crate::value::{self, Item};
 #[serde(try_from = "Members")]
 pub(crate) struct Vault {
     address: Address,
-    ca_file: Option<PathBuf>,
+    trust: Trust,
     /// The store.
     mount: String,
     version: Version,
@@ -73,7 +73,8 @@ impl TryFrom<Members> for Vault {
             (None, Some(names)) => Wanted::Named(names),
             (Some(_), Some(_)) | (None, None) => return Err("it needs `path` or `secrets`, and not both"),
         };
-        Ok(Self { address, ca_file, mount, version, wanted, field, namespace, login })
+        let trust = ca_file.as_deref().into();
+        Ok(Self { address, trust, mount, version, wanted, field, namespace, login })
     }
 }
 
@@ -113,7 +114,7 @@ impl fmt::Display for Vault {
 impl Vault {
     /// These secrets of a store of version 2, each with a key in the member `field`.
     pub(crate) fn named(
-        (address, ca_file): (Address, Option<PathBuf>),
+        (address, trust): (Address, Trust),
         mount: &str,
         secrets: Vec<String>,
         field: &str,
@@ -121,7 +122,7 @@ impl Vault {
     ) -> Self {
         let (mount, field) = (mount.to_owned(), field.to_owned());
         let (version, wanted, namespace) = (Version::Two, Wanted::Named(secrets), None);
-        Self { address, ca_file, mount, version, wanted, field, namespace, login }
+        Self { address, trust, mount, version, wanted, field, namespace, login }
     }
 
     /// Whether keys may come from there, and its files can be read.
@@ -165,7 +166,7 @@ impl Vault {
             }
             Login::Token { .. } | Login::Approle { .. } | Login::Kubernetes { .. } => None,
         };
-        Endpoint::new(&self.address, self.ca_file.as_deref(), certificate)
+        Endpoint::new(&self.address, self.trust.clone(), certificate)
     }
 
     /// The names of all secrets below the folder, by their whole paths in the store.

@@ -28,6 +28,7 @@ pub(super) struct Entry {
 pub(super) enum Store {
     Vault {
         address: Address,
+        known_servers: Option<PathBuf>,
         mount: String,
         field: String,
         login: vault::Login,
@@ -67,35 +68,35 @@ pub(super) enum NoEntry {
     Plain(Address),
     #[error("keyPath is not /v1/STORE/data/PATH, as a key-value store of version 2 has it")]
     KeyPath,
-    #[error(
-        "tlsKnownServersPath is not read: give the server's certificate as `ca_file` in the source's file"
-    )]
+    #[error("tlsKnownServersPath is not a whole path")]
     KnownServers,
 }
 
 /// What a document says; nothing where its key is in a file, which the signer reads itself.
-pub(super) fn read(document: &Mapping<'_>, file: &Path, has_ca: bool) -> Result<Option<Entry>, NoEntry> {
+pub(super) fn read(document: &Mapping<'_>, file: &Path) -> Result<Option<Entry>, NoEntry> {
     let key_type = document.text("keyType")?;
     if key_type.is_some_and(|key_type| !key_type.eq_ignore_ascii_case("BLS")) {
         return Err(NoEntry::KeyType);
     }
     match &*needed(document, "type")? {
         "file-raw" | "file-keystore" => Ok(None),
-        "hashicorp" => hashicorp(document, file, has_ca).map(Some),
+        "hashicorp" => hashicorp(document, file).map(Some),
         "aws-secret" => aws_secret(document, file).map(Some),
         "azure-secret" => azure_secret(document, file).map(Some),
         other => Err(NoEntry::Type(Shown(other).to_string())),
     }
 }
 
-fn hashicorp(document: &Mapping<'_>, file: &Path, has_ca: bool) -> Result<Entry, NoEntry> {
+fn hashicorp(document: &Mapping<'_>, file: &Path) -> Result<Entry, NoEntry> {
     let host = needed(document, "serverHost")?;
     let port = document.text("serverPort")?;
     let is_tls = document.text("tlsEnabled")?.is_some_and(|text| text.eq_ignore_ascii_case("true"));
     let scheme = if is_tls { "https" } else { "http" };
     let port = port.as_deref().unwrap_or(VAULT_PORT);
     let address = safe(format!("{scheme}://{}:{port}", &*host).parse()?)?;
-    if is_tls && !has_ca && document.text("tlsKnownServersPath")?.is_some() {
+    let known_servers = document.text("tlsKnownServersPath")?.filter(|_| is_tls);
+    let known_servers = known_servers.map(|path| PathBuf::from(&*path));
+    if known_servers.as_deref().is_some_and(Path::is_relative) {
         return Err(NoEntry::KnownServers);
     }
     let path = needed(document, "keyPath")?;
@@ -117,7 +118,7 @@ fn hashicorp(document: &Mapping<'_>, file: &Path, has_ca: bool) -> Result<Entry,
     };
     let field = document.text("keyName")?.map_or_else(crate::value::usual_field, |name| name.to_owned());
     let has_credential = matches!(login, vault::Login::Token { .. });
-    let store = Store::Vault { address, mount: mount.to_owned(), field, login };
+    let store = Store::Vault { address, known_servers, mount: mount.to_owned(), field, login };
     Ok(Entry { store, secret: secret.to_owned(), has_credential })
 }
 
@@ -187,7 +188,7 @@ mod tests {
 
     fn entry(text: &str) -> Result<Option<Entry>, NoEntry> {
         let document = crate::yaml::documents(text).next().unwrap()?;
-        read(&document, Path::new("/k.yaml"), false)
+        read(&document, Path::new("/k.yaml"))
     }
 
     #[test]
@@ -222,7 +223,7 @@ mod tests {
             (vault.replace("tlsEnabled: true", "tlsEnabled: false"), "http://vault:8200 is no way"),
             (vault.replace("/data/", "/"), "keyPath is not"),
             (vault.replace("token", "tokken"), "token is missing"),
-            (format!("{vault}tlsKnownServersPath: /k\n"), "tlsKnownServersPath is not read"),
+            (format!("{vault}tlsKnownServersPath: k\n"), "tlsKnownServersPath is not a whole path"),
             (format!("{vault}authMethod: LDAP\n"), "authMethod \"LDAP\" is not known"),
             (aws.replace("region", "religion"), "region is missing"),
             (azure.replace("vaultName", "vault"), "vaultName is missing"),

@@ -15,7 +15,7 @@ use self::document::{Entry, Store};
 use crate::aws::{self, Aws};
 use crate::azure::KeyVault;
 use crate::credential::is_open_to_all;
-use crate::http::Address;
+use crate::http::{Address, Trust};
 use crate::reading::Reading;
 use crate::trouble::{Kind, Trouble};
 use crate::value::Item;
@@ -27,7 +27,7 @@ use crate::yaml;
 #[serde(deny_unknown_fields)]
 pub(crate) struct KeyConfigurations {
     directory: PathBuf,
-    /// The authorities of the vaults and of AWS' endpoints.
+    /// The authorities of the vaults, in place of known servers, and of AWS' endpoints.
     ca_file: Option<PathBuf>,
     /// In place of the environment.
     aws_login: Option<aws::Login>,
@@ -121,7 +121,7 @@ impl KeyConfigurations {
         for (number, document) in (1..).zip(yaml::documents(&text)) {
             let ends = document.as_ref().is_err_and(yaml::YamlError::ends_the_file);
             let read = document.map_err(document::NoEntry::from);
-            let wrong = match read.and_then(|read| document::read(&read, path, self.ca_file.is_some())) {
+            let wrong = match read.and_then(|read| document::read(&read, path)) {
                 Ok(None) => None,
                 Ok(Some(Entry { has_credential: true, .. })) if is_open_to_all(&metadata) => {
                     let reason =
@@ -164,8 +164,12 @@ async fn begin(
 ) -> Result<Reading, Trouble> {
     let malformed = |reason: &'static str| Trouble::new(Kind::Malformed, reason);
     match store {
-        Store::Vault { address, mount, field, login } => {
-            Vault::named((address, ca_file), &mount, secrets, &field, login).read().await
+        Store::Vault { address, known_servers, mount, field, login } => {
+            let trust = match (ca_file, known_servers) {
+                (None, Some(path)) => Trust::KnownServers(path),
+                (ca_file, _) => ca_file.as_deref().into(),
+            };
+            Vault::named((address, trust), &mount, secrets, &field, login).read().await
         }
         Store::Aws { region, address, login } => {
             let login = login.or(aws_login).ok_or_else(|| {

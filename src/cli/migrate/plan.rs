@@ -8,6 +8,7 @@ use super::history::History;
 use super::keys::OldKeys;
 use super::target::Changes;
 use crate::cli::old_signer::{FetchSource, OldSigner};
+use crate::cli::packaged::SOURCES;
 use crate::keys::loader::Source;
 use crate::text::{OneLine, chain};
 
@@ -177,6 +178,3 @@ impl fmt::Display for Plan {
         self.text.fmt(f)
     }
 }
-
-/// Where the packaged fetcher looks.
-const SOURCES: &str = "/etc/bls-signer/sources.d";
