@@ -53,8 +53,13 @@ fn shown(source: &SourceReport) -> Value {
     let ago =
         source.last_complete.map(|at| SystemTime::now().duration_since(at).unwrap_or_default().as_secs());
     let mut shown = json!({ "keys": source.keys, "last-complete-seconds-ago": ago });
-    if let (Some((trouble, reason)), Some(members)) = (&source.trouble, shown.as_object_mut()) {
+    let Some(members) = shown.as_object_mut() else { return shown };
+    if let Some((trouble, reason)) = &source.trouble {
         members.insert("error".to_owned(), json!(format!("{}: {reason}", trouble.name())));
+    }
+    if !source.troubles.is_empty() {
+        let times = source.troubles.iter().map(|(kind, times)| ((*kind).to_owned(), json!(times)));
+        members.insert("errors-since-start".to_owned(), times.collect::<Map<_, _>>().into());
     }
     shown
 }

@@ -65,6 +65,7 @@ fn no_lie_and_no_failure_of_a_source_takes_a_key_away() {
     fetcher.say(&json!({"failed": {"trouble": "timeout", "reason": "no answer within 10 s"}}));
     fetcher.hears().unwrap();
     holds("a time-out", "timeout: ");
+    assert_eq!(check(&daemon)["source vault"]["errors-since-start"], json!({"empty": 1, "timeout": 1}));
     assert_eq!(check_status(&daemon), "UP", "all keys sign");
 
     fetcher.begin("vault", "always");
