@@ -87,8 +87,8 @@ impl SigningPool {
     /// Queues the signatures of what was judged, all of one root, at once, in this share; the future is those
     /// signatures, in the same order. Dropped before they have begun, they are not computed.
     ///
-    /// Keep them few ([`KEYS_AT_A_TIME`]): no other work is looked at in between. The records of what was judged are
-    /// begun with the signatures.
+    /// Keep them few: no other work is looked at in between. The records of what was judged are begun with the
+    /// signatures; those of blocks at once, as a block that waits for a core need not wait for the disk after that.
     ///
     /// # Errors
     /// A thread panicked, or the pool was dropped.
@@ -98,6 +98,9 @@ impl SigningPool {
         priority: Priority,
         judged: Vec<Judged<Arc<Key>>>,
     ) -> impl Future<Output = Result<Vec<HeldSignature>, PoolClosed>> + Send + use<> {
+        if priority == Priority::Block {
+            judged.iter().for_each(|judged| judged.begin_to_record(SyncWhen::Immediately));
+        }
         let (answer, result) = oneshot::channel();
         self.shared.add(share, priority, Work::Signatures(Presigning { judged, answer }));
         async { result.await.map_err(|_| PoolClosed) }

@@ -6,6 +6,12 @@ use std::sync::mpsc;
 use super::*;
 use crate::bls::RootTables;
 use crate::caller::Source;
+use crate::duty::Duty;
+use crate::keys::{OpenedKey, SecretKey};
+use crate::ledger::{Activation, ActivationOutcome, Ledger, Missing, Settings, Unprotected, Verdict};
+use crate::network::Network;
+use crate::signing_policy::SigningPolicy;
+use crate::sys::locked_memory::LockedMemory;
 
 static A: Share = Share::Peer(Source::User(1));
 static B: Share = Share::Peer(Source::User(2));
@@ -76,6 +82,25 @@ fn a_block_is_handed_over_before_more_work_begins() {
     assert_eq!(wait(block), Ok(Backlog::MoreWork));
     go_on.send(()).unwrap();
     assert_eq!(wait(vote), Ok(Backlog::Empty));
+}
+
+#[test]
+fn a_block_s_record_is_made_while_it_waits_for_a_core() {
+    let (pool, gate) = occupied();
+    let directory = tempfile::tempdir().unwrap();
+    let settings = Settings { missing: Missing::Create, ..Settings::new(directory.path().join("state")) };
+    let ledger = Ledger::open(settings).unwrap();
+    let judged = judged_block(&ledger);
+    let records = || ledger.commits().records.sum();
+    let before = records();
+    let block = pool.presign(A.clone(), Priority::Block, vec![judged]);
+    let deadline = Deadline::after(Duration::from_secs(60));
+    while records() == before {
+        assert!(!deadline.left().is_zero(), "the record waits for the multiplication");
+        thread::yield_now();
+    }
+    gate.send(()).unwrap();
+    assert_eq!(wait(block).unwrap().len(), 1);
 }
 
 #[test]
@@ -179,6 +204,29 @@ fn occupied() -> (SigningPool, mpsc::Sender<()>) {
     is_begun.recv().unwrap();
     drop(occupied);
     (pool, gate)
+}
+
+fn judged_block(ledger: &Ledger) -> Judged<Arc<Key>> {
+    let secret = SecretKey::new(&[1; 32], &LockedMemory::new().unwrap()).unwrap();
+    let activation = Activation::of(OpenedKey::new(secret, None), None);
+    let Some(ActivationOutcome::Active { key: Some(activated), .. }) =
+        Unprotected::accepted().activate(vec![activation]).pop()
+    else {
+        panic!("a ledger that is off activates every key")
+    };
+    let (zero, chain) = ("00".repeat(32), "4b363db94e286120d76eb905340fdd4e54bfe9f06bf33ff6cf5ad27f511bfe95");
+    let body = format!(
+        r#"{{"type": "BLOCK_V2", "fork_info": {{"fork": {{"previous_version": "0x04000000",
+            "current_version": "0x05000000", "epoch": "364032"}}, "genesis_validators_root": "0x{chain}"}},
+            "beacon_block": {{"version": "ELECTRA", "block_header": {{"slot": "12000000", "proposer_index": "1",
+            "parent_root": "0x{zero}", "state_root": "0x{zero}", "body_root": "0x{zero}"}}}}}}"#
+    );
+    let duty = Duty::parse(body.as_bytes(), &Network::load("mainnet").unwrap()).unwrap();
+    let permitted = SigningPolicy::permit_everybody(Arc::new(Key::imported(activated)), &duty).unwrap();
+    match wait(ledger.submit(permitted, Deadline::after(Duration::from_secs(60)))).unwrap() {
+        Verdict::Allowed(judged) => judged,
+        Verdict::Refused(refusal) => panic!("{refusal}"),
+    }
 }
 
 fn pool(threads: usize) -> SigningPool {
