@@ -97,7 +97,8 @@ impl Signer {
                 announced.discount(SLICE_KEYS);
                 latencies.judge = latencies.judge.saturating_add(stopwatch.lap());
                 let presign = |judged| self.pool.presign(share.clone(), priority, judged);
-                let parts: Vec<_> = sliced(judged, KEYS_AT_A_TIME).map(presign).collect();
+                let part = judged.len().div_ceil(self.pool.threads().get()).clamp(KEYS_AT_A_TIME, PART_KEYS);
+                let parts: Vec<_> = sliced(judged, part).map(presign).collect();
                 multiplying.push_back((allowed, parts));
                 yield_now().await;
             }
@@ -190,6 +191,10 @@ fn sliced<T>(items: Vec<T>, size: usize) -> impl Iterator<Item = Vec<T>> {
 /// So many keys are judged together, and checked together when they are signed: in a tenth of a millisecond, and in
 /// about as long as two signatures take.
 const SLICE_KEYS: usize = 128;
+
+/// So many keys are multiplied together at most, where each thread has its part. Others wait for them for half as long
+/// as for the check of a slice.
+const PART_KEYS: usize = 8;
 
 /// From so many signatures on they are checked before they are given out.
 const EXAMINED_KEYS: usize = 100;

@@ -92,6 +92,6 @@ fn joined(first: Presigning, root: SigningRoot, queue: &mut VecDeque<Work>, most
 /// more.
 const LOOK_AHEAD: usize = 16;
 
-/// Keys of one root that are multiplied together. More would hardly be faster, and a block waits for them: no longer
-/// than for one multiplication of the curve library.
+/// Keys of one root whose callers wait for one each that are multiplied together. More would hardly be faster, and a
+/// block waits for them: no longer than for one multiplication of the curve library.
 pub(in crate::signer) const KEYS_AT_A_TIME: usize = 4;
