@@ -105,6 +105,8 @@ fn shared_ledger_status(error: &ledger::Error) -> ExitStatus {
         | Error::Network(_)
         | Error::Owner(_)
         | Error::NoGenesis
+        | Error::NoGenesisRoot
+        | Error::OtherGenesis { .. }
         | Error::NoAddress
         | Error::Wrong { .. } => ExitStatus::Configuration,
         Error::SharedLedger(_) | Error::Runtime(_) | Error::Output(_) => ExitStatus::Fault,

@@ -12,6 +12,7 @@ use crate::config::{self, Durability, Environment, RawSettings, SharedLedgerAddr
 use crate::ledger::HighWatermark;
 use crate::ledger::postgres::{self, Report, Servers};
 use crate::network::{GenesisClock, NamedRoot, Network, NetworkError};
+use crate::primitives::Root;
 
 /// What to do with the shared ledger.
 #[derive(Subcommand)]
@@ -25,6 +26,9 @@ pub(super) enum Command {
         address: Option<String>,
         #[command(flatten)]
         network: OfNetwork,
+        /// Genesis validators root of a network whose own is not known: 0x and 64 hexadecimal digits
+        #[arg(long, value_name = "ROOT", value_parser = root)]
+        genesis_validators_root: Option<Root>,
         #[command(flatten)]
         password: Password,
         /// Only print the SQL, for the administrator of the database
@@ -87,9 +91,8 @@ pub(super) fn run(command: Command, environment: &Environment, out: &mut dyn Wri
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(Error::Runtime)?;
     let text = match command {
-        Command::Init { address, network, password, print } => {
-            let network = Network::load(&network.network)?;
-            let chain = network.genesis_validators_root().ok_or(Error::NoGenesis)?;
+        Command::Init { address, network, genesis_validators_root, password, print } => {
+            let chain = chain(&Network::load(&network.network)?, genesis_validators_root)?;
             match address.filter(|_| !print) {
                 None => postgres::statements(chain),
                 Some(address) => {
@@ -134,6 +137,19 @@ impl AsDaemon {
         owner::become_owner_of(&ledger.state_dir)?;
         Ok(shared)
     }
+}
+
+/// What tells the network from all others: as it is known, or as the caller says.
+fn chain(network: &Network, said: Option<Root>) -> Result<Root, Error> {
+    match (network.genesis_validators_root(), said) {
+        (Some(known), Some(said)) if known != said => Err(Error::OtherGenesis { known, said }),
+        (Some(chain), _) | (None, Some(chain)) => Ok(chain),
+        (None, None) => Err(Error::NoGenesisRoot),
+    }
+}
+
+fn root(text: &str) -> Result<Root, const_hex::FromHexError> {
+    const_hex::decode_to_array(text).map(Root)
 }
 
 fn owner(address: &str, password: Password) -> Result<SharedLedgerSettings, Error> {
@@ -200,6 +216,17 @@ pub(crate) enum Error {
         "the network's genesis is not known: name one of the known networks, or a config.yaml that says it"
     )]
     NoGenesis,
+    #[error(
+        "the network's genesis validators root is not known: give it by --genesis-validators-root, as a beacon node \
+         answers it to GET /eth/v1/beacon/genesis"
+    )]
+    NoGenesisRoot,
+    #[error(
+        "--genesis-validators-root is {said}, and the network's is {}: leave the option out, or name the network that \
+         is meant",
+        NamedRoot(*known)
+    )]
+    OtherGenesis { known: Root, said: Root },
     #[error("there is no shared ledger: give its address, or set shared_ledger")]
     NoAddress,
     #[error("the shared ledger cannot be used as it is: {problems} marked WRONG above")]
@@ -213,3 +240,27 @@ pub(crate) enum Error {
 /// Commits that are timed.
 const PROBES: usize = 20;
 const CLOCK_DIFFERENCE: Duration = Duration::from_secs(60);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_s_own_root_counts_and_one_of_an_unknown_network_is_what_the_caller_says() {
+        let said = Root([7; 32]);
+        let hoodi = Network::by_name("hoodi").unwrap();
+        let known = hoodi.genesis_validators_root().unwrap();
+        assert_eq!(chain(&hoodi, None).unwrap(), known);
+        assert_eq!(chain(&hoodi, Some(known)).unwrap(), known);
+        let error = chain(&hoodi, Some(said)).unwrap_err().to_string();
+        assert!(
+            error.contains(&said.to_string()) && error.contains(&NamedRoot(known).to_string()),
+            "{error}"
+        );
+        let minimal = Network::by_name("minimal").unwrap();
+        assert_eq!(chain(&minimal, Some(said)).unwrap(), said);
+        assert!(matches!(chain(&minimal, None), Err(Error::NoGenesisRoot)));
+        assert_eq!(root(&said.to_string()).unwrap(), said);
+        assert!(root("0x07").is_err());
+    }
+}
