@@ -105,7 +105,9 @@ pub(crate) fn elements(store: &[u8]) -> Result<usize, Pkcs12Error> {
     for part in parts {
         match part {
             Part::Plain(bags) => elements = elements.saturating_add(protected_bags(bags)?),
-            Part::Encrypted { algorithm, .. } => drop(Protection::parse(algorithm)?),
+            Part::Encrypted { algorithm, .. } => {
+                Protection::parse(algorithm)?;
+            }
         }
     }
     Ok(elements)
@@ -117,7 +119,9 @@ pub(crate) fn protected_bags(bags: &[u8]) -> Result<usize, Pkcs12Error> {
     let bags = contents::bags(bags)?;
     for bag in &bags {
         match bag {
-            Bag::ProtectedKey { algorithm, .. } => drop(Protection::parse(algorithm)?),
+            Bag::ProtectedKey { algorithm, .. } => {
+                Protection::parse(algorithm)?;
+            }
             Bag::Certificate(certificate) => {
                 let _ = (der::names(certificate), der::public_key(certificate));
             }
