@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::trouble::Trouble;
+use crate::trouble::{Kind, Trouble};
 use crate::value::Item;
 
 /// A reading that is under way. Dropped, it ends.
@@ -26,6 +26,29 @@ pub(crate) trait Reader: Send + 'static {
 
     /// Its keys. What cannot be read is an `Item::Missing`.
     fn read(&mut self, entry: Self::Entry) -> impl Future<Output = Vec<Item>> + Send;
+}
+
+/// A reader whose entries are secrets of one name each.
+pub(crate) trait SecretReader: Send + 'static {
+    /// The keys in the secret of this name.
+    fn secret(&mut self, name: &str) -> impl Future<Output = Result<Vec<Item>, Trouble>> + Send;
+}
+
+impl<R: SecretReader> Reader for R {
+    type Entry = String;
+
+    async fn read(&mut self, name: String) -> Vec<Item> {
+        match self.secret(&name).await {
+            Ok(items) => items,
+            Err(trouble) => vec![Item::Missing { name, trouble }],
+        }
+    }
+}
+
+/// A source that lists more than [`MOST_NAMES`].
+pub(crate) fn too_many_names() -> Trouble {
+    let reason = format!("there are more than {MOST_NAMES} secrets: make several sources of it");
+    Trouble::new(Kind::TooLarge, reason)
 }
 
 impl Reading {

@@ -19,7 +19,7 @@ use self::answer::{Batch, Listed, Page};
 pub(crate) use self::login::Login;
 use self::service::{Service, server};
 use crate::http::{self, Address, Endpoint};
-use crate::reading::{self, MOST_NAMES, READERS, Reading};
+use crate::reading::{self, MOST_NAMES, READERS, Reading, too_many_names};
 use crate::trouble::{Kind, Trouble};
 use crate::value::{self, Item};
 
@@ -178,8 +178,7 @@ async fn list(
             next => mark = next,
         }
     }
-    let reason = format!("there are more than {MOST_NAMES} secrets: make several sources of it");
-    Err(Trouble::new(Kind::TooLarge, reason))
+    Err(too_many_names())
 }
 
 /// The service's own filters are looser: they know no pairs of tag and value.

@@ -16,7 +16,7 @@ use self::login::Cloud;
 pub(crate) use self::login::Login;
 use crate::http::{self, Address, Client, Endpoint};
 use crate::oauth::Bearer;
-use crate::reading::{self, MOST_NAMES, READERS, Reading};
+use crate::reading::{MOST_NAMES, READERS, Reading, SecretReader, too_many_names};
 use crate::trouble::{Kind, Trouble, code};
 use crate::value::{self, Item};
 
@@ -176,8 +176,7 @@ impl KeyVault {
                 Some(link) => path = within(&self.address, &link)?,
             }
         }
-        let reason = format!("there are more than {MOST_NAMES} secrets: make several sources of it");
-        Err(Trouble::new(Kind::TooLarge, reason))
+        Err(too_many_names())
     }
 }
 
@@ -188,18 +187,7 @@ struct Reader {
     field: String,
 }
 
-impl reading::Reader for Reader {
-    type Entry = String;
-
-    async fn read(&mut self, name: String) -> Vec<Item> {
-        match self.secret(&name).await {
-            Ok(items) => items,
-            Err(trouble) => vec![Item::Missing { name, trouble }],
-        }
-    }
-}
-
-impl Reader {
+impl SecretReader for Reader {
     async fn secret(&mut self, name: &str) -> Result<Vec<Item>, Trouble> {
         let path = format!("/secrets/{name}?{VERSION}");
         let (status, body) = self.bearer.get(&mut self.client, &path).await?;

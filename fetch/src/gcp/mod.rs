@@ -18,7 +18,7 @@ use self::checksum::crc32c;
 use self::login::Login;
 use crate::http::{self, Address, Client, Endpoint, encoded};
 use crate::oauth::Bearer;
-use crate::reading::{self, MOST_NAMES, READERS, Reading};
+use crate::reading::{MOST_NAMES, READERS, Reading, SecretReader, too_many_names};
 use crate::trouble::{Kind, Trouble, code};
 use crate::value::{self, Item};
 
@@ -183,8 +183,7 @@ impl SecretManager {
                 Some(next) => token = next,
             }
         }
-        let reason = format!("there are more than {MOST_NAMES} secrets: make several sources of it");
-        Err(Trouble::new(Kind::TooLarge, reason))
+        Err(too_many_names())
     }
 }
 
@@ -196,18 +195,7 @@ struct Reader {
     field: String,
 }
 
-impl reading::Reader for Reader {
-    type Entry = String;
-
-    async fn read(&mut self, name: String) -> Vec<Item> {
-        match self.secret(&name).await {
-            Ok(items) => items,
-            Err(trouble) => vec![Item::Missing { name, trouble }],
-        }
-    }
-}
-
-impl Reader {
+impl SecretReader for Reader {
     async fn secret(&mut self, name: &str) -> Result<Vec<Item>, Trouble> {
         let version = format!("/v1/{}/secrets/{name}/versions/latest", self.parent);
         let (status, body) = self.bearer.get(&mut self.client, &format!("{version}:access")).await?;
@@ -221,7 +209,9 @@ impl Reader {
             }
         }
     }
+}
 
+impl Reader {
     /// A version that is disabled or destroyed has been taken away by its operator.
     async fn without_data(&mut self, version: &str, name: &str) -> Result<Vec<Item>, Trouble> {
         let (_, body) = self.bearer.get(&mut self.client, version).await.map_err(|trouble| {

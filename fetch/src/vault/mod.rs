@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 pub(crate) use self::session::Login;
 use self::session::Session;
 use crate::http::{self, Address, Client, ClientCertificate, Endpoint, Trust, encoded};
-use crate::reading::{self, MOST_NAMES, READERS, Reading};
+use crate::reading::{MOST_NAMES, READERS, Reading, SecretReader, too_many_names};
 use crate::trouble::{Kind, Trouble};
 use crate::value::{self, Item};
 
@@ -198,8 +198,7 @@ impl Vault {
                 }
             }
             if names.len().saturating_add(folders.len()) > MOST_NAMES {
-                let reason = format!("there are more than {MOST_NAMES} secrets: make several sources of it");
-                return Err(Trouble::new(Kind::TooLarge, reason));
+                return Err(too_many_names());
             }
         }
         Ok(names)
@@ -215,18 +214,7 @@ struct Reader {
     field: String,
 }
 
-impl reading::Reader for Reader {
-    type Entry = String;
-
-    async fn read(&mut self, name: String) -> Vec<Item> {
-        match self.secret(&name).await {
-            Ok(items) => items,
-            Err(trouble) => vec![Item::Missing { name, trouble }],
-        }
-    }
-}
-
-impl Reader {
+impl SecretReader for Reader {
     async fn secret(&mut self, name: &str) -> Result<Vec<Item>, Trouble> {
         let path = format!("/v1/{}/{}", encoded(&self.data), encoded(name));
         let (status, body) = self.session.get(&mut self.client, &path).await?;
