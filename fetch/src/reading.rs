@@ -52,16 +52,16 @@ pub(crate) fn too_many_names() -> Trouble {
 }
 
 impl Reading {
-    /// Begins to read the entries, each by the reader that is free next.
+    /// Begins to read the entries, each by the one of [`READERS`] that is free next.
     pub(crate) fn start<R: Reader>(
         entries: Vec<R::Entry>,
-        readers: impl IntoIterator<Item = R>,
+        new_reader: impl FnMut() -> R,
         farewell: Option<Farewell>,
     ) -> Self {
         let (sender, items) = mpsc::channel(READ_AHEAD);
         let entries = Arc::new(Mutex::new(entries.into_iter()));
         let mut tasks = JoinSet::new();
-        for mut reader in readers {
+        for mut reader in std::iter::repeat_with(new_reader).take(READERS) {
             let (entries, sender) = (Arc::clone(&entries), sender.clone());
             tasks.spawn(async move {
                 loop {

@@ -19,7 +19,7 @@ use self::answer::{Batch, Listed, Page};
 pub(crate) use self::login::Login;
 use self::service::{Service, server};
 use crate::http::{self, Address, Endpoint};
-use crate::reading::{self, MOST_NAMES, READERS, Reading, too_many_names};
+use crate::reading::{self, MOST_NAMES, Reading, too_many_names};
 use crate::trouble::{Kind, Trouble};
 use crate::value::{self, Item};
 
@@ -132,9 +132,8 @@ impl Aws {
             Wanted::Listed { prefixes, tags } => list(&mut service(), prefixes, tags).await?,
         };
         let batches = names.chunks(BATCH).map(<[String]>::to_vec).collect();
-        let reader = |_| Reader { service: service(), field: self.field.clone() };
-        let readers: Vec<_> = (0..READERS).map(reader).collect();
-        Ok(Reading::start(batches, readers, None))
+        let reader = || Reader { service: service(), field: self.field.clone() };
+        Ok(Reading::start(batches, reader, None))
     }
 
     fn endpoint(&self) -> Result<Endpoint, Trouble> {

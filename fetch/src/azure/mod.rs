@@ -16,7 +16,7 @@ use self::login::Cloud;
 pub(crate) use self::login::Login;
 use crate::http::{self, Address, Client, Endpoint};
 use crate::oauth::Bearer;
-use crate::reading::{MOST_NAMES, READERS, Reading, SecretReader, too_many_names};
+use crate::reading::{MOST_NAMES, Reading, SecretReader, too_many_names};
 use crate::trouble::{Kind, Trouble, code};
 use crate::value::{self, Item};
 
@@ -134,13 +134,12 @@ impl KeyVault {
                 self.list(&mut client, &bearer, prefix, tags).await?
             }
         };
-        let reader = |_| Reader {
+        let reader = || Reader {
             client: Client::new(endpoint.clone()).judging(judge),
             bearer: bearer.clone(),
             field: self.field.clone(),
         };
-        let readers: Vec<_> = (0..READERS).map(reader).collect();
-        Ok(Reading::start(names, readers, None))
+        Ok(Reading::start(names, reader, None))
     }
 
     fn endpoint(&self) -> Result<Endpoint, Trouble> {

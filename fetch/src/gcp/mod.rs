@@ -18,7 +18,7 @@ use self::checksum::crc32c;
 use self::login::Login;
 use crate::http::{self, Address, Client, Endpoint, encoded};
 use crate::oauth::Bearer;
-use crate::reading::{MOST_NAMES, READERS, Reading, SecretReader, too_many_names};
+use crate::reading::{MOST_NAMES, Reading, SecretReader, too_many_names};
 use crate::trouble::{Kind, Trouble, code};
 use crate::value::{self, Item};
 
@@ -134,14 +134,13 @@ impl SecretManager {
                 self.list(&mut client, &bearer, filter, prefix).await?
             }
         };
-        let reader = |_| Reader {
+        let reader = || Reader {
             client: Client::new(endpoint.clone()).judging(judge),
             bearer: bearer.clone(),
             parent: self.parent.clone(),
             field: self.field.clone(),
         };
-        let readers: Vec<_> = (0..READERS).map(reader).collect();
-        Ok(Reading::start(names, readers, None))
+        Ok(Reading::start(names, reader, None))
     }
 
     fn endpoint(&self) -> Result<Endpoint, Trouble> {

@@ -15,7 +15,7 @@ use serde_json::value::RawValue;
 pub(crate) use self::session::Login;
 use self::session::Session;
 use crate::http::{self, Address, Client, ClientCertificate, Endpoint, Trust, encoded};
-use crate::reading::{MOST_NAMES, READERS, Reading, SecretReader, too_many_names};
+use crate::reading::{MOST_NAMES, Reading, SecretReader, too_many_names};
 use crate::trouble::{Kind, Trouble};
 use crate::value::{self, Item};
 
@@ -145,7 +145,7 @@ impl Vault {
             Wanted::Named(names) => names.clone(),
             Wanted::Below(folder) => self.list(&mut client, &session, folder).await?,
         };
-        let reader = |_| Reader {
+        let reader = || Reader {
             client: Client::new(endpoint.clone()),
             session: session.clone(),
             version: self.version,
@@ -155,8 +155,8 @@ impl Vault {
             },
             field: self.field.clone(),
         };
-        let readers: Vec<_> = (0..READERS).map(reader).collect();
-        Ok(Reading::start(names, readers, Some(Box::pin(session.log_out(client)))))
+        let farewell = session.clone().log_out(client);
+        Ok(Reading::start(names, reader, Some(Box::pin(farewell))))
     }
 
     fn endpoint(&self) -> Result<Endpoint, Trouble> {
