@@ -44,12 +44,11 @@ class Client(threading.Thread):
         return Vote(key, target - self.random.randrange(4), target, root)
 
 
-class Clients:
-    """Clients of the same daemons while a `with` lasts."""
+class Running:
+    """Threads that ask until they are `stopped`, while a `with` lasts; each keeps what it has `signed`."""
 
-    def __init__(self, *daemons_of_each, keys):
-        clock = itertools.count()
-        self.all = [Client(number, daemons, keys, clock) for number, daemons in enumerate(daemons_of_each)]
+    def __init__(self, threads):
+        self.all = list(threads)
 
     def __enter__(self):
         for client in self.all:
@@ -68,7 +67,22 @@ class Clients:
 
     def until_more(self, number):
         before = len(self.signed)
-        until(lambda: len(self.signed) >= before + number, f"{number} more signatures: {self.statuses()}")
+        until(lambda: len(self.signed) >= before + number, f"{number} more signatures: {self.otherwise()}")
+
+    def otherwise(self):
+        """What came of the rest, for a message."""
+        raise NotImplementedError
+
+
+class Clients(Running):
+    """Clients of the same daemons."""
+
+    def __init__(self, *daemons_of_each, keys):
+        clock = itertools.count()
+        super().__init__(Client(number, daemons, keys, clock) for number, daemons in enumerate(daemons_of_each))
+
+    def otherwise(self):
+        return self.statuses()
 
     def statuses(self):
         total = {}

@@ -14,6 +14,7 @@ import unittest
 
 from certificates import Authority
 from checker import Block, Vote, check
+from clients import Running
 from clusters import ROOT, Pair, until
 from daemons import RANDAO_REVEAL, Daemons, request
 
@@ -140,34 +141,18 @@ class Client(threading.Thread):
                     self.lost.append((status, said))
 
 
-class Clients:
-    """A client for each key while a `with` lasts."""
+class Clients(Running):
+    """A client for each key."""
 
     def __init__(self, balanced):
-        self.all = [Client(balanced, key) for key in balanced.keys]
-
-    def __enter__(self):
-        for client in self.all:
-            client.start()
-        return self
-
-    def __exit__(self, *_):
-        for client in self.all:
-            client.stopped.set()
-        for client in self.all:
-            client.join()
-
-    @property
-    def signed(self):
-        return [message for client in self.all for message in list(client.signed)]
+        super().__init__(Client(balanced, key) for key in balanced.keys)
 
     @property
     def lost(self):
         return [answer for client in self.all for answer in list(client.lost)]
 
-    def until_more(self, number):
-        before = len(self.signed)
-        until(lambda: len(self.signed) >= before + number, f"{number} more signatures; lost so far {self.lost[-3:]}")
+    def otherwise(self):
+        return f"lost so far {self.lost[-3:]}"
 
 
 class OfHaproxy(unittest.TestCase):
