@@ -6,7 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::oneshot;
 
@@ -21,12 +21,13 @@ use super::order::{
     Imported, KeystorePage, OutOfUse, Past, Raised, ResealRefusal, Selection, Status, Unmergeable,
 };
 use super::rules::Watermark;
-use super::second_judge::NoAnswer;
+use super::second_judge::{NoAnswer, SecondJudge};
 use super::shared_order::{SharedOrder, SharedRecords};
 use super::sqlite::{SealedChange, SealedKeystore, StoreError};
 use super::transaction::{AdminTask, AdminTransaction};
 use super::watermarks::HighWatermark;
 use crate::bls::PublicKey;
+use crate::deadline::Deadline;
 use crate::primitives::{Epoch, Slot};
 
 impl Ledger {
@@ -232,6 +233,9 @@ impl Ledger {
     /// Hands an order over when it is called, not when the answer is awaited: to the second judge, if that has a part
     /// in it, and then to the writer. What the second judge cannot do is not done here. What it has on record is taken
     /// over before the order is carried out here, in the same transaction.
+    ///
+    /// While the second judge is away, as in the first moments of a start, the order is kept for a while by whoever
+    /// awaits its answer.
     pub(super) fn order<T, O>(
         &self,
         shared: Option<SharedOrder>,
@@ -241,11 +245,24 @@ impl Ledger {
         T: Send + 'static,
         O: FnOnce(&mut AdminTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
     {
-        let reply = self.hand_over(shared, order);
-        async move { reply?.wait().await }
+        let given = self.give(shared, order);
+        async move {
+            let reply = match given? {
+                Given::HandedOver(reply) => reply,
+                Given::Kept { second_judge, patience, hand_over } => {
+                    second_judge.present_within(patience).await?;
+                    hand_over()
+                }
+            };
+            reply.wait().await
+        }
     }
 
-    fn hand_over<T, O>(&self, shared: Option<SharedOrder>, order: O) -> Result<Reply<T>, Fault>
+    fn give<T, O>(
+        &self,
+        shared: Option<SharedOrder>,
+        order: O,
+    ) -> Result<Given<T, impl FnOnce() -> Reply<T> + Send + use<T, O>>, Fault>
     where
         T: Send + 'static,
         O: FnOnce(&mut AdminTransaction<'_>) -> Result<T, StoreError> + Send + 'static,
@@ -255,22 +272,36 @@ impl Ledger {
         let carry_out = move |records| queue.send(Task::AdminTask(admin_task(records, order, answer)));
         let (Some(second_judge), Some(shared)) = (self.judge.second_judge(), shared) else {
             carry_out(None);
-            return Ok(reply);
+            return Ok(Given::HandedOver(reply));
         };
         // To join is the first thing that is asked, when it comes back too.
         let is_join = matches!(shared, SharedOrder::Join(_));
-        if let Some(silence) = self.judge.long_silence().filter(|_| !is_join) {
-            return Err(NoAnswer::Away(silence).into());
-        }
-        let (first, answered) = oneshot::channel();
-        let then = move |records: Result<_, NoAnswer>| {
-            let passed = records.map(|records| carry_out(Some(records))).map_err(Fault::from);
-            // Whether or not somebody still waits for it.
-            drop(first.send(passed));
+        let (asked, patience) = (Arc::clone(second_judge), self.judge.order_timeout());
+        let hand_over = move || {
+            let (first, answered) = oneshot::channel();
+            let then = move |records: Result<_, NoAnswer>| {
+                let passed = records.map(|records| carry_out(Some(records))).map_err(Fault::from);
+                // Whether or not somebody still waits for it.
+                drop(first.send(passed));
+            };
+            asked.carry_out(shared, Box::new(then));
+            reply.after(answered, Deadline::after(patience))
         };
-        second_judge.carry_out(shared, Box::new(then));
-        Ok(reply.after(answered, self.judge.order_deadline()))
+        match self.judge.long_silence() {
+            Some(_) if !is_join => {
+                Ok(Given::Kept { second_judge: Arc::clone(second_judge), patience, hand_over })
+            }
+            Some(_) | None => Ok(Given::HandedOver(hand_over())),
+        }
     }
+}
+
+/// Where an order is when it has been given.
+enum Given<T, H> {
+    /// On its way.
+    HandedOver(Reply<T>),
+    /// Here, until the second judge answers; no longer than its silence may last.
+    Kept { second_judge: Arc<dyn SecondJudge>, patience: Duration, hand_over: H },
 }
 
 fn admin_task<T, O>(records: Option<SharedRecords>, order: O, answer: ReplySender<T>) -> AdminTask

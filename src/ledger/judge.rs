@@ -184,6 +184,10 @@ impl LocalJudge {
         Deadline::after(self.order_timeout)
     }
 
+    pub(super) fn order_timeout(&self) -> Duration {
+        self.order_timeout
+    }
+
     /// The second judge's silence, if it is long.
     pub(super) fn long_silence(&self) -> Option<Silence> {
         self.second_judge.as_ref().and_then(|second_judge| second_judge.long_silence())

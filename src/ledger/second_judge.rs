@@ -7,7 +7,7 @@
 //! [`Settings`](super::Settings).
 
 use std::fmt;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 
@@ -53,6 +53,17 @@ impl dyn SecondJudge {
         let is_present = |silence: &Option<Silence>| !silence.as_ref().is_some_and(|it| is_stalled(it.since));
         // A second judge that has ended is for whoever asks next to find.
         drop(self.silence().wait_for(is_present).await);
+    }
+
+    /// Resolves when it is not absent, for an order that has been kept until then.
+    ///
+    /// # Errors
+    /// Its silence has lasted for as long as `patience`.
+    pub(super) async fn present_within(&self, patience: Duration) -> Result<(), NoAnswer> {
+        let Some(silence) = self.long_silence() else { return Ok(()) };
+        let present = Deadline::new(silence.since, patience).limit(self.until_present()).await;
+        // By now more may be known of why.
+        present.map_err(|_| NoAnswer::Away(self.long_silence().unwrap_or(silence)))
     }
 }
 

@@ -171,7 +171,7 @@ impl Lane {
         loop {
             let opened = tokio::select! {
                 opened = self.open(fence) => opened,
-                // While it is away orders are not kept: whoever gave them is told.
+                // While it is away orders are not kept for long: whoever gave them is told.
                 never = self.turn_orders_away(&mut orders), if backoff.has_begun() => match never {},
             };
             let outcome = match opened {
@@ -244,9 +244,10 @@ impl Lane {
         Ok(connection)
     }
 
-    /// Answers what comes while there is no connection.
+    /// Answers what comes while there is no connection, once that has lasted for a while.
     async fn turn_orders_away(&self, orders: &mut Orders) -> Infallible {
         loop {
+            sleep(ORDERS_KEPT.saturating_sub(self.presence.silence().since.elapsed())).await;
             match orders.recv().await {
                 Some((_, reply)) => reply(Err(NoAnswer::Away(self.presence.silence()))),
                 None => std::future::pending().await,
@@ -285,5 +286,7 @@ impl Backoff {
 const BATCH_QUESTIONS: usize = 2048;
 const FIRST_BACKOFF: Duration = Duration::from_millis(50);
 const LONGEST_BACKOFF: Duration = Duration::from_secs(1);
+/// An order waits so long for a silence to end. Whoever gave it waits a second longer, if nothing else is set.
+const ORDERS_KEPT: Duration = Duration::from_secs(3);
 /// For one order; the first brings in what this host has on record.
 const ORDER_TIMEOUT: Duration = Duration::from_secs(30);

@@ -112,6 +112,24 @@ fn a_request_that_waits_for_the_second_judge_goes_on_when_that_answers() {
 }
 
 #[test]
+fn an_order_of_the_first_moments_waits_until_this_host_has_joined() {
+    let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
+    shared.set(Way::Delayed);
+    let patient = Duration::from_secs(60);
+    let ledger =
+        Ledger::open(Settings { order_timeout: patient, ..beside(directory.path(), &shared) }).unwrap();
+    until_away(&ledger);
+    std::thread::scope(|scope| {
+        let imported = scope.spawn(|| wait(ledger.activate(vec![Activation::of(public_key(1), None)], None)));
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(!imported.is_finished(), "{:?}", imported.join());
+        shared.set(Way::Open);
+        imported.join().unwrap().unwrap().unwrap();
+    });
+    assert_eq!(wait(ledger.status(Selection::All)).unwrap().keys.len(), 1);
+}
+
+#[test]
 fn of_an_unknown_outcome_the_same_message_passes_when_asked_again_and_another_does_not() {
     for way in [Way::Breaks, Way::LosesAnswers] {
         let (shared, directory) = (MemoryJudge::new(), tempfile::tempdir().unwrap());
