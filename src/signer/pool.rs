@@ -6,6 +6,7 @@
 //! To hand over a result means to wake another thread, which on busy cores costs a tenth of a signature. So while more
 //! work waits, a few results are handed over together. And keys that sign the same root are multiplied a few at a time.
 
+mod finished;
 mod key_times;
 mod queue;
 mod round_robin;
@@ -20,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
+use self::finished::{ENOUGH_KEYS, Finished};
 use self::queue::{Queue, Turn, TurnWork};
 use self::same_root::SameRoot;
 use self::work::{Backlog, Deliver, Presigning, Work};
@@ -259,35 +261,38 @@ impl Shared {
 
     /// One thread's life.
     fn work(&self) {
-        let mut finished = Vec::with_capacity(RESULT_BATCH.saturating_add(KEYS_AT_A_TIME));
+        let mut finished = Finished::default();
         let mut timed = None;
         loop {
             let Some(Turn { priority, work, backlog }) = self.try_next(&mut timed).or_else(|| {
-                deliver(&mut finished);
+                finished.hand_over();
                 self.next()
             }) else {
                 return;
             };
             match work {
                 TurnWork::Signatures(signatures) => {
-                    timed = self.presign_all(signatures, sync_when(priority, backlog), &mut finished);
+                    let keys = signatures.keys();
+                    let results;
+                    (results, timed) = self.presign_all(signatures, sync_when(priority, backlog));
+                    finished.add(results, keys);
                 }
-                TurnWork::Other(work) => finished.extend(work(backlog)),
+                // Takes as long as many keys.
+                TurnWork::Other(work) => finished.add(work(backlog), ENOUGH_KEYS),
             }
-            if priority == Priority::Block || finished.len() >= RESULT_BATCH {
-                deliver(&mut finished);
+            if priority == Priority::Block || finished.are_enough() {
+                finished.hand_over();
             }
         }
     }
 
-    /// The record goes to the disk while its signature is computed; only the release must wait for it. Gives the time
-    /// that each key took; none where nobody waited for any.
+    /// The record goes to the disk while its signature is computed; only the release must wait for it. Gives the
+    /// results and the time that each key took; none where nobody waited for any.
     fn presign_all(
         &self,
         SameRoot { signatures, waiting }: SameRoot,
         sync_when: SyncWhen,
-        finished: &mut Vec<Deliver>,
-    ) -> Option<Duration> {
+    ) -> (Vec<Deliver>, Option<Duration>) {
         let begun = Instant::now();
         let (mut answers, mut all) =
             (Vec::with_capacity(signatures.len()), Vec::with_capacity(signatures.len()));
@@ -299,12 +304,12 @@ impl Shared {
         let keys = u32::try_from(all.len()).unwrap_or(u32::MAX);
         let mut held = Key::presign(all, waiting, &self.hashes).into_iter();
         let time = begun.elapsed().checked_div(keys);
-        for (answer, count) in answers {
+        let result = |(answer, count): (oneshot::Sender<_>, usize)| {
             let held: Vec<_> = held.by_ref().take(count).collect();
             // The caller was cancelled: the signatures are dropped.
-            finished.push(Box::new(move || drop(answer.send(held))));
-        }
-        time
+            Box::new(move || drop(answer.send(held))) as Deliver
+        };
+        (answers.into_iter().map(result).collect(), time)
     }
 
     /// `timed`: how long each of the signatures of the turn before took.
@@ -367,18 +372,6 @@ fn sync_when(priority: Priority, backlog: Backlog) -> SyncWhen {
         (Priority::Vote | Priority::Other, Backlog::MoreWork) => SyncWhen::Batched,
     }
 }
-
-fn deliver(finished: &mut Vec<Deliver>) {
-    if finished.is_empty() {
-        return;
-    }
-    finished.drain(..).for_each(|deliver| deliver());
-    // Who was woken shall not have to wait until our time slice ends.
-    thread::yield_now();
-}
-
-/// So many results are handed over together at most while there is more to do.
-const RESULT_BATCH: usize = 8;
 
 #[cfg(test)]
 mod tests;

@@ -1,5 +1,6 @@
 //! Order, sharing, hand-over and end of the work.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
 
@@ -85,11 +86,28 @@ fn a_block_is_handed_over_before_more_work_begins() {
 }
 
 #[test]
+fn a_vote_s_result_is_not_kept_while_another_s_batch_is_computed() {
+    let (pool, gate) = occupied();
+    let (go_on, stopped) = mpsc::channel::<()>();
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = ledger(directory.path());
+    let vote = pool.presign(B.clone(), Priority::Vote, vec![judged_block(&ledger)]);
+    let part = (0..8).map(|_| judged_block(&ledger)).collect();
+    let part = pool.presign(A.clone(), Priority::Vote, part);
+    let next = pool.run(A.clone(), Priority::Vote, move |_| stopped.recv().unwrap());
+    gate.send(()).unwrap();
+    // Would never come if it was kept until the next of the batch is done.
+    assert_eq!(wait(vote).unwrap().len(), 1);
+    go_on.send(()).unwrap();
+    assert_eq!(wait(part).unwrap().len(), 8);
+    wait(next).unwrap();
+}
+
+#[test]
 fn a_block_s_record_is_made_while_it_waits_for_a_core() {
     let (pool, gate) = occupied();
     let directory = tempfile::tempdir().unwrap();
-    let settings = Settings { missing: Missing::Create, ..Settings::new(directory.path().join("state")) };
-    let ledger = Ledger::open(settings).unwrap();
+    let ledger = ledger(directory.path());
     let judged = judged_block(&ledger);
     let records = || ledger.commits().records.sum();
     let before = records();
@@ -204,6 +222,11 @@ fn occupied() -> (SigningPool, mpsc::Sender<()>) {
     is_begun.recv().unwrap();
     drop(occupied);
     (pool, gate)
+}
+
+fn ledger(directory: &Path) -> Ledger {
+    let settings = Settings { missing: Missing::Create, ..Settings::new(directory.join("state")) };
+    Ledger::open(settings).unwrap()
 }
 
 fn judged_block(ledger: &Ledger) -> Judged<Arc<Key>> {
