@@ -20,9 +20,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts both, with a shared ledger for a chain in the primary's database [`LEDGER`].
-    pub fn start(chain: &str) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+    /// Starts both in a new directory there, with a shared ledger for a chain in the primary's database [`LEDGER`].
+    pub fn start(place: &Path, chain: &str) -> Self {
+        let directory = tempfile::tempdir_in(place).unwrap();
         give(directory.path(), 0o755);
         let [mut primary, standby] = ["db1", "db2"].map(|name| Server::new(directory.path(), name));
         primary.initialize();

@@ -1,59 +1,81 @@
-//! Daemons on the shared ledger: what a signature costs and takes, what a batch asks, what an outage does.
+//! Daemons on the shared ledger, and one without: what a signature costs and takes, what a batch asks, what an outage does.
 
 use std::cell::Cell;
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{scope, sleep};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use tempfile::TempDir;
 
 use crate::baseline::{Baseline, Yardstick};
-use crate::client::{Clients, Requests, Slot};
+use crate::client::{Clients, Requests};
 use crate::judging::Bare;
 use crate::process;
 use crate::servers::Pair;
 use crate::statistics::{median, microseconds};
-use crate::support::{Connection, Daemon, Key, Request, Setup, attestation, block_header};
+use crate::support::{Connection, Daemon, Key, Request, Setup, State, attestation, block_header};
 use crate::wire::{Counts, Proxy};
 
-/// A daemon with keys on the shared ledger. Each vote is of an epoch above all others'.
+/// A daemon with keys. Each vote is of an epoch above all others'.
 pub struct Host<'a> {
     pub daemon: Daemon,
     names: &'a [String],
     epoch: &'a Cell<u64>,
+    _own: Option<TempDir>,
 }
 
 impl<'a> Host<'a> {
-    pub fn start(address: &str, keys: &[Key], names: &'a [String], epoch: &'a Cell<u64>) -> Self {
+    /// `shared`: the address of a shared ledger; `own`: where its own ledger lies, if not where temporary files do.
+    pub fn start(
+        shared: Option<&str>,
+        own: Option<&Path>,
+        keys: &[Key],
+        names: &'a [String],
+        epoch: &'a Cell<u64>,
+    ) -> Self {
         let room = (keys.len() + 16).to_string();
-        let options = ["--network", "minimal", "--log-level", "error", "--shared-ledger", address];
-        let setup = Setup::new().args(&options).args(&["--max-connections", &room, "--max-requests", &room]);
+        let setup = Setup::new().args(&["--network", "minimal", "--log-level", "error"]);
+        let mut setup = setup.args(&["--max-connections", &room, "--max-requests", &room]);
+        if let Some(address) = shared {
+            setup = setup.args(&["--shared-ledger", address]);
+        }
+        let own = own.map(|place| tempfile::tempdir_in(place).unwrap());
+        if let Some(own) = &own {
+            let state = own.path().join("state").display().to_string();
+            setup = setup.with_state(State::Unnamed).args(&["--state-dir", &state, "--state-fs", "any"]);
+        }
         let daemon = setup.env("BLS_SIGNER_SIGNING_TIMEOUT", "4").start();
         // It joins meanwhile.
         daemon.wait_until(|daemon| daemon.send(&Request::get("/healthcheck")).status == 200);
         for some in keys.chunks(500) {
             daemon.import(&some.iter().collect::<Vec<_>>());
         }
-        Self { daemon, names, epoch }
+        Self { daemon, names, epoch, _own: own }
     }
 
-    /// One vote after the other, and one bare statement after the other, in turns: the medians.
-    pub async fn one_vote(&self, bare: &Bare) -> (Duration, Duration) {
-        let mut clients = Clients::connect(&self.daemon, 1).await;
-        let (mut votes, mut statements) = (Vec::new(), Vec::new());
+    /// One vote after the other, here and on a host without a shared ledger, and one bare statement after the other, in
+    /// turns: the medians.
+    pub async fn one_vote(&self, alone: &Self, bare: &Bare) -> Times {
+        let mut clients = [Clients::connect(&self.daemon, 1).await, Clients::connect(&alone.daemon, 1).await];
+        let (mut votes, mut statements) = ([Vec::new(), Vec::new()], Vec::new());
         for _ in 0..ROUNDS {
-            let vote = |_| {
-                let epoch = self.next();
-                sign(&self.names[0], &attestation(8 * (epoch + 1), epoch, epoch + 1, 1).to_string())
-            };
-            let queue = (0..VOTES_A_ROUND).map(vote).collect();
-            votes.extend(clients.send(requests(queue, None)).await.latencies);
+            for (clients, votes) in clients.iter_mut().zip(&mut votes) {
+                let vote = |_| {
+                    let epoch = self.next();
+                    sign(&self.names[0], &attestation(8 * (epoch + 1), epoch, epoch + 1, 1).to_string())
+                };
+                let queue = (0..VOTES_A_ROUND).map(vote).collect();
+                votes.extend(clients.send(requests(queue, None)).await.latencies);
+            }
             for _ in 0..VOTES_A_ROUND {
                 statements.push(bare.vote().await);
             }
         }
-        (median(votes), median(statements))
+        let [shared, alone] = votes.map(median);
+        Times { shared, alone, statement: median(statements) }
     }
 
     /// All keys sign one root over 32 connections: signatures a second, and CPU time a signature in plain signatures.
@@ -73,20 +95,26 @@ impl<'a> Host<'a> {
         (median(rates), median(costs))
     }
 
-    /// A block amid all keys' votes over 32 connections, and the bare statement for one on an idle server: medians.
-    pub async fn block_amid_votes(&self, bare: &Bare) -> (Duration, Duration) {
-        let mut clients = Clients::connect(&self.daemon, CONNECTIONS).await;
-        let (mut blocks, mut statements) = (Vec::new(), Vec::new());
+    /// A block amid all keys' votes over 32 connections, likewise, and the bare statement for one on an idle server.
+    pub async fn block_amid_votes(&self, alone: &Self, bare: &Bare) -> Times {
+        let hosts = [self, alone];
+        let mut clients = [
+            Clients::connect(&self.daemon, CONNECTIONS).await,
+            Clients::connect(&alone.daemon, CONNECTIONS).await,
+        ];
+        let (mut blocks, mut statements) = ([Vec::new(), Vec::new()], Vec::new());
         for _ in 0..2 * ROUNDS {
-            let block = block_header(8 * self.epoch.get(), 1).to_string();
-            let Slot { in_the_midst, .. } =
-                clients.send(self.everybody(Some(sign(&self.names[0], &block)))).await;
-            blocks.push(in_the_midst.unwrap());
+            for ((host, clients), blocks) in hosts.iter().zip(&mut clients).zip(&mut blocks) {
+                let block = block_header(8 * self.epoch.get(), 1).to_string();
+                let all = host.everybody(Some(sign(&self.names[0], &block)));
+                blocks.push(clients.send(all).await.in_the_midst.unwrap());
+            }
             for _ in 0..VOTES_A_ROUND {
                 statements.push(bare.block().await);
             }
         }
-        (median(blocks), median(statements))
+        let [shared, alone] = blocks.map(median);
+        Times { shared, alone, statement: median(statements) }
     }
 
     /// What is asked behind a proxy for one request with so many keys.
@@ -164,6 +192,13 @@ impl<'a> Host<'a> {
     fn next(&self) -> u64 {
         self.epoch.replace(self.epoch.get() + 1)
     }
+}
+
+/// To a signature beside a shared ledger and without one, and to the bare statement's answer.
+pub struct Times {
+    pub shared: Duration,
+    pub alone: Duration,
+    pub statement: Duration,
 }
 
 /// What an outage does.
