@@ -1,6 +1,6 @@
 //! Additions of many pairs of points at once, with one inversion for all (Montgomery's trick).
 
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use super::field::Fp2;
 use super::point::Affine;
@@ -13,71 +13,86 @@ pub(super) struct Sum<'a> {
 
 /// Adds each pair. No two points of a pair may be equal or opposite: who calls shows that it cannot be.
 pub(super) fn add_all(sums: Vec<Sum<'_>>) {
-    add_with(sums, chord);
+    add_with(sums, set_chord);
 }
 
 /// The same for pairs that may be equal. They may not be opposite.
 pub(super) fn add_or_double_all(sums: Vec<Sum<'_>>) {
-    add_with(sums, chord_or_tangent);
+    add_with(sums, set_chord_or_tangent);
 }
 
-/// Slope of the line through two points, as the fraction `rise` / `run`.
-struct Slope {
-    rise: Fp2,
-    run: Fp2,
+/// The x of the third point on a line through two.
+#[inline(always)]
+fn set_third_x(x: &mut Fp2, gradient: &Fp2, p: &Affine, q: &Affine) {
+    x.set_square(gradient);
+    x.subtract(&p.x);
+    x.subtract(&q.x);
 }
 
-/// What is remembered of a pair until the inverse of all runs' product is known.
-struct Pending {
-    slope: Slope,
-    /// The product of the runs before this one.
-    before: Fp2,
+/// Every step writes where its result is needed, or to memory that is wiped: values that are moved cost a tenth more.
+#[inline(always)]
+fn add_with(sums: Vec<Sum<'_>>, set_slope: impl Fn(&mut Fp2, &mut Fp2, &Affine, &Affine)) {
+    // The slope of the line through two points is the fraction rise / run.
+    let mut rises = Zeroizing::new(vec![Fp2::default(); sums.len()]);
+    let mut runs = rises.clone();
+    for ((Sum { augend, addend }, rise), run) in sums.iter().zip(rises.iter_mut()).zip(runs.iter_mut()) {
+        set_slope(rise, run, augend, addend);
+    }
+    invert_all(&mut runs);
+    for ((Sum { augend, addend }, rise), inverse) in
+        sums.into_iter().zip(rises.iter_mut()).zip(runs.iter_mut())
+    {
+        let (gradient, x) = (inverse, rise);
+        gradient.multiply_by(x);
+        set_third_x(x, gradient, augend, addend);
+        augend.x.subtract(x);
+        gradient.multiply_by(&augend.x);
+        augend.y.subtract_from(gradient);
+        augend.x = *x;
+    }
 }
 
 #[inline(always)]
-fn add_with(sums: Vec<Sum<'_>>, slope: impl Fn(&Affine, &Affine) -> Slope) {
-    let mut product = Fp2::one();
-    // Of its final size at once: growing, it would leave copies of what it holds.
-    let mut pending = Zeroizing::new(Vec::with_capacity(sums.len()));
-    for Sum { augend, addend } in &sums {
-        let slope = slope(augend, addend);
-        let before = product;
-        product = product.times(&slope.run);
-        pending.push(Pending { slope, before });
-    }
-    let mut inverse = product.inverse();
-    for (Sum { augend, addend }, Pending { slope, before }) in sums.into_iter().zip(pending.iter()).rev() {
-        let gradient = inverse.times(before).times(&slope.rise);
-        inverse = inverse.times(&slope.run);
-        let x = gradient.squared().minus(&augend.x).minus(&addend.x);
-        let y = gradient.times(&augend.x.minus(&x)).minus(&augend.y);
-        *augend = Affine { x, y };
-    }
-    product.zeroize();
-    inverse.zeroize();
-}
-
-#[inline(always)]
-fn chord(p: &Affine, q: &Affine) -> Slope {
-    Slope { rise: q.y.minus(&p.y), run: q.x.minus(&p.x) }
+fn set_chord(rise: &mut Fp2, run: &mut Fp2, p: &Affine, q: &Affine) {
+    rise.set_difference(&q.y, &p.y);
+    run.set_difference(&q.x, &p.x);
 }
 
 /// Both slopes are computed, and one is chosen.
-fn chord_or_tangent(p: &Affine, q: &Affine) -> Slope {
-    let chord = chord(p, q);
-    let are_equal = chord.run.is_zero();
+fn set_chord_or_tangent(rise: &mut Fp2, run: &mut Fp2, p: &Affine, q: &Affine) {
+    set_chord(rise, run, p, q);
+    let are_equal = run.is_zero();
     let square = p.x.squared();
     let (tangent_rise, tangent_run) = (square.plus(&square).plus(&square), p.y.plus(&p.y));
-    Slope {
-        rise: Fp2::choose(are_equal, &tangent_rise, &chord.rise),
-        run: Fp2::choose(are_equal, &tangent_run, &chord.run),
-    }
+    *rise = Fp2::choose(are_equal, &tangent_rise, rise);
+    *run = Fp2::choose(are_equal, &tangent_run, run);
 }
 
-impl Zeroize for Pending {
-    fn zeroize(&mut self) {
-        self.slope.rise.zeroize();
-        self.slope.run.zeroize();
-        self.before.zeroize();
+/// Inverts each of the values, which are not 0.
+fn invert_all(values: &mut [Fp2]) {
+    // Of the values up to each one.
+    let mut products = Zeroizing::new(vec![Fp2::default(); values.len()]);
+    let (Some((first, rest)), Some((product, products_of_rest))) =
+        (values.split_first(), products.split_first_mut())
+    else {
+        return;
+    };
+    *product = *first;
+    let mut product = product;
+    for (value, next) in rest.iter().zip(products_of_rest) {
+        next.set_product(product, value);
+        product = next;
+    }
+    // Of the product of the values that have not been inverted yet.
+    let mut inverse = Zeroizing::new([product.inverse(), Fp2::default()]);
+    let [inverse, next] = &mut *inverse;
+    let (mut inverse, mut next) = (inverse, next);
+    for (value, before) in values.iter_mut().rev().zip(products.iter().rev().skip(1)) {
+        next.set_product(inverse, value);
+        value.set_product(inverse, before);
+        std::mem::swap(&mut inverse, &mut next);
+    }
+    if let Some(first) = values.first_mut() {
+        *first = *inverse;
     }
 }

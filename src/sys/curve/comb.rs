@@ -18,14 +18,32 @@
 
 use std::slice::ChunksExact;
 
-use blst::{blst_p2_affine, blst_p2_double, blst_p2s_to_affine};
+use blst::blst_p2_double;
 use zeroize::Zeroizing;
 
 use super::HashedMessage;
 use super::addition::{Sum, add_all, add_or_double_all};
 use super::lookup::find;
 use super::point::{Affine, SignaturePoint};
-use super::subscalars::{Subscalars, Window};
+use super::subscalars::{Subscalars, Windows};
+
+/// How large a table is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Window {
+    /// 5 bits.
+    Small,
+    /// 8 bits.
+    Large,
+}
+
+impl Window {
+    pub(super) const fn windows(self) -> Windows {
+        match self {
+            Self::Small => Windows::of_bits(5),
+            Self::Large => Windows::of_bits(8),
+        }
+    }
+}
 
 /// The table of one point, public data: 208 points in affine coordinates with small windows (40 KB), 1024 with large
 /// ones (192 KB).
@@ -46,7 +64,7 @@ impl Comb {
             return Err(CombError::Infinity);
         }
         let powers = powers_of_two(message, window);
-        let comb = Self { window, entries: rows_of(&powers, window) };
+        let comb = Self::of(&powers, window);
         if comb.is_right(message, &powers) { Ok(comb) } else { Err(CombError::Wrong) }
     }
 
@@ -54,7 +72,7 @@ impl Comb {
     #[cfg(test)]
     pub(crate) fn spoiled(message: &HashedMessage) -> Self {
         let window = Window::Small;
-        let mut comb = Self { window, entries: rows_of(&powers_of_two(message, window), window) };
+        let mut comb = Self::of(&powers_of_two(message, window), window);
         comb.entries.iter_mut().for_each(|entry| entry.x = entry.y);
         comb
     }
@@ -66,42 +84,48 @@ impl Comb {
     /// The signatures by secret scalars (32 bytes each, little endian, secret keys), in constant time. None
     /// in the place of one: it was computed wrong.
     pub(crate) fn multiply(&self, scalars: &[&[u8; 32]]) -> Vec<Option<SignaturePoint>> {
-        let of_subscalar = self.window.count();
+        let windows = self.window.windows();
+        let of_subscalar = windows.count();
         let of_two = of_subscalar.saturating_mul(2);
         let of_scalar = of_subscalar.saturating_mul(4);
         let mut points = Zeroizing::new(vec![Affine::default(); scalars.len().saturating_mul(of_scalar)]);
-        for (scalar, points) in scalars.iter().zip(points.chunks_exact_mut(of_scalar)) {
-            let subscalars = Subscalars::of(scalar);
-            for (subscalar, points) in subscalars.0.iter().zip(points.chunks_exact_mut(of_subscalar)) {
-                let rows = self.entries.chunks_exact(self.window.odd_digits());
-                for ((digit, row), point) in subscalar.windows(self.window).zip(rows).zip(points) {
-                    *point = find(row, digit.place).negated_if(digit.sign);
-                }
+        let subscalars: Vec<_> = scalars.iter().map(|scalar| Subscalars::of(scalar)).collect();
+        // Row by row, as a row fits into the nearest cache and the table does not.
+        for (j, row) in self.entries.chunks_exact(windows.odd_digits()).enumerate() {
+            let of_row = points.iter_mut().skip(j).step_by(of_subscalar);
+            for (subscalar, point) in subscalars.iter().flat_map(|subscalars| &subscalars.0).zip(of_row) {
+                let digit = subscalar.digit(windows, j);
+                find(point, row, digit.place);
+                point.negate_if(digit.sign);
             }
         }
         for half in [1, 2, 4, 8].into_iter().filter(|half| *half < of_subscalar) {
             add_all(sums(&mut points, of_subscalar, half));
         }
         for half in points.chunks_exact_mut(of_subscalar).skip(1).step_by(2) {
-            apply(half, Affine::times_z);
+            apply(half, Affine::multiply_by_z);
         }
         add_all(sums(&mut points, of_two, of_subscalar));
         for half in points.chunks_exact_mut(of_two).skip(1).step_by(2) {
-            apply(half, Affine::times_z_squared);
+            apply(half, Affine::multiply_by_z_squared);
         }
         add_or_double_all(sums(&mut points, of_scalar, of_two));
         points.chunks_exact(of_scalar).map(|points| points.first()?.signature_if_valid()).collect()
     }
 
+    fn of(powers: &[Affine], window: Window) -> Self {
+        Self { window, entries: rows_of(powers, window.windows()) }
+    }
+
     /// Whether the entries are what they should be: a wrong one would give digits of keys away. The first power is the
     /// point, each other one the double of that before it, and each entry the sum of a smaller one and a power.
     fn is_right(&self, message: &HashedMessage, powers: &[Affine]) -> bool {
-        let rows = self.entries.chunks_exact(self.window.odd_digits());
+        let rows = self.entries.chunks_exact(self.window.windows().odd_digits());
         powers.first().is_some_and(|first| first.is_equal_to(&message.0))
             && powers.iter().zip(powers.iter().skip(1)).all(|(power, next)| next.is_double_of(power))
             && rows
-                .zip(powers_of_rows(powers, self.window))
-                .all(|(row, powers)| is_row_right(row, powers, self.window))
+                .zip(powers_of_rows(powers, self.window.windows()))
+                .all(|(row, powers)| is_row_right(row, powers, self.window.windows()))
     }
 }
 
@@ -118,33 +142,29 @@ pub(crate) enum CombError {
 
 /// H, 2 H, 4 H and so on: as many as all windows have bits.
 fn powers_of_two(message: &HashedMessage, window: Window) -> Vec<Affine> {
-    let mut powers = vec![message.0; window.count().saturating_mul(usize::from(window.bits()))];
+    let windows = window.windows();
+    let mut powers = vec![message.0; windows.count().saturating_mul(windows.bits())];
     let mut last = message.0;
     for power in powers.iter_mut().skip(1) {
         // SAFETY: both are live; it writes to `power` alone.
         unsafe { blst_p2_double(power, &last) };
         last = *power;
     }
-    let mut affine = vec![blst_p2_affine::default(); powers.len()];
-    let points = [powers.as_ptr(), std::ptr::null()];
-    // SAFETY: no further pointer after the first means that the points lie one after the other; there is room for as
-    // many as there are.
-    unsafe { blst_p2s_to_affine(affine.as_mut_ptr(), points.as_ptr(), powers.len()) };
-    affine.iter().map(Affine::from_blst).collect()
+    Affine::of_all(&powers)
 }
 
 /// The odd multiples of each row.
-fn rows_of(powers: &[Affine], window: Window) -> Box<[Affine]> {
-    let odd_digits = window.odd_digits();
-    let mut entries = vec![Affine::default(); window.count().saturating_mul(odd_digits)].into_boxed_slice();
-    for (row, powers) in entries.chunks_exact_mut(odd_digits).zip(powers_of_rows(powers, window)) {
+fn rows_of(powers: &[Affine], windows: Windows) -> Box<[Affine]> {
+    let odd_digits = windows.odd_digits();
+    let mut entries = vec![Affine::default(); windows.count().saturating_mul(odd_digits)].into_boxed_slice();
+    for (row, powers) in entries.chunks_exact_mut(odd_digits).zip(powers_of_rows(powers, windows)) {
         if let ([first, ..], [power, ..]) = (row, powers) {
             *first = *power;
         }
     }
-    for (level, size) in halves(window) {
+    for (level, size) in halves(windows) {
         let mut sums = Vec::new();
-        for (row, powers) in entries.chunks_exact_mut(odd_digits).zip(powers_of_rows(powers, window)) {
+        for (row, powers) in entries.chunks_exact_mut(odd_digits).zip(powers_of_rows(powers, windows)) {
             let (known, rest) = row.split_at_mut(size);
             let Some(power) = powers.get(level) else { continue };
             for (new, known) in rest.iter_mut().zip(known) {
@@ -158,9 +178,9 @@ fn rows_of(powers: &[Affine], window: Window) -> Box<[Affine]> {
 }
 
 /// Whether a row's first entry is its first power, and each of the others the sum of which it was made.
-fn is_row_right(row: &[Affine], powers: &[Affine], window: Window) -> bool {
+fn is_row_right(row: &[Affine], powers: &[Affine], windows: Windows) -> bool {
     row.first() == powers.first()
-        && halves(window).all(|(level, size)| {
+        && halves(windows).all(|(level, size)| {
             let (known, rest) = row.split_at(size);
             powers
                 .get(level)
@@ -169,15 +189,15 @@ fn is_row_right(row: &[Affine], powers: &[Affine], window: Window) -> bool {
 }
 
 /// The powers of which each row is made: as many as a window has bits.
-fn powers_of_rows(powers: &[Affine], window: Window) -> ChunksExact<'_, Affine> {
-    powers.chunks_exact(usize::from(window.bits()))
+fn powers_of_rows(powers: &[Affine], windows: Windows) -> ChunksExact<'_, Affine> {
+    powers.chunks_exact(windows.bits())
 }
 
 /// A row's first 2, 4, 8 entries and so on come from half of them: d + 2^n with an odd d < 2^n. Each n, and how many
 /// such d there are.
-fn halves(window: Window) -> impl Iterator<Item = (usize, usize)> {
+fn halves(windows: Windows) -> impl Iterator<Item = (usize, usize)> {
     let sizes = std::iter::successors(Some(1_usize), |size| size.checked_mul(2));
-    (1..).zip(sizes.take_while(move |size| *size < window.odd_digits()))
+    (1..).zip(sizes.take_while(move |size| *size < windows.odd_digits()))
 }
 
 /// In each `whole` points: of each two parts of `half` points one after the other, the first point of the second is to
@@ -191,16 +211,15 @@ fn sums(points: &mut [Affine], whole: usize, half: usize) -> Vec<Sum<'_>> {
     sums.collect()
 }
 
-/// Replaces the first of some points, which is their sum.
-fn apply(points: &mut [Affine], change: impl Fn(&Affine) -> Affine) {
-    if let Some(sum) = points.first_mut() {
-        *sum = change(sum);
-    }
+/// Changes the first of some points, which is their sum.
+fn apply(points: &mut [Affine], change: impl Fn(&mut Affine)) {
+    points.iter_mut().take(1).for_each(change);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sys::curve::mask::Mask;
 
     const WINDOWS: [Window; 2] = [Window::Small, Window::Large];
 
@@ -209,11 +228,11 @@ mod tests {
         let message = HashedMessage::new(&[3; 32], b"tests");
         for window in WINDOWS {
             let powers = powers_of_two(&message, window);
-            let mut comb = Comb { window, entries: rows_of(&powers, window) };
+            let mut comb = Comb::of(&powers, window);
             assert!(comb.is_right(&message, &powers));
             for place in 0..comb.entries.len() {
                 let right = comb.entries[place];
-                comb.entries[place] = right.negated();
+                comb.entries[place].negate_if(Mask::of_lowest_bit(1));
                 assert!(!comb.is_right(&message, &powers), "{window:?}, entry {place}");
                 comb.entries[place] = right;
             }
@@ -228,8 +247,8 @@ mod tests {
             for fault in 0..right.len() {
                 let mut powers = right.clone();
                 // All that follow are doubled from the wrong one.
-                powers.iter_mut().skip(fault).for_each(|power| *power = power.times_z());
-                let comb = Comb { window, entries: rows_of(&powers, window) };
+                powers.iter_mut().skip(fault).for_each(Affine::multiply_by_z);
+                let comb = Comb::of(&powers, window);
                 assert!(!comb.is_right(&message, &powers), "{window:?}, doubling {fault}");
             }
         }

@@ -1,5 +1,7 @@
 //! Field of a signature's coordinates: Fp2 of BLS12-381. Every operation is blst's, in constant time.
 
+use std::mem::MaybeUninit;
+
 use blst::{
     blst_fp, blst_fp_cneg, blst_fp_mul, blst_fp2, blst_fp2_add, blst_fp2_cneg, blst_fp2_inverse,
     blst_fp2_mul, blst_fp2_sqr, blst_fp2_sub, blst_p2_generator,
@@ -48,36 +50,35 @@ impl Fp2 {
     }
 
     #[inline]
-    pub(super) fn negated_if(&self, mask: Mask) -> Self {
-        let mut result = blst_fp2::default();
-        // SAFETY: both are live and of the type that blst works on; it writes to `result` alone.
-        unsafe { blst_fp2_cneg(&mut result, &self.0, mask.bit() != 0) };
-        Self(result)
+    pub(super) fn negate_if(&mut self, mask: Mask) {
+        let this = &raw mut self.0;
+        // SAFETY: as in `multiply_by`.
+        unsafe { blst_fp2_cneg(this, this, mask.bit() != 0) };
     }
 
-    /// a - b i.
-    pub(super) fn conjugate(&self) -> Self {
-        let [a, b] = self.0.fp;
-        let mut minus_b = blst_fp::default();
-        // SAFETY: as in `negated_if`.
-        unsafe { blst_fp_cneg(&mut minus_b, &b, true) };
-        Self(blst_fp2 { fp: [a, minus_b] })
+    /// Becomes a - b i.
+    pub(super) fn conjugate(&mut self) {
+        let [_, b] = &mut self.0.fp;
+        let b = &raw mut *b;
+        // SAFETY: as in `multiply_by`.
+        unsafe { blst_fp_cneg(b, b, true) };
     }
 
-    /// The product with an element `factor` of Fp.
-    pub(super) fn scaled(&self, factor: &blst_fp) -> Self {
-        let mut result = blst_fp2::default();
-        for (product, part) in result.fp.iter_mut().zip(&self.0.fp) {
-            // SAFETY: as in `negated_if`.
-            unsafe { blst_fp_mul(product, part, factor) };
+    /// Becomes its product with an element `factor` of Fp.
+    pub(super) fn scale(&mut self, factor: &blst_fp) {
+        for part in &mut self.0.fp {
+            let part = &raw mut *part;
+            // SAFETY: as in `multiply_by`.
+            unsafe { blst_fp_mul(part, part, factor) };
         }
-        Self(result)
     }
 
     /// The product with `factor` i of an element whose parts have changed places: b factor + a factor i.
     pub(super) fn swapped_and_scaled(&self, factor: &blst_fp) -> Self {
         let [a, b] = self.0.fp;
-        Self(blst_fp2 { fp: [b, a] }).scaled(factor)
+        let mut swapped = Self(blst_fp2 { fp: [b, a] });
+        swapped.scale(factor);
+        swapped
     }
 
     /// Whether it is 0: blst gives each element in one form only.
@@ -94,6 +95,48 @@ impl Fp2 {
         chosen
     }
 
+    /// Becomes the product of two others.
+    #[inline]
+    pub(super) fn set_product(&mut self, a: &Self, b: &Self) {
+        // SAFETY: as in `with`.
+        unsafe { blst_fp2_mul(&mut self.0, &a.0, &b.0) };
+    }
+
+    /// Becomes the difference of two others.
+    #[inline]
+    pub(super) fn set_difference(&mut self, a: &Self, b: &Self) {
+        // SAFETY: as in `with`.
+        unsafe { blst_fp2_sub(&mut self.0, &a.0, &b.0) };
+    }
+
+    /// Becomes the square of another.
+    #[inline]
+    pub(super) fn set_square(&mut self, a: &Self) {
+        // SAFETY: as in `with`.
+        unsafe { blst_fp2_sqr(&mut self.0, &a.0) };
+    }
+
+    #[inline]
+    pub(super) fn multiply_by(&mut self, factor: &Self) {
+        let this = &raw mut self.0;
+        // SAFETY: as in `with`; the result may take an operand's place.
+        unsafe { blst_fp2_mul(this, this, &factor.0) };
+    }
+
+    #[inline]
+    pub(super) fn subtract(&mut self, subtrahend: &Self) {
+        let this = &raw mut self.0;
+        // SAFETY: as in `multiply_by`.
+        unsafe { blst_fp2_sub(this, this, &subtrahend.0) };
+    }
+
+    #[inline]
+    pub(super) fn subtract_from(&mut self, minuend: &Self) {
+        let this = &raw mut self.0;
+        // SAFETY: as in `multiply_by`.
+        unsafe { blst_fp2_sub(this, &minuend.0, this) };
+    }
+
     #[inline(always)]
     fn limbs(&self) -> impl Iterator<Item = &u64> {
         self.0.fp.iter().flat_map(|fp| &fp.l)
@@ -106,18 +149,20 @@ impl Fp2 {
 
     #[inline(always)]
     fn with(&self, other: &Self, operation: Binary) -> Self {
-        let mut result = blst_fp2::default();
+        let mut result = MaybeUninit::uninit();
         // SAFETY: all three are live and of the type that blst works on; it writes to `result` alone.
-        unsafe { operation(&mut result, &self.0, &other.0) };
-        Self(result)
+        unsafe { operation(result.as_mut_ptr(), &self.0, &other.0) };
+        // SAFETY: it has written all of it.
+        Self(unsafe { result.assume_init() })
     }
 
     #[inline(always)]
     fn alone(&self, operation: Unary) -> Self {
-        let mut result = blst_fp2::default();
+        let mut result = MaybeUninit::uninit();
         // SAFETY: as in `with`.
-        unsafe { operation(&mut result, &self.0) };
-        Self(result)
+        unsafe { operation(result.as_mut_ptr(), &self.0) };
+        // SAFETY: it has written all of it.
+        Self(unsafe { result.assume_init() })
     }
 }
 

@@ -20,6 +20,7 @@ use zeroize::Zeroize;
 use super::HashedMessage;
 use super::addition::{Sum, add_all};
 use super::lookup::find;
+use super::mask::Mask;
 use super::point::{Affine, SignaturePoint};
 use super::subscalars::Subscalars;
 
@@ -33,17 +34,23 @@ impl JointTable {
             return None;
         }
         let point = Affine::of(&message.0);
-        let (z, z_squared) = (point.times_z(), point.times_z_squared());
+        let mut multiples = [point; 3];
+        let [z, z_squared, z_cubed] = &mut multiples;
+        z.multiply_by_z();
+        z_squared.multiply_by_z_squared();
+        *z_cubed = *z_squared;
+        z_cubed.multiply_by_z();
         let mut entries = [point; ENTRIES];
         // Bit n of an entry's place is set where the (n + 1)th sign is minus. So the first 2, 4, 8 entries come from
         // half of them: those with plus before those with minus.
-        for (multiple, half) in [z, z_squared, z_squared.times_z()].into_iter().zip([1, 2, 4]) {
-            let negative = multiple.negated();
+        for (multiple, half) in multiples.iter().zip([1, 2, 4]) {
+            let mut negative = *multiple;
+            negative.negate_if(Mask::of_lowest_bit(1));
             let (plus, rest) = entries.split_at_mut_checked(half)?;
             let mut sums = Vec::with_capacity(ENTRIES);
             for (plus, minus) in plus.iter_mut().zip(rest) {
                 *minus = *plus;
-                sums.push(Sum { augend: plus, addend: &multiple });
+                sums.push(Sum { augend: plus, addend: multiple });
                 sums.push(Sum { augend: minus, addend: &negative });
             }
             add_all(sums);
@@ -67,7 +74,10 @@ impl JointTable {
         let mut entries =
             s0.signs().zip(s1.signs()).zip(s2.signs()).zip(s3.signs()).map(|(((s0, s1), s2), s3)| {
                 let place = s1.xor(s0).bit() | (s2.xor(s0).bit() << 1) | (s3.xor(s0).bit() << 2);
-                find(&self.0, place).negated_if(s0)
+                let mut entry = Affine::default();
+                find(&mut entry, &self.0, place);
+                entry.negate_if(s0);
+                entry
             });
         let mut sum = Accumulator::new(&entries.next()?);
         entries
@@ -92,7 +102,7 @@ impl Accumulator {
         // SAFETY: both are live; it writes to `doubled` alone.
         unsafe { blst_p2_double(&mut doubled, &self.0) };
         // SAFETY: all three are live; it writes to `self` alone.
-        unsafe { add(&mut self.0, &doubled, &entry.to_blst()) };
+        unsafe { add(&mut self.0, &doubled, entry.as_blst()) };
     }
 }
 

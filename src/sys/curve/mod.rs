@@ -21,10 +21,9 @@ use blst::{
     blst_scalar, blst_sign_pk_in_g1, blst_sk_check, blst_sk_to_pk_in_g1,
 };
 
-pub(crate) use self::comb::{Comb, CombError};
+pub(crate) use self::comb::{Comb, CombError, Window};
 pub(crate) use self::joint::JointTable;
 pub(crate) use self::point::SignaturePoint;
-pub(crate) use self::subscalars::Window;
 
 /// A message hashed to G2, the public half of a signature's work.
 #[derive(Clone, Copy)]

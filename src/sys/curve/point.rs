@@ -2,7 +2,7 @@
 
 use blst::{
     blst_fp, blst_fp2, blst_p2, blst_p2_affine, blst_p2_affine_compress, blst_p2_affine_is_inf,
-    blst_p2_affine_on_curve, blst_p2_is_equal,
+    blst_p2_affine_on_curve, blst_p2_is_equal, blst_p2s_to_affine,
 };
 use zeroize::Zeroize;
 
@@ -11,7 +11,7 @@ use super::mask::Mask;
 
 /// A point of G2 that is not infinity. Its default is no point, but room for one.
 #[derive(Clone, Copy, Default, PartialEq)]
-#[repr(C)]
+#[repr(C, align(32))]
 pub(super) struct Affine {
     pub(super) x: Fp2,
     pub(super) y: Fp2,
@@ -25,8 +25,14 @@ impl Affine {
         Self { x: Fp2(point.x).times(&square), y: Fp2(point.y).times(&square.times(&inverse)) }
     }
 
-    pub(super) fn from_blst(point: &blst_p2_affine) -> Self {
-        Self { x: Fp2(point.x), y: Fp2(point.y) }
+    /// The same for several points, none of which is infinity, with one inversion.
+    pub(super) fn of_all(points: &[blst_p2]) -> Vec<Self> {
+        let mut affine = vec![blst_p2_affine::default(); points.len()];
+        let first = [points.as_ptr(), std::ptr::null()];
+        // SAFETY: no further pointer after the first means that the points lie one after the other; there is room for
+        // as many as there are.
+        unsafe { blst_p2s_to_affine(affine.as_mut_ptr(), first.as_ptr(), points.len()) };
+        affine.iter().map(|point| Self { x: Fp2(point.x), y: Fp2(point.y) }).collect()
     }
 
     /// Its coordinates as machine words.
@@ -37,13 +43,19 @@ impl Affine {
     }
 
     #[inline(always)]
-    pub(super) fn of_words(words: [u64; WORDS]) -> Self {
+    pub(super) fn words_mut(&mut self) -> &mut [u64; WORDS] {
         // SAFETY: as above.
-        unsafe { std::mem::transmute(words) }
+        unsafe { &mut *std::ptr::from_mut(self).cast() }
     }
 
     pub(super) fn to_blst(self) -> blst_p2_affine {
         blst_p2_affine { x: self.x.0, y: self.y.0 }
+    }
+
+    /// The same point as blst reads it.
+    pub(super) fn as_blst(&self) -> *const blst_p2_affine {
+        const { assert!(size_of::<Self>() == size_of::<blst_p2_affine>()) };
+        std::ptr::from_ref(self).cast()
     }
 
     pub(super) fn to_projective(self) -> blst_p2 {
@@ -51,23 +63,23 @@ impl Affine {
     }
 
     #[inline]
-    pub(super) fn negated_if(&self, mask: Mask) -> Self {
-        Self { x: self.x, y: self.y.negated_if(mask) }
+    pub(super) fn negate_if(&mut self, mask: Mask) {
+        self.y.negate_if(mask);
     }
 
-    pub(super) fn negated(&self) -> Self {
-        self.negated_if(Mask::of_lowest_bit(1))
+    /// Becomes Z times itself: -psi(point), as psi multiplies by the curve's parameter, which is -Z.
+    pub(super) fn multiply_by_z(&mut self) {
+        self.x = self.x.swapped_and_scaled(&PSI_X);
+        self.y.conjugate();
+        self.y.multiply_by(&PSI_Y);
+        self.y.negate_if(Mask::of_lowest_bit(1));
     }
 
-    /// Z times the point: -psi(point), as psi multiplies by the curve's parameter, which is -Z.
-    pub(super) fn times_z(&self) -> Self {
-        let conjugate = self.y.conjugate();
-        Self { x: self.x.swapped_and_scaled(&PSI_X), y: conjugate.times(&PSI_Y) }.negated()
-    }
-
-    /// Z^2 times the point.
-    pub(super) fn times_z_squared(&self) -> Self {
-        self.times_z().times_z()
+    /// Becomes Z^2 times itself: psi(psi(point)). There the conjugates are undone, the factors of x become PSI_X^2, and
+    /// those of y, PSI_Y and its conjugate, -1.
+    pub(super) fn multiply_by_z_squared(&mut self) {
+        self.x.scale(&PSI_X_SQUARED);
+        self.y.negate_if(Mask::of_lowest_bit(1));
     }
 
     /// Whether this public point is the same as one of blst's.
@@ -140,6 +152,17 @@ const PSI_X: blst_fp = blst_fp {
         0xa20d_1b8c_7e88_1024,
         0x14e4_f04f_e2db_9068,
         0x14e5_6d3f_1564_853a,
+    ],
+};
+
+const PSI_X_SQUARED: blst_fp = blst_fp {
+    l: [
+        0xcd03_c9e4_8671_f071,
+        0x5dab_2246_1fcd_a5d2,
+        0x5870_42af_d385_1b95,
+        0x8eb6_0ebe_01ba_cb9e,
+        0x03f9_7d6e_83d0_50d2,
+        0x18f0_2065_5463_8741,
     ],
 };
 

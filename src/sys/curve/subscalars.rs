@@ -44,51 +44,45 @@ pub(super) struct Digit {
 
 /// How many bits of a subscalar make a digit: larger windows have fewer digits, which can be more numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Window {
-    /// 5 bits.
-    Small,
-    /// 8 bits.
-    Large,
+pub(super) struct Windows {
+    bits: u32,
+    count: usize,
 }
 
-impl Window {
-    pub(super) const fn bits(self) -> u8 {
-        match self {
-            Self::Small => 5,
-            Self::Large => 8,
-        }
+impl Windows {
+    /// As many windows of so many bits as a subscalar needs.
+    pub(super) const fn of_bits(bits: u32) -> Self {
+        Self { bits, count: u64::BITS.div_ceil(bits) as usize }
+    }
+
+    pub(super) const fn bits(self) -> usize {
+        self.bits as usize
     }
 
     /// Windows of a subscalar.
     pub(super) const fn count(self) -> usize {
-        match self {
-            Self::Small => 13,
-            Self::Large => 8,
-        }
+        self.count
     }
 
     /// Odd numbers of a window's size: 1, 3, .. 2^w - 1.
     pub(super) const fn odd_digits(self) -> usize {
-        match self {
-            Self::Small => 16,
-            Self::Large => 128,
-        }
+        1_usize.wrapping_shl(self.bits.wrapping_sub(1))
     }
 
     /// The place of the last of them, in whose binary form all bits are ones.
     const fn highest_place(self) -> u64 {
-        match self {
-            Self::Small => 15,
-            Self::Large => 127,
-        }
+        1_u64.wrapping_shl(self.bits.wrapping_sub(1)).wrapping_sub(1)
     }
 
     /// 2^(n w - 1).
     const fn highest_bit(self) -> u128 {
-        match self {
-            Self::Small => 1 << 64,
-            Self::Large => 1 << 63,
-        }
+        1_u128.wrapping_shl(self.offset(self.count).wrapping_sub(1))
+    }
+
+    /// The lowest bit of the j-th window.
+    #[expect(clippy::cast_possible_truncation, reason = "a subscalar has 64 windows at most")]
+    const fn offset(self, j: usize) -> u32 {
+        self.bits.wrapping_mul(j as u32)
     }
 }
 
@@ -128,19 +122,15 @@ impl Drop for Subscalars {
 }
 
 impl Subscalar {
-    /// The digits of such windows, d(0) first, with the subscalar's sign in them.
-    pub(super) fn windows(&self, window: Window) -> impl Iterator<Item = Digit> {
-        let mut number = u128::from(self.half) | window.highest_bit();
-        let width = u32::from(window.bits());
-        std::iter::repeat_with(move || {
-            let (bits, _) = halves(number);
-            number = number.wrapping_shr(width);
-            // The highest bit of a window tells the digit's sign; a negative one counts downwards.
-            let is_negative = Mask::of_lowest_bit(bits.wrapping_shr(width.wrapping_sub(1))).not();
-            let place = (bits ^ is_negative.hidden()) & window.highest_place();
-            Digit { place, sign: is_negative.xor(self.sign) }
-        })
-        .take(window.count())
+    /// d(j) of such windows, with the subscalar's sign in it.
+    #[inline]
+    pub(super) fn digit(&self, windows: Windows, j: usize) -> Digit {
+        let number = u128::from(self.half) | windows.highest_bit();
+        let (bits, _) = halves(number.wrapping_shr(windows.offset(j)));
+        // The highest bit of a window tells the digit's sign; a negative one counts downwards.
+        let is_negative = Mask::of_lowest_bit(bits.wrapping_shr(windows.bits.wrapping_sub(1))).not();
+        let place = (bits ^ is_negative.hidden()) & windows.highest_place();
+        Digit { place, sign: is_negative.xor(self.sign) }
     }
 
     /// The digits 1 and -1 with the subscalar's sign in them, the highest first: set for -1.

@@ -7,7 +7,7 @@ use blst::{
 use proptest::prelude::*;
 
 use super::point::Affine;
-use super::subscalars::{Subscalar, Subscalars, Z};
+use super::subscalars::{Subscalar, Subscalars, Windows, Z};
 use super::*;
 
 const WINDOWS: [Window; 2] = [Window::Small, Window::Large];
@@ -44,8 +44,10 @@ fn special_scalars_have_the_subscalars_and_digits_that_the_propositions_say() {
 #[test]
 fn the_endomorphism_multiplies_by_z() {
     let message = HashedMessage::new(&[1; 32], DST);
-    let point = Affine::of(&message.0);
-    for (power, multiple) in [(1, point.times_z()), (2, point.times_z_squared())] {
+    let multiply: [fn(&mut Affine); 2] = [Affine::multiply_by_z, Affine::multiply_by_z_squared];
+    for (power, multiply) in (1..).zip(multiply) {
+        let mut multiple = Affine::of(&message.0);
+        multiply(&mut multiple);
         assert_eq!(multiple.signature_if_valid(), Some(message.multiply(&scalar_of(&z_to_the(power)))));
     }
 }
@@ -116,8 +118,8 @@ fn assert_propositions(scalar: &[u8; 32]) {
         let signs = subscalar.signs().map(|sign| 1 - 2 * i128::from(sign.bit()));
         let value = signs.fold(0_i128, |value, digit| 2 * value + digit);
         assert!(value % 2 != 0 && value.unsigned_abs() < u128::from(Z));
-        for window in WINDOWS {
-            assert_windows(subscalar, window, value);
+        for bits in [5, 8] {
+            assert_windows(subscalar, Windows::of_bits(bits), value);
         }
         let magnitude = number(u64::try_from(value.unsigned_abs()).unwrap());
         sum = add(&sum, &multiply(&negated_if(&magnitude, value < 0), &z_to_the(power)));
@@ -126,12 +128,12 @@ fn assert_propositions(scalar: &[u8; 32]) {
 }
 
 /// The digits of a subscalar in such windows, and their additions.
-fn assert_windows(subscalar: &Subscalar, window: Window, value: i128) {
-    let (bits, count) = (usize::from(window.bits()), window.count());
-    assert!(bits * count >= 64 && window.odd_digits() == 1 << (bits - 1));
-    let digits: Vec<i128> = subscalar
-        .windows(window)
-        .map(|digit| {
+fn assert_windows(subscalar: &Subscalar, windows: Windows, value: i128) {
+    let (bits, count) = (windows.bits(), windows.count());
+    assert!(bits * count >= 64 && windows.odd_digits() == 1 << (bits - 1));
+    let digits: Vec<i128> = (0..count)
+        .map(|j| {
+            let digit = subscalar.digit(windows, j);
             let absolute = i128::from(2 * digit.place + 1);
             if digit.sign.bit() == 1 { -absolute } else { absolute }
         })
