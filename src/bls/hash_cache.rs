@@ -69,8 +69,8 @@ impl HashCache {
     /// new root, one computes it and the others wait.
     ///
     /// Who asks for a root and knows of [`COMB_KEYS`] keys, or comes after [`KEYS_BEFORE_COMB`], computes its comb.
-    /// That costs nearly as much as a signature and saves two thirds of every further multiplication. Who comes after
-    /// [`KEYS_BEFORE_LARGE_COMB`] computes the large one, for three and a half signatures, which saves a fifth of the
+    /// That costs three quarters of a signature and saves two thirds of every further multiplication. Who comes after
+    /// [`KEYS_BEFORE_LARGE_COMB`] computes the large one, for less than three signatures, which saves a quarter of the
     /// rest. Nobody else waits for either.
     pub(crate) fn hashed(&self, root: &SigningRoot, keys: usize, waiting: usize) -> HashedRoot {
         let Some(place) = self.place(root) else { return HashedRoot::new(root) };

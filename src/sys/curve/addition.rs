@@ -21,6 +21,40 @@ pub(super) fn add_or_double_all(sums: Vec<Sum<'_>>) {
     add_with(sums, set_chord_or_tangent);
 }
 
+/// Public points to be found on both sides of another, or on one: `centre` less `offset`, and the sum of the two.
+pub(super) struct Neighbours<'a> {
+    pub(super) centre: &'a Affine,
+    pub(super) offset: &'a Affine,
+    pub(super) below: &'a mut Affine,
+    pub(super) above: Option<&'a mut Affine>,
+}
+
+/// Finds them. No centre may be equal or opposite to its offset.
+///
+/// The lines through the centre and both the offset and its opposite have the same run, so that two neighbours need
+/// three quarters of the multiplications of two sums.
+pub(super) fn find_neighbours(neighbours: Vec<Neighbours<'_>>) {
+    let runs = neighbours.iter().map(|Neighbours { centre, offset, .. }| offset.x.minus(&centre.x));
+    let mut inverses: Vec<_> = runs.collect();
+    invert_all(&mut inverses);
+    let mut gradient = Fp2::default();
+    for (Neighbours { centre, offset, below, above }, inverse) in neighbours.into_iter().zip(&inverses) {
+        // The line to the opposite has the opposite gradient.
+        gradient.set_product(&offset.y.plus(&centre.y), inverse);
+        let Affine { x, y } = below;
+        set_third_x(x, &gradient, centre, offset);
+        y.set_difference(x, &centre.x);
+        y.multiply_by(&gradient);
+        y.subtract(&centre.y);
+        let Some(Affine { x, y }) = above else { continue };
+        gradient.set_product(&offset.y.minus(&centre.y), inverse);
+        set_third_x(x, &gradient, centre, offset);
+        y.set_difference(&centre.x, x);
+        y.multiply_by(&gradient);
+        y.subtract(&centre.y);
+    }
+}
+
 /// The x of the third point on a line through two.
 #[inline(always)]
 fn set_third_x(x: &mut Fp2, gradient: &Fp2, p: &Affine, q: &Affine) {

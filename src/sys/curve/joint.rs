@@ -1,60 +1,55 @@
 //! Joint table: for a point that one secret scalar multiplies, or few.
 //!
-//! The table has the eight points H + e(1) Z H + e(2) Z^2 H + e(3) Z^3 H, where each e is 1 or -1. A multiplication
-//! goes through the 64 digits 1 and -1 of the four subscalars together (see `subscalars`), from the highest: it
-//! doubles, and adds or subtracts the entry for the four digits. That halves the additions that blst's `sign` needs.
+//! The table has m H + n Z H and m H - n Z H for m and n of 1, 3, 5 and 7. A multiplication goes through the 22 windows
+//! of three bits of the four subscalars (see `subscalars`), from the highest: it doubles three times, adds or subtracts
+//! the entry for the first two subscalars' digits, and Z^2 times that for the other two's, which the endomorphism
+//! gives. So it has a third of the additions that blst's `sign` needs.
 //!
-//! **Proposition.** H has the prime order r. At digit b >= 2 the two points that are added are neither equal nor
-//! opposite, and no sum before the last is infinity.
+//! **Proposition.** H has the prime order r. But for the additions of the lowest windows, no two points that are added
+//! are equal or opposite, and no sum before those is infinity.
 //!
-//! *Proof.* The sum before is a(0) + a(1) Z + a(2) Z^2 + a(3) Z^3 times H, where the digits above b make the number
-//! a(i): odd, and less than 2^(63 - b) in absolute value. If twice that was equal or opposite to an entry, then v(0) +
-//! v(1) Z + v(2) Z^2 + v(3) Z^3 = 0 modulo r, where v(i) = 2 a(i) + 1 or 2 a(i) - 1 is odd and |v(i)| < 2^(64 - b) <=
-//! 2^62 < Z / 2. As an integer this sum is not 0, for v(0) is no multiple of Z, and it is less than Z^4 / 2 (1 + 2 / Z)
-//! < r in absolute value. By the same argument with |a(i)| < 2^63, which is less than 0.61 Z, no sum before the last is
-//! 0. The last two additions are blst's for operands of any kind.
+//! *Proof.* The digits of s(i) above window j make a number a(i): s(i) = 8^(j + 1) a(i) + t with |t| < 8^(j + 1), so
+//! |a(i)| < Z / 8^(j + 1) + 1. If the points that are added at j >= 1 were equal or opposite, or their sum infinity,
+//! then v(0) + v(1) Z + v(2) Z^2 + v(3) Z^3 = 0 modulo r, where v(i) is 8 a(i), with or without a digit added or
+//! subtracted: |v(i)| < Z / 8 + 15 < Z / 4. v(0) always has its digit, as the first two subscalars' are added first, and
+//! so is odd, but Z is even. As an integer this sum is not 0 therefore, and it is less than Z^4 / 2 < r in absolute
+//! value. The same holds for the two points of the highest windows, with which the sum begins. A double is not infinity,
+//! as r is odd. The last two additions are blst's for operands of any kind.
 
 use blst::{blst_p2, blst_p2_add_affine, blst_p2_add_or_double_affine, blst_p2_affine, blst_p2_double};
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use super::HashedMessage;
-use super::addition::{Sum, add_all};
+use super::addition::{Neighbours, find_neighbours};
 use super::lookup::find;
-use super::mask::Mask;
+use super::odd_multiples::{powers_of_two, rows_of};
 use super::point::{Affine, SignaturePoint};
-use super::subscalars::Subscalars;
+use super::subscalars::{Subscalar, Subscalars, Windows};
 
-/// The table of one point: 1.5 KB of public data.
+/// The table of one point: 6 KB of public data.
 pub(crate) struct JointTable([Affine; ENTRIES]);
 
 impl JointTable {
-    /// Computes the table of a point: a sixteenth of a signature. None for infinity.
+    /// Computes the table of a point: a twelfth of a signature. None for infinity.
     pub(crate) fn new(message: &HashedMessage) -> Option<Self> {
         if message.is_infinity() {
             return None;
         }
-        let point = Affine::of(&message.0);
-        let mut multiples = [point; 3];
-        let [z, z_squared, z_cubed] = &mut multiples;
-        z.multiply_by_z();
-        z_squared.multiply_by_z_squared();
-        *z_cubed = *z_squared;
-        z_cubed.multiply_by_z();
-        let mut entries = [point; ENTRIES];
-        // Bit n of an entry's place is set where the (n + 1)th sign is minus. So the first 2, 4, 8 entries come from
-        // half of them: those with plus before those with minus.
-        for (multiple, half) in multiples.iter().zip([1, 2, 4]) {
-            let mut negative = *multiple;
-            negative.negate_if(Mask::of_lowest_bit(1));
-            let (plus, rest) = entries.split_at_mut_checked(half)?;
-            let mut sums = Vec::with_capacity(ENTRIES);
-            for (plus, minus) in plus.iter_mut().zip(rest) {
-                *minus = *plus;
-                sums.push(Sum { augend: plus, addend: multiple });
-                sums.push(Sum { augend: minus, addend: &negative });
-            }
-            add_all(sums);
-        }
+        let powers = powers_of_two(message, WINDOWS.bits());
+        let multiples = rows_of(&powers, WINDOWS);
+        let mut of_z = multiples.clone();
+        of_z.iter_mut().for_each(Affine::multiply_by_z);
+        let mut entries = [Affine::default(); ENTRIES];
+        let (same_signs, opposite_signs) = entries.split_at_mut(ENTRIES / 2);
+        let pairs = of_z.iter().flat_map(|offset| multiples.iter().map(move |centre| (centre, offset)));
+        let places = opposite_signs.iter_mut().zip(same_signs);
+        let neighbours = pairs.zip(places).map(|((centre, offset), (below, above))| Neighbours {
+            centre,
+            offset,
+            below,
+            above: Some(above),
+        });
+        find_neighbours(neighbours.collect());
         Some(Self(entries))
     }
 
@@ -71,21 +66,32 @@ impl JointTable {
     pub(crate) fn multiply(&self, scalar: &[u8; 32]) -> Option<SignaturePoint> {
         let subscalars = Subscalars::of(scalar);
         let [s0, s1, s2, s3] = &subscalars.0;
-        let mut entries =
-            s0.signs().zip(s1.signs()).zip(s2.signs()).zip(s3.signs()).map(|(((s0, s1), s2), s3)| {
-                let place = s1.xor(s0).bit() | (s2.xor(s0).bit() << 1) | (s3.xor(s0).bit() << 2);
-                let mut entry = Affine::default();
-                find(&mut entry, &self.0, place);
-                entry.negate_if(s0);
-                entry
-            });
-        let mut sum = Accumulator::new(&entries.next()?);
-        entries
-            .by_ref()
-            .take(PLAIN_ADDITIONS)
-            .for_each(|entry| sum.double_and_add(&entry, blst_p2_add_affine));
-        entries.for_each(|entry| sum.double_and_add(&entry, blst_p2_add_or_double_affine));
+        let (low, high) = ([s0, s1], [s2, s3]);
+        let highest = WINDOWS.count().saturating_sub(1);
+        let mut entry = Zeroizing::new(Affine::default());
+        self.find(&mut entry, low, highest);
+        let mut sum = Accumulator(entry.to_projective());
+        self.find(&mut entry, high, highest);
+        entry.multiply_by_z_squared();
+        sum.add(&entry, blst_p2_add_affine);
+        for j in (0..highest).rev() {
+            let add = if j == 0 { blst_p2_add_or_double_affine } else { blst_p2_add_affine };
+            (0..WINDOWS.bits()).for_each(|_| sum.double());
+            self.find(&mut entry, low, j);
+            sum.add(&entry, add);
+            self.find(&mut entry, high, j);
+            entry.multiply_by_z_squared();
+            sum.add(&entry, add);
+        }
         Affine::of(&sum.0).signature_if_valid()
+    }
+
+    /// The multiple by the j-th digits of two subscalars, the other one's times Z.
+    fn find(&self, entry: &mut Affine, [one, other]: [&Subscalar; 2], j: usize) {
+        let (m, n) = (one.digit(WINDOWS, j), other.digit(WINDOWS, j));
+        let are_opposite = m.sign.xor(n.sign);
+        find(entry, &self.0, m.place | (n.place << 2) | (are_opposite.bit() << 4));
+        entry.negate_if(m.sign);
     }
 }
 
@@ -93,16 +99,16 @@ impl JointTable {
 struct Accumulator(blst_p2);
 
 impl Accumulator {
-    fn new(point: &Affine) -> Self {
-        Self(point.to_projective())
+    fn double(&mut self) {
+        let sum = &raw mut self.0;
+        // SAFETY: it is live; the result may take the operand's place.
+        unsafe { blst_p2_double(sum, sum) };
     }
 
-    fn double_and_add(&mut self, entry: &Affine, add: Add) {
-        let mut doubled = blst_p2::default();
-        // SAFETY: both are live; it writes to `doubled` alone.
-        unsafe { blst_p2_double(&mut doubled, &self.0) };
-        // SAFETY: all three are live; it writes to `self` alone.
-        unsafe { add(&mut self.0, &doubled, entry.as_blst()) };
+    fn add(&mut self, addend: &Affine, add: Add) {
+        let sum = &raw mut self.0;
+        // SAFETY: both are live; the result may take the first operand's place.
+        unsafe { add(sum, sum, addend.as_blst()) };
     }
 }
 
@@ -116,8 +122,7 @@ impl Drop for Accumulator {
 
 type Add = unsafe extern "C" fn(*mut blst_p2, *const blst_p2, *const blst_p2_affine);
 
-/// Digits between the highest, which begins the sum, and the last two.
-const PLAIN_ADDITIONS: usize = 61;
+const WINDOWS: Windows = Windows::of_bits(3);
 
-/// One for each choice of three signs.
-const ENTRIES: usize = 8;
+/// One for each two odd numbers below 8, with the same sign and with opposite ones.
+const ENTRIES: usize = 32;

@@ -13,6 +13,7 @@ mod field;
 mod joint;
 mod lookup;
 mod mask;
+mod odd_multiples;
 mod point;
 mod subscalars;
 

@@ -105,6 +105,14 @@ impl Affine {
         rise.plus(&run) == Fp2::default() && self.x != p.x && self.x != q.x
     }
 
+    /// The same for the difference.
+    pub(super) fn is_difference_of(&self, p: &Self, q: &Self) -> bool {
+        // With the opposite of q, whose y is -q.y.
+        let rise = q.y.plus(&p.y).times(&self.x.minus(&p.x));
+        let run = q.x.minus(&p.x).times(&self.y.plus(&p.y));
+        rise == run && self.x != p.x && self.x != q.x
+    }
+
     /// The signature that these coordinates are; none if they are those of no point of the curve or of infinity, as
     /// they are after a fault.
     #[inline(never)] // by its name the checks of constant time know where secrets end

@@ -12,7 +12,7 @@
 //! to be asked.
 //!
 //! **Proposition 2.** For n windows of w bits, n w >= 64, |s| = sum of d(j) 2^(w j), j from 0 to n - 1, with odd d(j),
-//! |d(j)| <= 2^w - 1. With 64 windows of one bit each digit is 1 or -1.
+//! |d(j)| <= 2^w - 1.
 //!
 //! *Proof.* t = (|s| - 1) / 2 + 2^(n w - 1) is less than 2^(n w), as |s| < 2^64, and has n windows u(j) of w bits. With
 //! d(j) = 2 u(j) - (2^w - 1) the sum is 2 t - (2^(n w) - 1) = |s|.
@@ -133,10 +133,10 @@ impl Subscalar {
         Digit { place, sign: is_negative.xor(self.sign) }
     }
 
-    /// The digits 1 and -1 with the subscalar's sign in them, the highest first: set for -1.
-    pub(super) fn signs(&self) -> impl Iterator<Item = Mask> {
-        let number = self.half | (1 << 63);
-        (0..64).rev().map(move |bit| Mask::of_lowest_bit(number >> bit).not().xor(self.sign))
+    #[cfg(test)]
+    pub(super) fn value(&self) -> i128 {
+        let magnitude = i128::from(self.half).wrapping_mul(2).wrapping_add(1);
+        if self.sign.bit() == 1 { magnitude.wrapping_neg() } else { magnitude }
     }
 }
 

@@ -115,12 +115,12 @@ fn assert_propositions(scalar: &[u8; 32]) {
     let subscalars = Subscalars::of(scalar);
     let mut sum = number(0);
     for (power, subscalar) in (0..).zip(&subscalars.0) {
-        let signs = subscalar.signs().map(|sign| 1 - 2 * i128::from(sign.bit()));
-        let value = signs.fold(0_i128, |value, digit| 2 * value + digit);
+        let value = subscalar.value();
         assert!(value % 2 != 0 && value.unsigned_abs() < u128::from(Z));
-        for bits in [5, 8] {
+        for bits in [3, 5, 8] {
             assert_windows(subscalar, Windows::of_bits(bits), value);
         }
+        assert_joint_sums_are_small(subscalar);
         let magnitude = number(u64::try_from(value.unsigned_abs()).unwrap());
         sum = add(&sum, &multiply(&negated_if(&magnitude, value < 0), &z_to_the(power)));
     }
@@ -131,16 +131,27 @@ fn assert_propositions(scalar: &[u8; 32]) {
 fn assert_windows(subscalar: &Subscalar, windows: Windows, value: i128) {
     let (bits, count) = (windows.bits(), windows.count());
     assert!(bits * count >= 64 && windows.odd_digits() == 1 << (bits - 1));
-    let digits: Vec<i128> = (0..count)
-        .map(|j| {
-            let digit = subscalar.digit(windows, j);
-            let absolute = i128::from(2 * digit.place + 1);
-            if digit.sign.bit() == 1 { -absolute } else { absolute }
-        })
-        .collect();
+    let digits: Vec<i128> = (0..count).map(|j| digit(subscalar, windows, j)).collect();
     assert!(digits.len() == count && digits.iter().all(|digit| digit % 2 != 0 && digit.abs() < 1 << bits));
     assert_eq!(digits.iter().rev().fold(0, |value, digit| (value << bits) + digit), value);
     assert_neighbours_differ(digits.iter().enumerate().map(|(j, digit)| digit << (bits * j)).collect());
+}
+
+/// What the digits above each window make, in the joint table's multiplication.
+fn assert_joint_sums_are_small(subscalar: &Subscalar) {
+    let windows = Windows::of_bits(3);
+    let mut above = 0_i128;
+    for j in (1..windows.count()).rev() {
+        assert!((8 * above + 7 * above.signum()).abs() < i128::from(Z / 4));
+        above = 8 * above + digit(subscalar, windows, j);
+        assert!(above % 2 != 0);
+    }
+}
+
+fn digit(subscalar: &Subscalar, windows: Windows, j: usize) -> i128 {
+    let digit = subscalar.digit(windows, j);
+    let absolute = i128::from(2 * digit.place + 1);
+    if digit.sign.bit() == 1 { -absolute } else { absolute }
 }
 
 /// The additions of a comb's windows, level by level.
