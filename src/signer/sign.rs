@@ -1,5 +1,6 @@
 //! Chain from a duty to its signature: key, policy, judgement, multiplication beside the record, release.
 
+use std::pin::pin;
 use std::time::Instant;
 
 use super::error::SignError;
@@ -28,9 +29,10 @@ impl Signer {
         let (duty, result) = match read {
             Ok(duty) => {
                 let deadline = self.deadline(arrived, &duty);
-                let signing =
-                    self.sign_duty(grant, &duty, deadline, public_key, &mut stopwatch, &mut latencies);
-                let result = signing.await;
+                // Pinned where it is made: to await it itself would copy all its room, two kilobytes.
+                let result =
+                    pin!(self.sign_duty(grant, &duty, deadline, public_key, &mut stopwatch, &mut latencies))
+                        .await;
                 (Some(duty), result)
             }
             Err(refusal) => (None, Err(refusal.into())),
