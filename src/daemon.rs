@@ -46,7 +46,7 @@ use crate::ledger::{self, Fault, Protection, StoreError};
 use crate::network::{Network, NetworkError};
 use crate::repetitions::Repetitions;
 use crate::signer::pool::SigningPool;
-use crate::signer::{Outcomes, Signer};
+use crate::signer::{Outcomes, RecentDuties, Signer};
 use crate::signing_policy::SigningPolicy;
 use crate::supervisor::activation::{self, Inherited};
 use crate::supervisor::listeners::{self, Listener, SocketFile};
@@ -124,8 +124,19 @@ impl Daemon {
         });
         let outcomes = Outcomes::new(&network, protection.is_on(), settings.audit);
         let timeout = settings.signing_timeout;
+        let recent_duties = RecentDuties::default();
         let proof_turns = tokio::sync::Mutex::default();
-        let signer = Signer { network, timeout, policy, protection, keystores, pool, outcomes, proof_turns };
+        let signer = Signer {
+            network,
+            timeout,
+            policy,
+            protection,
+            keystores,
+            pool,
+            outcomes,
+            recent_duties,
+            proof_turns,
+        };
         let api = Arc::new(Api {
             signer: Arc::new(signer),
             access: Arc::clone(&access),

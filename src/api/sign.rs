@@ -29,7 +29,8 @@ pub(crate) async fn sign(
     body: &[u8],
 ) -> Result<ApiResponse, Problem> {
     let grant = signer.grant(requester)?;
-    let read = || blocking::in_place_if_large(body.len(), || Duty::parse(body, &signer.network));
+    let parse = || blocking::in_place_if_large(body.len(), || Duty::parse(body, &signer.network));
+    let read = || signer.recent_duties.find_or(body, parse);
     let signature = signer.sign(&grant, arrived, public_key, read).await?.to_string();
     Ok(if prefers_json(headers) {
         ApiResponse::json(&Signed { signature })

@@ -10,6 +10,7 @@ mod newer_forks;
 mod outcome;
 mod outcomes;
 pub(crate) mod pool;
+mod recent_duties;
 mod recent_refusals;
 mod sign;
 mod sign_many;
@@ -38,6 +39,7 @@ pub(crate) use self::error::{SignError, SignFault, SignRefusal};
 pub(crate) use self::ledger_admin::{AdminError, LedgerAdmin};
 pub(crate) use self::outcome::OutcomeKind;
 pub(crate) use self::outcomes::Outcomes;
+pub(crate) use self::recent_duties::RecentDuties;
 pub(crate) use self::recent_refusals::RecentRefusal;
 pub(crate) use self::way_out::way_out;
 
@@ -54,6 +56,7 @@ pub(crate) struct Signer {
     pub(crate) keystores: Arc<Keystores>,
     pub(crate) pool: SigningPool,
     pub(crate) outcomes: Outcomes,
+    pub(crate) recent_duties: RecentDuties,
     /// Whose turn it is to have a proof of validation signed.
     pub(crate) proof_turns: tokio::sync::Mutex<()>,
 }
