@@ -129,11 +129,17 @@ impl Signer {
             yield_now().await;
         }
         results.sort_unstable_by_key(|(at, _)| *at);
+        let (mut results, mut checked) = (results.into_iter(), Vec::with_capacity(public_keys.len()));
         // When all are there, so that none is given away that was taken away while the others were waited for.
-        let results = public_keys.iter().zip(results).map(|(public_key, (_, result))| {
-            result.and_then(|signature| self.still_permitted(grant, *public_key, duty).map(|()| signature))
-        });
-        Ok(results.collect())
+        for slice in public_keys.chunks(SLICE_KEYS) {
+            for (public_key, (_, result)) in slice.iter().zip(results.by_ref()) {
+                checked.push(result.and_then(|signature| {
+                    self.still_permitted(grant, *public_key, duty).map(|()| signature)
+                }));
+            }
+            yield_now().await;
+        }
+        Ok(checked)
     }
 
     /// Judges what was permitted, together. Gives what is allowed, with its places; what is refused is a result.
