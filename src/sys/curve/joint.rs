@@ -11,10 +11,10 @@
 //! *Proof.* The digits of s(i) above window j make a number a(i): s(i) = 8^(j + 1) a(i) + t with |t| < 8^(j + 1), so
 //! |a(i)| < Z / 8^(j + 1) + 1. If the points that are added at j >= 1 were equal or opposite, or their sum infinity,
 //! then v(0) + v(1) Z + v(2) Z^2 + v(3) Z^3 = 0 modulo r, where v(i) is 8 a(i), with or without a digit added or
-//! subtracted: |v(i)| < Z / 8 + 15 < Z / 4. v(0) always has its digit, as the first two subscalars' are added first, and
-//! so is odd, but Z is even. As an integer this sum is not 0 therefore, and it is less than Z^4 / 2 < r in absolute
-//! value. The same holds for the two points of the highest windows, with which the sum begins. A double is not infinity,
-//! as r is odd. The last two additions are blst's for operands of any kind.
+//! subtracted: |v(i)| < Z / 8 + 15 < Z / 4. v(0) always has its digit, as the first two subscalars' are added first,
+//! and so is odd, but Z is even. As an integer this sum is not 0 therefore, and it is less than Z^4 / 2 < r in
+//! absolute value. The same holds for the two points of the highest windows, with which the sum begins. A double is
+//! not infinity, as r is odd. The last two additions are blst's for operands of any kind.
 
 use blst::{blst_p2, blst_p2_add_affine, blst_p2_add_or_double_affine, blst_p2_affine, blst_p2_double};
 use zeroize::{Zeroize, Zeroizing};
