@@ -137,11 +137,14 @@ impl<'a> Host<'a> {
             (status, asked.elapsed())
         };
         let (under_way, late) = (&self.names[0], &self.names[1..=LATE_VOTES]);
+        let timed = &timed;
         let (first, longest) = pair.primary.frozen(|| {
             scope(|scope| {
-                let first = scope.spawn(|| timed(under_way, 1));
+                let first = scope.spawn(move || timed(under_way, 1));
                 sleep(LATE);
-                let late = late.iter().map(|name| timed(name, 1));
+                // Together, as each waits for as long as a request may.
+                let late: Vec<_> = late.iter().map(|name| scope.spawn(move || timed(name, 1))).collect();
+                let late = late.into_iter().map(|vote| vote.join().unwrap());
                 let longest =
                     late.inspect(|(status, _)| assert_eq!(*status, 500)).map(|(_, time)| time).max();
                 (first.join().unwrap(), longest.unwrap())
