@@ -183,6 +183,9 @@ impl Daemon {
             }
             None => None,
         };
+        if let Protection::On(ledger) = &api.signer.protection {
+            ledger.count().await.map_err(Error::Uncounted)?;
+        }
         Ok(Self { api, service, capacity, listeners, limits, fetch, notifier, _socket_files: socket_files })
     }
 
@@ -383,6 +386,8 @@ pub(crate) enum Error {
     Runtime(#[source] io::Error),
     #[error("the slashing protection ledger broke")]
     LedgerBroke(#[source] Arc<StoreError>),
+    #[error("the start is not counted")]
+    Uncounted(#[source] Fault),
     #[error("signals cannot be waited for")]
     Signals(#[source] io::Error),
 }

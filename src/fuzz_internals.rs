@@ -30,6 +30,7 @@ use crate::keys::loader::key_config_paths;
 use crate::ledger::{self, Interchange};
 use crate::supervisor::activation::Inherited;
 use crate::sys::locked_memory::LockedMemory;
+use crate::tpm;
 
 /// Reads an EIP-2335 keystore up to the point where a key would be derived: the bytes that this would take, or why not.
 pub fn keystore(json: &str) -> Result<u64, String> {
@@ -69,6 +70,12 @@ fn taken_of(read: Result<Interchange, ledger::InterchangeError>) -> Result<(Stri
 /// Where a ledger's log is damaged, in bytes from its start, if what was on record lies at or beyond.
 pub fn log_damage(log: &[u8], database: &[u8]) -> Option<usize> {
     ledger::log_damage(log, database)
+}
+
+/// Reads bytes as a TPM's answer to each command of a counter: a value where there is one, or what is wrong.
+pub fn tpm_answer(bytes: &[u8]) -> Vec<Result<Option<u64>, String>> {
+    let read = tpm::read_answer(bytes);
+    read.into_iter().map(|read| read.map_err(|error| unbounded_chain(&error))).collect()
 }
 
 /// Reads one source of settings: an error is a line and a reason.

@@ -1,8 +1,10 @@
 //! Settings of the ledger out of the program's, for the daemon and for the commands that open the ledger themselves.
 
+use std::sync::Arc;
+
 use crate::config::{Settings, StateFs};
 use crate::ledger::postgres::SharedLedger;
-use crate::ledger::{self, FileSystems, Missing, OpenError, Unproven};
+use crate::ledger::{self, Counting, FileSystems, Missing, OpenError, Unproven};
 use crate::network::{GenesisClock, Network};
 
 /// The same beside the ledger that other hosts share, where there is one.
@@ -29,6 +31,10 @@ pub(crate) fn of(settings: &Settings, network: Option<&Network>, missing: Missin
         missing,
         unproven: Unproven::Leave,
         anchors: settings.ledger.anchors.clone(),
+        counting: match &settings.ledger.tpm_counter {
+            Some(counter) => Counting::On(Arc::new(counter.clone())),
+            None => Counting::Off,
+        },
         file_systems: match settings.ledger.state_fs {
             StateFs::Local => FileSystems::Local,
             StateFs::Any => FileSystems::Any,

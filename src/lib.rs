@@ -53,5 +53,6 @@ mod signing_policy;
 mod supervisor;
 mod sys;
 mod text;
+mod tpm;
 mod wire;
 mod yaml;

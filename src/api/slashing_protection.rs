@@ -88,6 +88,7 @@ impl CarryOut for wire::Status {
                 reason: doubt.to_string(),
             }),
             unproven: opened.doubt.as_ref().map(ToString::to_string),
+            tpm_counter: opened.counter.as_ref().map(ToString::to_string),
         })
     }
 }

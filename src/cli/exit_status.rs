@@ -91,6 +91,7 @@ fn daemon_status(error: &daemon::Error) -> ExitStatus {
         | daemon::Error::Socket { .. }
         | daemon::Error::Notify(_)
         | daemon::Error::LedgerBroke(_)
+        | daemon::Error::Uncounted(_)
         | daemon::Error::Runtime(_)
         | daemon::Error::Fetch(_)
         | daemon::Error::Pool(_)
@@ -183,11 +184,15 @@ fn migrate_status(error: &migrate::Error) -> ExitStatus {
 fn slashing_protection_status(error: &slashing_protection::Error) -> ExitStatus {
     use slashing_protection::Error;
     match error {
-        Error::Configuration(_) | Error::Network(_) | Error::OfTheService { .. } | Error::Owner(_) => {
-            ExitStatus::Configuration
-        }
+        Error::Configuration(_)
+        | Error::Network(_)
+        | Error::OfTheService { .. }
+        | Error::Owner(_)
+        | Error::NoCounter => ExitStatus::Configuration,
         Error::Open(error) => ledger_status(error),
-        Error::Order(_)
+        Error::CounterInUse
+        | Error::NotCounted(_)
+        | Error::Order(_)
         | Error::Daemon(_)
         | Error::NoDaemon(_)
         | Error::OtherHolder { .. }
@@ -217,6 +222,7 @@ fn ledger_status(error: &OpenError) -> ExitStatus {
         OpenError::Missing { .. }
         | OpenError::LogMissing { .. }
         | OpenError::RolledBack { .. }
+        | OpenError::CounterLoss { .. }
         | OpenError::Unproven { source: None | Some(NoPresent::UnknownGenesis), .. }
         | OpenError::FileSystem { .. }
         | OpenError::Orphan { .. }
@@ -226,11 +232,13 @@ fn ledger_status(error: &OpenError) -> ExitStatus {
         | OpenError::Newer { .. }
         | OpenError::SharedLedger(_)
         | OpenError::OtherChain { .. } => ExitStatus::Configuration,
+        OpenError::Counter(fault) if fault.is_configuration() => ExitStatus::Configuration,
         // A clock gets right by itself, as a rule.
         OpenError::Unproven {
             source: Some(NoPresent::ClockAhead { .. } | NoPresent::ClockBehind { .. }),
             ..
         }
+        | OpenError::Counter(_)
         | OpenError::ReadOnly { .. }
         | OpenError::Damaged { .. }
         | OpenError::Sqlite { .. }

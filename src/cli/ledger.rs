@@ -134,7 +134,7 @@ impl AsDaemon {
         let flags = RawSettings { shared_ledger: self.address, ..RawSettings::default() };
         let ledger = config::load(self.config.as_deref(), flags, environment)?.ledger;
         let shared = ledger.shared.ok_or(Error::NoAddress)?;
-        owner::become_owner_of(&ledger.state_dir)?;
+        owner::become_owner_of(&ledger.state_dir, None)?;
         Ok(shared)
     }
 }

@@ -11,15 +11,19 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{
-    Gid, ResUid, Uid, User, geteuid, getresuid, initgroups, setgroups, setresgid, setresuid, setuid,
+    Gid, ResUid, Uid, User, geteuid, getgroups, getresuid, initgroups, setgroups, setresgid, setresuid,
+    setuid,
 };
 
+use crate::tpm;
+
 /// Makes this process one of the directory's owner, if it is root's and the directory is not. Where there is no
-/// directory yet, what it will be made in counts.
+/// directory yet, what it will be made in counts. A device that it needs, a TPM, stays within reach: its group stays
+/// one of the process's, as it is one of the service's.
 ///
 /// # Errors
 /// Root's rights could not be given up, or not for good. Nothing has been opened in the directory then.
-pub(super) fn become_owner_of(directory: &Path) -> Result<Became, Error> {
+pub(super) fn become_owner_of(directory: &Path, device: Option<&Path>) -> Result<Became, Error> {
     if !geteuid().is_root() {
         return Ok(Became::Unchanged);
     }
@@ -29,7 +33,7 @@ pub(super) fn become_owner_of(directory: &Path) -> Result<Became, Error> {
     }
     let failed = |source: nix::Error| Error::Become { path: directory.to_owned(), owner, source };
     let user = User::from_uid(owner).map_err(failed)?;
-    if !become_for_good(owner, user).map_err(failed)? {
+    if !become_for_good(owner, user, device.and_then(tpm::group_of)).map_err(failed)? {
         return Err(Error::NotForGood { path: directory.to_owned(), owner });
     }
     Ok(Became::Owner(owner))
@@ -41,15 +45,15 @@ pub(super) fn become_owner_of(directory: &Path) -> Result<Became, Error> {
 /// Root's rights could not be given up, or not for good.
 pub(super) fn become_user(user: User) -> Result<(), Error> {
     let (name, uid) = (user.name.clone(), user.uid);
-    match become_for_good(uid, Some(user)) {
+    match become_for_good(uid, Some(user), None) {
         Ok(true) => Ok(()),
         Ok(false) => Err(Error::KeptRights { name }),
         Err(source) => Err(Error::BecomeUser { name, source }),
     }
 }
 
-/// Gives up all rights but those of this user. Says whether nothing brings them back.
-fn become_for_good(uid: Uid, user: Option<User>) -> nix::Result<bool> {
+/// Gives up all rights but those of this user and one more group. Says whether nothing brings them back.
+fn become_for_good(uid: Uid, user: Option<User>, group: Option<Gid>) -> nix::Result<bool> {
     match user {
         Some(user) => {
             let name = CString::new(user.name).map_err(|_| nix::Error::EINVAL)?;
@@ -61,6 +65,11 @@ fn become_for_good(uid: Uid, user: Option<User>) -> nix::Result<bool> {
             setgroups(&[NOBODY])?;
             setresgid(NOBODY, NOBODY, NOBODY)?;
         }
+    }
+    if let Some(group) = group.filter(|group| *group != ROOT) {
+        let mut groups = getgroups()?;
+        groups.push(group);
+        setgroups(&groups)?;
     }
     setresuid(uid, uid, uid)?;
     let ResUid { real, effective, saved } = getresuid()?;
@@ -111,6 +120,7 @@ pub(crate) enum Error {
 
 /// The group that owns nothing.
 const NOBODY: Gid = Gid::from_raw(65_534);
+const ROOT: Gid = Gid::from_raw(0);
 
 #[cfg(test)]
 mod tests {
@@ -128,7 +138,7 @@ mod tests {
     #[test]
     fn on_a_directory_of_its_own_a_process_stays_what_it_is() {
         let directory = tempfile::tempdir().unwrap();
-        assert_eq!(become_owner_of(directory.path()).unwrap(), Became::Unchanged);
+        assert_eq!(become_owner_of(directory.path(), None).unwrap(), Became::Unchanged);
         assert_eq!(geteuid(), owner_of(directory.path()).unwrap());
     }
 }

@@ -37,7 +37,7 @@ pub(super) fn serve(
     inherited: Inherited,
     environment: &Environment,
 ) -> Result<(), Error> {
-    let became = owner::become_owner_of(&settings.ledger.state_dir)?;
+    let became = owner::become_owner_of(&settings.ledger.state_dir, settings.ledger.tpm_device())?;
     let log = LogSettings { level: settings.log_level, audit: settings.audit, format: settings.log_format };
     logging::start(log, environment);
     if let Became::Owner(owner) = became {

@@ -66,7 +66,7 @@ impl Place {
         let environment = &packaged_environment(state_dir.as_deref(), config.as_deref(), environment);
         let flags = RawSettings { state_dir, ..RawSettings::default() };
         let state_dir = config::load(config.as_deref(), flags, environment)?.ledger.state_dir;
-        owner::become_owner_of(&state_dir)?;
+        owner::become_owner_of(&state_dir, None)?;
         Ok(state_dir)
     }
 }

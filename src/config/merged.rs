@@ -34,6 +34,8 @@ impl RawSettings {
             require_ledger: self.require_ledger.or(weaker.require_ledger),
             unproven: self.unproven.or(weaker.unproven),
             state_fs: self.state_fs.or(weaker.state_fs),
+            tpm_counter: self.tpm_counter.or(weaker.tpm_counter),
+            tpm_device: self.tpm_device.or(weaker.tpm_device),
             shared_ledger: self.shared_ledger.or(weaker.shared_ledger),
             shared_ledger_durability: self.shared_ledger_durability.or(weaker.shared_ledger_durability),
             shared_ledger_password_file: self

@@ -10,12 +10,14 @@ mod clients;
 mod environment;
 mod expected_keys;
 mod exposure;
+mod key_sources;
 mod listen;
 mod merged;
 mod raw;
 mod settings;
 mod shared_ledger;
 mod tokens;
+mod tpm_counter;
 mod values;
 
 use std::io;
@@ -28,9 +30,10 @@ pub(crate) use clients::{ClientError, ClientSettings, ClientSources, Exits, KeyE
 pub(crate) use environment::Environment;
 pub(crate) use expected_keys::{ExpectedKeys, NoExpectation};
 pub(crate) use exposure::Exposure;
+pub(crate) use key_sources::KeySources;
 pub(crate) use listen::{Address, ListenSpec, Role};
 pub(crate) use raw::RawSettings;
-pub(crate) use settings::{KeySources, Settings};
+pub(crate) use settings::Settings;
 pub(crate) use shared_ledger::{
     Durability, Pooling, SharedLedgerAddress, SharedLedgerAddressError, SharedLedgerSettings,
 };

@@ -16,6 +16,7 @@ use super::{
     UnprovenStart,
 };
 use crate::raw_roots::RawRoots;
+use crate::tpm::NvIndex;
 
 /// The options of the daemon, as one source gives them.
 #[derive(Args, Clone, Default, Deserialize)]
@@ -103,6 +104,15 @@ pub(crate) struct RawSettings {
     /// What the state directory may lie on [default: local]
     #[arg(long, value_name = "WHERE", help_heading = SIGNING)]
     pub(crate) state_fs: Option<StateFs>,
+    /// Counter of the ledger's sessions in the memory of this host's TPM, which no disk that is put back takes along:
+    /// an index such as 0x01800b15 [default: none]
+    ///
+    /// 'slashing-protection tpm-counter' makes it.
+    #[arg(long, value_name = "INDEX", help_heading = SIGNING)]
+    pub(crate) tpm_counter: Option<NvIndex>,
+    /// The TPM's device, or an emulator's Unix socket [default: /dev/tpmrm0]
+    #[arg(long, value_name = "FILE", help_heading = SIGNING)]
+    pub(crate) tpm_device: Option<PathBuf>,
     /// Ledger that this host shares with others, beside its own: postgres://USER@/DATABASE?host=/DIRECTORY, without a
     /// password [default: none]
     ///

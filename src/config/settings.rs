@@ -2,11 +2,13 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::access::TlsFiles;
+use super::key_sources::{KeySources, keystores, seal_file};
 use super::listen::ip_address;
+use super::tpm_counter::tpm_counter;
 use super::{
     Address, Audit, ClientSources, Durability, Environment, Error, ExpectedKeys, ListenSpec, LogFormat,
     LogLevel, OpenKeymanager, RawSettings, Role, SharedLedgerSettings, StateFs, Switch, Tls, TokenSources,
@@ -14,6 +16,7 @@ use super::{
 };
 use crate::raw_roots::RawRoots;
 use crate::regular_file::RegularFile;
+use crate::tpm::NvCounter;
 
 /// Everything the daemon is told.
 #[derive(Clone)]
@@ -72,49 +75,15 @@ pub(crate) struct LedgerSettings {
     pub(crate) required: bool,
     /// The ledger that other hosts share, beside this one's.
     pub(crate) shared: Option<SharedLedgerSettings>,
+    /// What counts its sessions outside of all disks.
+    pub(crate) tpm_counter: Option<NvCounter>,
 }
 
-/// Where keys come from, apart from the Keymanager API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeySources {
-    /// The secret under which imported keys are kept on disk; without it they live in memory only.
-    pub(crate) seal_file: Option<PathBuf>,
-    pub(crate) keystores: Option<KeystoreDirectory>,
-    /// A directory of Web3Signer's key configuration files.
-    pub(crate) key_config: Option<PathBuf>,
-    /// The socket at which a fetcher brings keys, where systemd hands none over.
-    pub(crate) fetch_socket: Option<PathBuf>,
-    /// The user that may bring them, as given: a name or a number.
-    pub(crate) fetch_user: Option<String>,
-    /// Whether keys in memory are handed to the service manager, to survive a restart.
-    pub(crate) fd_store: bool,
-    /// What decryption may allocate at one time, in MiB.
-    pub(crate) kdf_memory_mib: NonZeroU32,
-}
-
-impl KeySources {
-    /// Whether there may be keys that an earlier process signed with. A ledger that is missing then was lost, or is
-    /// another one than theirs: an empty one must not take its place unasked.
-    fn outlive_the_process(&self) -> bool {
-        let Self {
-            seal_file,
-            keystores,
-            key_config,
-            fetch_socket,
-            fetch_user: _,
-            fd_store: _,
-            kdf_memory_mib: _,
-        } = self;
-        seal_file.is_some() || keystores.is_some() || key_config.is_some() || fetch_socket.is_some()
+impl LedgerSettings {
+    /// The device that a process has to have access to, for the counter.
+    pub(crate) fn tpm_device(&self) -> Option<&Path> {
+        self.tpm_counter.as_ref().map(|counter| counter.device.as_path())
     }
-}
-
-/// A directory of EIP-2335 keystores.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct KeystoreDirectory {
-    pub(crate) keystores: PathBuf,
-    /// A directory of `NAME.txt`, or one file for all.
-    pub(crate) passwords: PathBuf,
 }
 
 /// What callers together may take of the machine.
@@ -198,7 +167,8 @@ impl Settings {
         if shared.is_some() && !ledger.slashing_protection {
             return Err(Error::Conflict { first: "--shared-ledger", second: "--slashing-protection off" });
         }
-        let ledger = LedgerSettings { shared, ..ledger };
+        let tpm_counter = tpm_counter(raw.tpm_counter, raw.tpm_device)?;
+        let ledger = LedgerSettings { shared, tpm_counter, ..ledger };
         let settings = Self {
             listen: listen(raw.listen, raw.host, raw.port)?,
             listen_chosen,
@@ -318,7 +288,16 @@ fn ledger(
     let anchors =
         [environment.runtime_directory(), environment.cache_directory()].into_iter().flatten().collect();
     let (unproven, state_fs) = (unproven.unwrap_or_default(), state_fs.unwrap_or_default());
-    Ok(LedgerSettings { state_dir, anchors, unproven, state_fs, slashing_protection, required, shared: None })
+    Ok(LedgerSettings {
+        state_dir,
+        anchors,
+        unproven,
+        state_fs,
+        slashing_protection,
+        required,
+        shared: None,
+        tpm_counter: None,
+    })
 }
 
 fn shared_ledger(
@@ -341,30 +320,6 @@ fn shared_ledger(
             let password_file = password_file.or_else(|| environment.credential("shared-ledger-password"));
             let durability = durability.unwrap_or_default();
             Ok(Some(SharedLedgerSettings::new(address.parse()?, durability, password_file, ca)?))
-        }
-    }
-}
-
-fn seal_file(given: Option<PathBuf>, environment: &Environment) -> Result<Option<PathBuf>, Error> {
-    let Some(file) = given.or_else(|| environment.credential("seal")) else { return Ok(None) };
-    match RegularFile::open_secret(&file) {
-        Ok(_) => Ok(Some(file)),
-        Err(source) => Err(Error::File { what: "the seal file", path: file, source }),
-    }
-}
-
-fn keystores(
-    keystores: Option<PathBuf>,
-    passwords: Option<PathBuf>,
-) -> Result<Option<KeystoreDirectory>, Error> {
-    match (keystores, passwords) {
-        (Some(keystores), Some(passwords)) => Ok(Some(KeystoreDirectory { keystores, passwords })),
-        (None, None) => Ok(None),
-        (Some(_), None) => {
-            Err(Error::Incomplete { given: "--keystores-path", missing: "--keystores-passwords-path" })
-        }
-        (None, Some(_)) => {
-            Err(Error::Incomplete { given: "--keystores-passwords-path", missing: "--keystores-path" })
         }
     }
 }

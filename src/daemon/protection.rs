@@ -54,6 +54,9 @@ pub(super) fn protection(
     } else {
         tracing::info!("the slashing protection ledger is {opened}");
     }
+    if let Some(counter) = &opened.counter {
+        tracing::info!("the ledger's sessions are counted: {counter}");
+    }
     if let Some(Lifted { slot, epoch, doubt }) = &opened.lifted {
         tracing::warn!(
             "nothing shows that the ledger is the newest ({doubt}), so ALL WATERMARKS WERE LIFTED to the present: no \

@@ -70,6 +70,11 @@ impl Anchors {
         !self.is_left && !self.open.is_empty()
     }
 
+    /// Whether there was one that goes when the host does: it has run since.
+    pub(super) fn was_in_memory(&self) -> bool {
+        self.noted().any(|(anchor, _)| anchor.in_memory)
+    }
+
     /// The highest number of commits that was noted.
     pub(super) fn highest(&self) -> u64 {
         self.noted().map(|(_, note)| note.commits).max().unwrap_or_default()

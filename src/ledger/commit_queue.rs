@@ -21,6 +21,8 @@ pub(super) enum Task {
     AdminTask(AdminTask),
     /// Answer when everything asked before is done: a sign of life.
     Ping(oneshot::Sender<Result<(), Fault>>),
+    /// Have the session counted, and answer.
+    Count(oneshot::Sender<Result<(), Fault>>),
     /// Save and come to an end.
     Close,
 }

@@ -22,6 +22,7 @@ mod attention;
 mod backup;
 mod clearance;
 mod commit_queue;
+mod counter;
 mod far_future;
 mod fault;
 mod interchange;
@@ -55,6 +56,7 @@ pub(crate) use self::attention::{Attention, KeyNames};
 pub(crate) use self::backup::{Backup, Restoration, RestoreRefusal};
 pub(crate) use self::clearance::{Cleared, Judged, Verdict, Withheld};
 pub(crate) use self::commit_queue::{CommitCounts, SyncWhen};
+pub(crate) use self::counter::{CounterChange, Counting, ShownCounter};
 pub(crate) use self::fault::Fault;
 pub(crate) use self::interchange::{Interchange, InterchangeError};
 pub(crate) use self::of_key::OfKey;
@@ -104,6 +106,8 @@ pub(crate) struct Settings {
     /// The directories of the ledger's anchors, outside of the state directory: one in memory, one on a disk. Without
     /// any nothing notices that an older copy has taken the ledger's place.
     pub(crate) anchors: Vec<PathBuf>,
+    /// What counts the ledger's sessions outside of all disks.
+    pub(crate) counting: Counting,
     /// What the state directory may lie on.
     pub(crate) file_systems: FileSystems,
     /// When raw roots are signed.
@@ -138,6 +142,7 @@ impl Settings {
             loss: Loss::Refuse,
             unproven: Unproven::Lift,
             anchors: Vec::new(),
+            counting: Counting::Off,
             file_systems: FileSystems::Any,
             raw_roots: RawRoots::UnprotectedKeys,
             genesis_validators_root: None,
@@ -197,6 +202,11 @@ impl Ledger {
     /// Resolves when everything judged before is durable: a sign of life of the ledger's thread, for the watchdog.
     pub(crate) async fn ping(&self) -> Result<(), Fault> {
         self.judge.send(Task::Ping)?.wait().await
+    }
+
+    /// Has the session counted before there is anything to put on record, so that no signature waits for that.
+    pub(crate) async fn count(&self) -> Result<(), Fault> {
+        self.judge.send(Task::Count)?.wait().await
     }
 
     /// Waits for the last commit and closes the file, as a drop does where nobody else holds the ledger any more.
@@ -301,11 +311,12 @@ impl Ledger {
 
     fn open_on(settings: Settings, vfs: Option<&str>) -> Result<Self, OpenError> {
         let (store, contents) = Store::open(&settings, vfs)?;
-        let Contents { head, entries, identity, is_new, directory, path, floor, doubt, lifted } = contents;
+        let Contents { head, entries, identity, is_new, directory, path, floor, doubt, lifted, counter } =
+            contents;
         let known = settings.second_judge.as_ref().map(|_| SharedRecords::all(head, &entries));
         let Identity { id, created } = identity;
         let (keys, now) = (entries.len(), SystemTime::now());
-        let opened = Opened { path, directory, id, created, is_new, keys, doubt, lifted, now };
+        let opened = Opened { path, directory, id, created, is_new, keys, doubt, lifted, counter, now };
         let (watermarks, changes) = Watermarks::saved(head, entries, floor, settings.genesis_validators_root)
             .map_err(|watermarks::OtherChain { pinned, configured }| {
                 let path = settings.directory.clone();

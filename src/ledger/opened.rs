@@ -4,6 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
+use super::counter::ShownCounter;
 use super::sqlite::{DirectoryId, LedgerId};
 use super::unproven::{Doubt, Lifted};
 
@@ -26,6 +27,8 @@ pub(crate) struct Opened {
     pub(crate) doubt: Option<Doubt>,
     /// What was lifted because nothing showed that.
     pub(crate) lifted: Option<Lifted>,
+    /// What counts its sessions outside of all disks, if a counter is named.
+    pub(crate) counter: Option<ShownCounter>,
     pub(super) now: SystemTime,
 }
 
@@ -38,7 +41,8 @@ impl Opened {
 
 impl fmt::Display for Opened {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { path, directory: _, id, created, is_new, keys, doubt: _, lifted: _, now: _ } = self;
+        let Self { path, directory: _, id, created, is_new, keys, doubt: _, lifted: _, counter: _, now: _ } =
+            self;
         write!(f, "{} (id {id}, ", path.display())?;
         match (is_new, created, self.age()) {
             (true, _, _) => f.write_str("created now")?,

@@ -52,6 +52,10 @@ impl Writer {
                     // Nobody waits for an answer that cannot be sent.
                     drop(answer.send(saved.map_err(Fault::Broken)));
                 }
+                Task::Count(answer) => {
+                    let counted = self.count();
+                    drop(answer.send(counted.map_err(Fault::Broken)));
+                }
                 Task::Close => break,
             }
             if self.store.wal_length() > self.wal_limit_bytes {
@@ -135,6 +139,14 @@ impl Writer {
         }
         self.writer_end.wake();
         saved
+    }
+
+    fn count(&mut self) -> Result<(), Arc<StoreError>> {
+        if let Some(cause) = self.queue.cause() {
+            return Err(cause);
+        }
+        let counted = self.on_disk(|writer| writer.store.count());
+        self.note(counted)
     }
 
     /// Works on the files. If that takes unduly long, nothing is judged meanwhile.

@@ -224,6 +224,9 @@ pub(crate) struct ShownStatus {
     /// Why the next start will lift: nothing shows that the ledger is the newest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) unproven: Option<String>,
+    /// What the counter said when the ledger was opened, if one is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tpm_counter: Option<String>,
 }
 
 /// Watermarks of all keys that were lifted to the present of that time.

@@ -52,6 +52,7 @@ const LAYERS: &[&str] = &[
     "primitives",
     "yaml",
     "der",
+    "tpm",
     "regular_file",
     "text",
     "sys",

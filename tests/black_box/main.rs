@@ -71,5 +71,6 @@ mod stalled_readers;
 mod supervision;
 mod support;
 mod tls;
+mod tpm_counter;
 mod web3signer;
 mod wrong_clock;

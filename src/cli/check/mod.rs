@@ -62,7 +62,7 @@ pub(super) fn run(mut options: serve::Options, environment: &Environment) -> Res
         }
     };
     // The daemon would do so as well: what it cannot read then, is not found now.
-    owner::become_owner_of(&settings.ledger.state_dir)?;
+    owner::become_owner_of(&settings.ledger.state_dir, settings.ledger.tpm_device())?;
     match hardening::harden_process() {
         Ok(()) => {
             found.extend(systemd_listens.iter().flat_map(|spec| exposures(&settings, spec)));

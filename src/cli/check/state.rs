@@ -2,18 +2,20 @@
 
 use std::io;
 use std::path::Path;
+use std::time::Duration;
 
 use super::Subject;
 use super::finding::Finding;
 use crate::config::Settings;
 use crate::keymanager::StartError;
 use crate::keys::Seal;
-use crate::ledger::{self, Attention, Ledger, Missing, OpenError, SealedKeystore};
+use crate::ledger::{self, Attention, Ledger, Missing, OpenError, SealedKeystore, ShownCounter};
 use crate::ledger_settings;
 use crate::network::Network;
 use crate::sys::locked_memory::LockedMemory;
+use crate::tpm::Reading;
 
-pub(super) fn findings(settings: &Settings, subject: Subject) -> [Finding; 2] {
+pub(super) fn findings(settings: &Settings, subject: Subject) -> Vec<Finding> {
     let (ledger, finding) = ledger(settings);
     let credential = match subject {
         Subject::Start => false,
@@ -23,7 +25,8 @@ pub(super) fn findings(settings: &Settings, subject: Subject) -> [Finding; 2] {
         Ok(finding) => finding,
         Err(error) => Finding::wrong("keys", &error),
     };
-    [finding, sealed]
+    let counter = counter(settings, ledger.as_ref());
+    [Some(finding), counter, Some(sealed)].into_iter().flatten().collect()
 }
 
 /// An existing ledger is opened, a missing one is not created.
@@ -70,6 +73,30 @@ fn ledger(settings: &Settings) -> (Option<Ledger>, Finding) {
         Err(error) => (None, Finding::wrong(WHAT, &error)),
     }
 }
+
+/// What counts the ledger's sessions, where that is wanted. Who has the ledger open compares; else it has to be there.
+fn counter(settings: &Settings, ledger: Option<&Ledger>) -> Option<Finding> {
+    const WHAT: &str = "counter";
+    let named = settings.ledger.tpm_counter.as_ref().filter(|_| settings.ledger.slashing_protection)?;
+    Some(match ledger.and_then(|ledger| ledger.opened().counter.as_ref()) {
+        Some(counter @ ShownCounter::Counts { .. }) => Finding::fine(WHAT, counter.to_string()),
+        Some(ShownCounter::NotYet(why)) => Finding::wrong(WHAT, &NotCounted(why.clone())),
+        None => match named.read(TIME_OF_TPM) {
+            Ok(Some(Reading { value: Some(value), mark: _ })) => {
+                Finding::fine(WHAT, format!("{named} says {value}; not compared with the ledger"))
+            }
+            Ok(Some(Reading { value: None, .. }) | None) => {
+                Finding::wrong(WHAT, &NotCounted(format!("{named} was not made")))
+            }
+            Err(error) => Finding::wrong(WHAT, &error),
+        },
+    })
+}
+
+/// No daemon starts with a counter that does not count.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct NotCounted(String);
 
 /// What of the ledger's keys an operator should know.
 fn concerns(attention: &Attention) -> Option<String> {
@@ -143,6 +170,8 @@ enum Error {
     #[error("cannot wait for the ledger")]
     Runtime(#[source] io::Error),
 }
+
+const TIME_OF_TPM: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {

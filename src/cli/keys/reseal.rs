@@ -50,7 +50,7 @@ pub(super) fn run(options: Options, environment: &Environment) -> Result<(), Err
     let old = Seal::from_file(&old_seal_file, &memory)?;
     let new = Seal::from_file(&new_seal_file, &memory)?;
     // The secrets may be root's; what lies in the state directory is its owner's.
-    owner::become_owner_of(&now.ledger.state_dir)?;
+    owner::become_owner_of(&now.ledger.state_dir, now.ledger.tpm_device())?;
     // Another user's process may be dumpable again.
     hardening::harden_process().map_err(Error::Hardening)?;
     // Held until the end: no daemon can serve the keys meanwhile, and none comes or goes.

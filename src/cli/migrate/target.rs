@@ -103,7 +103,7 @@ impl Target {
     /// A daemon has it open, or it cannot be used.
     pub(super) fn open(self, is_to_change: bool) -> Result<OpenTarget, Error> {
         let directory = &self.settings.ledger.state_dir;
-        owner::become_owner_of(directory)?;
+        owner::become_owner_of(directory, self.settings.ledger.tpm_device())?;
         // Another user's process may be dumpable again.
         hardening::harden_process().map_err(Error::Hardening)?;
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_time().build();

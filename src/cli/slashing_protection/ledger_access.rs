@@ -15,7 +15,7 @@ use crate::cli::client::ClientError;
 use crate::cli::connect::{self, Daemon, KEYMANAGER_SOCKET};
 use crate::cli::{owner, packaged};
 use crate::config::{self, Environment, RawSettings};
-use crate::ledger::{self, DirectoryId, Ledger, Loss, Missing, OpenError};
+use crate::ledger::{self, CounterChange, Counting, DirectoryId, Ledger, Loss, Missing, OpenError};
 use crate::ledger_settings;
 use crate::network::{GenesisClock, Network};
 use crate::signer::LedgerAdmin;
@@ -45,10 +45,30 @@ impl LedgerArgs {
         self.open_after(Loss::Refuse, missing, environment)
     }
 
+    /// The same to make or take away the ledger's counter, which has to be named.
+    pub(super) fn open_for_counter(
+        self,
+        change: CounterChange,
+        missing: Missing,
+        environment: &Environment,
+    ) -> Result<LedgerAccess, Error> {
+        self.open_with(Loss::Refuse, Some(change), missing, environment)
+    }
+
     /// The same for a ledger that may have lost commits. One that is in use has lost none.
     pub(super) fn open_after(
         self,
         loss: Loss,
+        missing: Missing,
+        environment: &Environment,
+    ) -> Result<LedgerAccess, Error> {
+        self.open_with(loss, None, missing, environment)
+    }
+
+    fn open_with(
+        self,
+        loss: Loss,
+        change: Option<CounterChange>,
         missing: Missing,
         environment: &Environment,
     ) -> Result<LedgerAccess, Error> {
@@ -76,11 +96,16 @@ impl LedgerArgs {
         if ledger::is_held(&directory) {
             return Ok(LedgerAccess::Holder { daemon: holder?, ledger: known(directory)? });
         }
-        owner::become_owner_of(&directory)?;
-        let opened = Ledger::open(ledger::Settings {
-            loss,
-            ..ledger_settings::with_shared(&settings, &network, missing)?
-        });
+        owner::become_owner_of(&directory, settings.ledger.tpm_device())?;
+        let settings = ledger_settings::with_shared(&settings, &network, missing)?;
+        let counting = match (change, settings.counting) {
+            (None, counting) => counting,
+            (Some(_), Counting::Off) => return Err(Error::NoCounter),
+            (Some(change), Counting::On(counter) | Counting::Change(_, counter)) => {
+                Counting::Change(change, counter)
+            }
+        };
+        let opened = Ledger::open(ledger::Settings { loss, counting, ..settings });
         match opened {
             Ok(ledger) => Ok(LedgerAccess::File { ledger: Box::new(ledger), network, directory }),
             Err(OpenError::InUse { .. }) => {

@@ -8,6 +8,7 @@ mod explain;
 mod keys;
 mod ledger_access;
 mod report;
+mod tpm_counter;
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
@@ -104,6 +105,13 @@ pub(super) enum Command {
         #[arg(long, requires_all = ["slot", "epoch"])]
         accept_loss: bool,
     },
+    /// Make the counter in this host's TPM that tpm_counter names in the configuration: it counts the ledger's sessions
+    ///
+    /// Once, while no daemon runs. Does nothing if the ledger has its counter already.
+    TpmCounter {
+        #[command(flatten)]
+        options: tpm_counter::Options,
+    },
     /// Stop signing at a slot or an epoch, for a planned hand-over
     ///
     /// Takes the place of an earlier high watermark.
@@ -157,6 +165,7 @@ pub(super) fn run(command: Command, environment: &Environment, output: &mut dyn 
             say(output, &format!("raised the watermarks of {raised} keys in the ledger {ledger}"))?;
             still_refused.map_or(Ok(()), |keys| Err(Error::StillRefused { keys, present }))
         }
+        Command::TpmCounter { options } => tpm_counter::run(options, environment, output),
         Command::HighWatermark { ledger_args, slot, epoch, remove: _ } => {
             let ledger = ledger_args.open(Missing::Refuse, environment)?;
             ledger.carry_out(HighWatermark { slot, epoch })?;
@@ -302,6 +311,14 @@ pub(crate) enum Error {
          no daemon"
     )]
     RestoreInUse,
+    #[error("a daemon has the ledger: end it first (systemctl stop bls-signer.service), and name no daemon")]
+    CounterInUse,
+    #[error(
+        "no counter is named: choose a free index, such as tpm_counter = \"0x01800b15\" in the configuration"
+    )]
+    NoCounter,
+    #[error("the counter is made, and does not count")]
+    NotCounted(#[source] Fault),
     #[error(transparent)]
     Restore(#[from] RestoreRefusal),
     #[error("the ledger did not take the backup")]

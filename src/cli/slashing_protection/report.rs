@@ -21,6 +21,9 @@ pub(super) fn table(status: &ShownStatus, place: impl fmt::Display) -> String {
         format!("high watermark           slot {}, epoch {}", or_none(slot), or_none(epoch)),
         format!("keys                     {} ({deleted} of them deleted)", status.keys.len()),
     ];
+    if let Some(counter) = &status.tpm_counter {
+        lines.push(format!("counter                  {counter}"));
+    }
     if let Some(ShownLift { slot, epoch, reason }) = &status.lifted_at_start {
         lines.push(format!(
             "lifted at the start      all keys, to slot {slot} and target epoch {epoch}: nothing showed that the \

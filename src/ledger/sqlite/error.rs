@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Uid, User};
 use rusqlite::ErrorCode;
 
+use crate::ledger::counter::{CounterFault, CounterLoss};
 use crate::ledger::unproven::{Doubt, NoPresent};
 use crate::network::NamedRoot;
 use crate::primitives::Root;
@@ -40,6 +41,13 @@ pub(crate) enum OpenError {
         path = .path.display(), anchor = .anchor.display(), missing = .anchored.saturating_sub(*.found)
     )]
     RolledBack { path: PathBuf, anchor: PathBuf, anchored: u64, found: u64 },
+    #[error(
+        "the slashing protection ledger {path} {loss}. If there is none, or it may go, go on with this one: {GO_ON}",
+        path = .path.display()
+    )]
+    CounterLoss { path: PathBuf, loss: CounterLoss },
+    #[error("the sessions of the slashing protection ledger cannot be counted")]
+    Counter(#[source] Box<CounterFault>),
     #[error(
         "the state directory {} is on {name}, where other hosts or processes answer for locks and syncs: two signers \
          could have it, and a record could be lost. Put it on a disk of this host, or say state_fs = \"any\" \
@@ -155,6 +163,20 @@ pub(crate) enum StoreError {
     Truncated { path: PathBuf, before: u64, now: u64 },
     #[error("the slashing protection ledger's file {path} cannot be looked at", path = .path.display())]
     Stat { path: PathBuf, source: io::Error },
+    #[error("the sessions of the slashing protection ledger could not be counted")]
+    Counter(#[source] Box<CounterFault>),
+}
+
+impl From<CounterFault> for OpenError {
+    fn from(fault: CounterFault) -> Self {
+        Self::Counter(Box::new(fault))
+    }
+}
+
+impl From<CounterFault> for StoreError {
+    fn from(fault: CounterFault) -> Self {
+        Self::Counter(Box::new(fault))
+    }
 }
 
 impl StoreError {
@@ -175,6 +197,7 @@ impl StoreError {
             Self::Stat { source, .. } => {
                 format!("a file of the ledger cannot be looked at: {}", source.kind())
             }
+            Self::Counter(_) => "the TPM did not count that the ledger's session begins".to_owned(),
         }
     }
 

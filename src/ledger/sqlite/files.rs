@@ -186,7 +186,7 @@ impl Files {
         let name = std::path::absolute(directory).map_err(failed(directory))?.join(FILE_NAME);
         let watch = |opened: &Path, path: PathBuf| {
             let seen = look_at(opened).map_err(failed(opened))?;
-            Ok(Watched { path, seen })
+            Ok::<_, OpenError>(Watched { path, seen })
         };
         Ok(Self { database: watch(path, name.clone())?, log: watch(&wal_path(path), wal_path(&name))? })
     }

@@ -7,6 +7,7 @@ use super::session::Session;
 use super::{Identity, Loss, OpenError};
 use crate::ledger::Settings;
 use crate::ledger::anchor::{Anchors, Testimony};
+use crate::ledger::counter::Standing;
 use crate::ledger::row::KeyState;
 use crate::ledger::rules::Watermark;
 use crate::ledger::unproven::{self, Doubt, Lifted, Unproven};
@@ -16,6 +17,8 @@ pub(super) struct Finding<'a> {
     pub(super) session: Session,
     /// Whether there was a log with something in it.
     pub(super) has_log: bool,
+    /// What the counter shows, if there is one.
+    pub(super) standing: Standing,
     /// Why it cannot be the newest, if somebody left a mark.
     pub(super) mark: Option<String>,
     pub(super) path: &'a Path,
@@ -78,6 +81,9 @@ impl Finding<'_> {
         if self.session.is_open && !self.has_log {
             return Some(OpenError::LogMissing { path: self.path.to_owned() });
         }
+        if let Standing::Lost(loss) = self.standing {
+            return Some(OpenError::CounterLoss { path: self.path.to_owned(), loss });
+        }
         match testimony {
             Testimony::Fewer { anchor, commits } => Some(OpenError::RolledBack {
                 path: self.path.to_owned(),
@@ -96,6 +102,7 @@ impl Finding<'_> {
         }
         match testimony {
             Testimony::Newest | Testimony::Fewer { .. } => None,
+            Testimony::Old { .. } | Testimony::Silent if self.standing == Standing::Newest => None,
             Testimony::Old { .. } | Testimony::Silent if !self.session.anchored => None,
             Testimony::Old { age } => Some(Doubt::OldAnchor { age }),
             Testimony::Silent => Some(Doubt::NoAnchor),

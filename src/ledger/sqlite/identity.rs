@@ -15,7 +15,7 @@ use super::rows::{checksum, from_integer, one_row, to_integer};
 
 /// A ledger's number: 16 random bytes, shown as 32 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct LedgerId([u8; 16]);
+pub(crate) struct LedgerId(pub(super) [u8; 16]);
 
 impl fmt::Display for LedgerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

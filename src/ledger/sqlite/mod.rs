@@ -20,12 +20,14 @@ use std::time::SystemTime;
 use rusqlite::{Connection, TransactionBehavior};
 
 use self::connection::{AfterCheckpoint, checkpoint, connect, write_ahead};
+use self::counted::Counted;
 use self::directory::{Directory, Lock};
 use self::files::{FILE_NAME, Files};
 use self::finding::{Decision, Finding};
 use self::session::Session;
 use super::Settings;
 use super::anchor::{Anchors, Held};
+use super::counter::{ShownCounter, Standing};
 use super::row::KeyState;
 use super::rules::Watermark;
 use super::unproven::{Doubt, Lifted, Unproven};
@@ -33,6 +35,7 @@ use super::watermarks::Metadata;
 use crate::primitives::{Epoch, Slot};
 
 mod connection;
+mod counted;
 mod directory;
 mod error;
 mod file_system;
@@ -101,6 +104,8 @@ pub(super) struct Contents {
     pub(super) doubt: Option<Doubt>,
     /// What the opening has lifted because nothing showed that the ledger is the newest.
     pub(super) lifted: Option<Lifted>,
+    /// What counts its sessions outside of all disks, if a counter is named.
+    pub(super) counter: Option<ShownCounter>,
 }
 
 /// The open ledger file.
@@ -110,6 +115,7 @@ pub(super) struct Store {
     files: Files,
     session: Session,
     anchors: Anchors,
+    counted: Counted,
     /// Since the log was last moved into the database.
     commits: usize,
     /// Held as long as the file is open, and before anything in the directory is touched.
@@ -153,9 +159,12 @@ impl Store {
         let mut session = session::read(&connection, &path)?;
         let mut anchors = Anchors::open(&settings.anchors, identity.id)
             .map_err(|Held { anchor }| OpenError::Copied { path: path.clone(), anchor })?;
+        let only_looks = settings.unproven == Unproven::Leave;
+        let mut counted = Counted::open(&settings.counting, &connection, &path, identity.id, only_looks)?;
         let Decision { floor, doubt, lifted } = Finding {
             session,
             has_log,
+            standing: counted.standing,
             mark: mark::read(&opened)?,
             path: &path,
             identity,
@@ -172,13 +181,20 @@ impl Store {
             rows::write_entries(&transaction, entries.iter().enumerate()).map_err(sqlite)?;
             session = session.next(false);
             session.write(&transaction).map_err(sqlite)?;
+            counted.accept(&transaction, &path)?;
             transaction.commit().map_err(sqlite)?;
             mark::remove(&opened)?;
         }
         // Who only looks says nothing of a ledger that no anchor knows as the newest.
-        if doubt.is_some() || (settings.unproven == Unproven::Leave && !session.anchored) {
+        if doubt.is_some() || (only_looks && !session.anchored) {
             anchors.leave();
         }
+        if doubt.is_some() {
+            counted.leave();
+        } else if floor.is_none() && anchors.was_in_memory() {
+            counted.resume();
+        }
+        let counter = shown(&counted);
         // Before the ledger says that it has anchors: a kill in between is not taken for their loss.
         anchors.establish(session.commits, SystemTime::now());
         session.anchored |= anchors.can_note();
@@ -196,9 +212,10 @@ impl Store {
             floor: session.floor,
             doubt,
             lifted,
+            counter,
         };
         let files = Files::watch(&path, directory)?;
-        let mut store = Self { connection, files, session, anchors, commits: 0, _lock: lock };
+        let mut store = Self { connection, files, session, anchors, counted, commits: 0, _lock: lock };
         store.note_anchors();
         Ok((store, contents))
     }
@@ -211,6 +228,7 @@ impl Store {
         entries: impl Iterator<Item = (usize, &'a KeyState)>,
         sealed: &[SealedChange],
     ) -> Result<(), StoreError> {
+        self.count()?;
         self.files.check()?;
         let transaction = self
             .connection
@@ -228,6 +246,16 @@ impl Store {
         self.commits = self.commits.saturating_add(1);
         self.note_anchors();
         // Checked again after the fsync: what was synced has to be the file that a restart will read.
+        self.files.note()
+    }
+
+    /// Has the session counted, if it is not yet.
+    pub(super) fn count(&mut self) -> Result<(), StoreError> {
+        if !self.counted.is_waiting() {
+            return Ok(());
+        }
+        self.files.check()?;
+        self.counted.begin(&self.connection)?;
         self.files.note()
     }
 
@@ -287,11 +315,28 @@ impl Store {
     /// dropped leaves its log for the next start.
     pub(super) fn close(mut self) -> Result<(), StoreError> {
         self.files.check()?;
-        self.session = close_session(&self.connection, self.session).map_err(StoreError::write)?;
+        let transaction = self.connection.unchecked_transaction().map_err(StoreError::write)?;
+        self.counted.end(&transaction).map_err(StoreError::write)?;
+        let closed = self.session.next(false);
+        closed.write(&transaction).map_err(StoreError::write)?;
+        transaction.commit().map_err(StoreError::write)?;
+        self.session = close_session(&self.connection, closed).map_err(StoreError::write)?;
         self.note_anchors();
         self.anchors.sync();
-        self.connection.close().map_err(|(_, source)| StoreError::write(source))
+        self.connection.close().map_err(|(_, source)| StoreError::write(source))?;
+        // Last of all: a TPM may take its time.
+        self.counted.count_end();
+        Ok(())
     }
+}
+
+fn shown(counted: &Counted) -> Option<ShownCounter> {
+    let counts = counted.shown().map(|(counter, value)| ShownCounter::Counts {
+        counter,
+        value,
+        is_newest: counted.standing == Standing::Newest,
+    });
+    counts.or_else(|| counted.not_yet.as_ref().map(|fault| ShownCounter::NotYet(fault.to_string())))
 }
 
 /// Has the database say that nobody has it open, and empties the log.

@@ -94,6 +94,7 @@ const MIGRATIONS: &[fn(&Connection) -> rusqlite::Result<()>] = &[
     },
     |connection| connection.execute_batch(VERSION_6),
     |connection| connection.execute_batch(VERSION_7),
+    |connection| connection.execute_batch(VERSION_8),
 ];
 
 /// Numbers are unsigned 64-bit values in SQLite's signed integers, bit for bit. `checksum` covers the key's row.
@@ -177,4 +178,15 @@ const VERSION_7: &str = "
     ALTER TABLE sealed_keystores ADD COLUMN source TEXT;
     ALTER TABLE sealed_keystores ADD COLUMN until_next_fetch INTEGER NOT NULL DEFAULT 0
         CHECK (until_next_fetch IN (0, 1));
+";
+
+/// What the counter says that counts the ledger's sessions outside of all disks; no row where there is none.
+const VERSION_8: &str = "
+    CREATE TABLE counter (
+        only INTEGER PRIMARY KEY CHECK (only = 1),
+        mark BLOB NOT NULL CHECK (length(mark) = 32),
+        value INTEGER,
+        is_closed INTEGER NOT NULL CHECK (is_closed IN (0, 1)),
+        checksum INTEGER NOT NULL
+    ) STRICT;
 ";

@@ -4,6 +4,7 @@ use std::ffi::c_int;
 use std::path::PathBuf;
 
 use super::promises::Mark;
+use crate::tpm::Reading;
 
 /// One thing that happened to the files, or that was promised to a caller, in the order of events.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub(super) enum Event {
         file: String,
     },
     Mark(Mark),
+    /// What the ledger's counter says from now on.
+    Counter(Option<Reading>),
     /// The ledger's anchor says something else now: a file that is written and not synced.
     Anchor {
         file: PathBuf,

@@ -91,6 +91,10 @@ impl FaultVfs {
         self.record(Event::Mark(mark));
     }
 
+    pub(super) fn note(&self, event: Event) {
+        self.record(event);
+    }
+
     /// Notes what happened at an earlier moment, when so many events had been recorded.
     pub(super) fn insert(&self, at: usize, event: Event) {
         self.state.lock().unwrap_or_else(PoisonError::into_inner).events.insert(at, event);

@@ -12,6 +12,8 @@ use crate::primitives::{Epoch, Root, SigningRoot, Slot};
 mod alone;
 #[allow(clippy::duplicate_mod)] // The suite is run in two ways.
 mod beside;
+mod counted;
+mod counted_place;
 mod fault_events;
 mod fault_vfs;
 mod memory_judge;
@@ -22,6 +24,7 @@ mod promises;
 mod raw_roots;
 mod rollback;
 mod throughput;
+mod tpm_double;
 mod two_judges;
 mod unproven;
 

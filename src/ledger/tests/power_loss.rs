@@ -14,7 +14,9 @@ use rusqlite::ffi;
 use super::alone::versions::lay_out_version_2;
 use super::fault_vfs::{Event, FaultVfs, Kind, Plan};
 use super::promises::{Promises, clear, live};
+use super::tpm_double::TpmDouble;
 use super::*;
+use crate::ledger::{CounterChange, Counting};
 
 #[test]
 fn no_power_loss_breaks_a_promise() {
@@ -42,6 +44,29 @@ fn no_power_loss_breaks_a_promise_while_an_older_ledger_is_brought_up_to_date() 
     drop(ledger);
     let disks = power_loss_everywhere(before, &vfs.events(), Syncs::Work).unwrap();
     assert!(disks > 50, "only {disks} disks were tried");
+}
+
+/// The counter keeps what it was asked to keep, at once; the files do not. In a second session, too.
+#[test]
+fn no_power_loss_takes_a_ledger_for_an_older_one_than_the_counter_knows() {
+    for log in LOGS {
+        let directory = scratch();
+        let vfs = FaultVfs::new(None);
+        let tpm = TpmDouble::new();
+        let making = Counting::Change(CounterChange::Make, tpm.clone());
+        drop(Ledger::open(Settings { counting: making, ..settings(directory.path()) }).unwrap());
+        let before = files(directory.path());
+        tpm.tell(vfs);
+        for epochs in [1..5, 5..8] {
+            let counted = Settings { counting: tpm.on(), ..log(directory.path()) };
+            let ledger = open_on(anchored(counted, vfs), vfs);
+            live(&ledger, vfs, epochs).unwrap();
+        }
+        let disks = power_loss_everywhere(before, &vfs.events(), Syncs::Work).unwrap();
+        let counted = vfs.events().iter().filter(|event| matches!(event, Event::Counter(_))).count();
+        assert_eq!(counted, 5, "what it said at first, and two sessions that began and ended");
+        assert!(disks > 200, "only {disks} disks were tried");
+    }
 }
 
 /// Else the tests with it would show nothing.
@@ -125,7 +150,7 @@ fn power_loss_everywhere(before: Image, events: &[Event], syncs: Syncs) -> Resul
     let mut disk = Disk { durable: before, pending: Vec::new(), syncs };
     let mut promises = Promises::default();
     let mut chance = Chance(0x9E37_79B9_7F4A_7C15);
-    let (mut disks, mut first_note, mut last_note) = (0, None, None);
+    let (mut disks, mut first_note, mut last_note, mut counter) = (0, None, None, None);
     let place = scratch();
     for (at, event) in events.iter().enumerate() {
         if let Event::Mark(mark) = event {
@@ -133,6 +158,8 @@ fn power_loss_everywhere(before: Image, events: &[Event], syncs: Syncs) -> Resul
         } else if let Event::Anchor { file, bytes } = event {
             first_note = first_note.or(Some((file, bytes)));
             last_note = Some((file, bytes));
+        } else if let Event::Counter(said) = event {
+            counter = *said;
         } else {
             disk.follow(event);
         }
@@ -141,7 +168,8 @@ fn power_loss_everywhere(before: Image, events: &[Event], syncs: Syncs) -> Resul
             lay_out(place.path(), &image);
             // Never synced again after its first note, so any may be found.
             lay_out_anchor(place.path(), if disks % 2 == 0 { last_note } else { first_note });
-            promises.check(place.path()).map_err(|broken| {
+            let counting = counter.map_or(Counting::Off, |said| TpmDouble::saying(Some(said)).on());
+            promises.check(place.path(), counting).map_err(|broken| {
                 let files = image.iter().map(|(name, bytes)| format!("{name}: {} bytes", bytes.len()));
                 format!("{broken} (event {at}: {}; {:?})", brief(event), files.collect::<Vec<_>>())
             })?;
@@ -179,7 +207,11 @@ impl Disk {
             Event::Delete { synced: false, .. } => self.pending.push(event.clone()),
             // The kernel gives up on these pages: no later sync will bring them to the disk.
             Event::Fault { kind: Kind::Sync, file } => self.pending.retain(|event| !concerns(event, file)),
-            Event::Sync { .. } | Event::Fault { .. } | Event::Mark(_) | Event::Anchor { .. } => {}
+            Event::Sync { .. }
+            | Event::Fault { .. }
+            | Event::Mark(_)
+            | Event::Anchor { .. }
+            | Event::Counter(_) => {}
         }
     }
 
@@ -256,7 +288,7 @@ fn concerns(event: &Event, name: &str) -> bool {
         | Event::Delete { file, .. }
         | Event::Replace { file, .. }
         | Event::Fault { file, .. } => file == name,
-        Event::Mark(_) | Event::Anchor { .. } => false,
+        Event::Mark(_) | Event::Anchor { .. } | Event::Counter(_) => false,
     }
 }
 
@@ -272,7 +304,11 @@ fn apply(image: &mut Image, event: &Event) {
         Event::Truncate { file, length } => image.entry(file.clone()).or_default().truncate(*length),
         Event::Replace { file, bytes } => drop(image.insert(file.clone(), bytes.clone())),
         Event::Delete { file, .. } => drop(image.remove(file)),
-        Event::Sync { .. } | Event::Fault { .. } | Event::Mark(_) | Event::Anchor { .. } => {}
+        Event::Sync { .. }
+        | Event::Fault { .. }
+        | Event::Mark(_)
+        | Event::Anchor { .. }
+        | Event::Counter(_) => {}
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::fault_vfs::FaultVfs;
 use super::*;
 use crate::ledger::rules::{SignedAttestation, SignedBlock, Watermark};
-use crate::ledger::{Activation, Interchange, SealedKeystore, Selection, Unproven};
+use crate::ledger::{Activation, Counting, Interchange, SealedKeystore, Selection, Unproven};
 
 /// An entry on the vfs between what the files saw.
 #[derive(Clone, Copy, Debug)]
@@ -50,9 +50,10 @@ impl Promises {
     }
 
     /// Opens what is in the directory and looks for a promise that it does not keep.
-    pub(super) fn check(&self, directory: &Path) -> Result<(), String> {
+    pub(super) fn check(&self, directory: &Path, counting: Counting) -> Result<(), String> {
         let strict = Settings {
             missing: Missing::Refuse,
+            counting,
             unproven: Unproven::Refuse,
             anchors: vec![directory.join("anchors")],
             ..settings(directory)

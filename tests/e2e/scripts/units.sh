@@ -12,6 +12,16 @@ grep -i bls-signer /tmp/verify.log | grep -v 'MemoryZSwapMax\|identity' >/tmp/un
 if [ "$(systemctl --version | awk 'NR == 1 { print $2 }')" -ge 257 ]; then cp /tmp/verify.log /tmp/unknown.log; limit=3; else limit=5; fi
 [ ! -s /tmp/unknown.log ] || fail "systemd-analyze verify: $(cat /tmp/unknown.log)"
 
+step "the drop-ins among the examples"
+drop_ins=/etc/systemd/system/bls-signer.service.d
+mkdir -p $drop_ins
+for drop_in in shared-ledger-tcp tpm-counter; do
+  dpkg-deb --fsys-tarfile "$package" | tar -xO "./usr/share/doc/bls-signer/examples/$drop_in.conf" >"$drop_ins/$drop_in.conf"
+done
+systemd-analyze verify --man=no "$(echo "$units" | grep '/bls-signer\.service$')" >/tmp/drop-ins.log 2>&1 || true
+! grep $drop_ins /tmp/drop-ins.log || fail "systemd-analyze verify: $(cat /tmp/drop-ins.log)"
+rm -r $drop_ins
+
 step "exposure, at most 0.$limit"
 systemd-analyze security --threshold="$limit" --no-pager bls-signer.service >/tmp/security.log ||
   fail "systemd-analyze security: $(grep -E '✗|Overall' /tmp/security.log)"

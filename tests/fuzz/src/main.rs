@@ -8,6 +8,7 @@
 mod answers;
 mod documents;
 mod requests;
+mod tpm;
 mod wal;
 
 use std::sync::OnceLock;
@@ -15,7 +16,7 @@ use std::sync::OnceLock;
 use libfuzzer_sys::fuzz_target;
 
 /// Every target by its name, which is that of its folder in `corpus`.
-const TARGETS: [(&str, fn(&[u8])); 10] = [
+const TARGETS: [(&str, fn(&[u8])); 11] = [
     ("request", requests::request),
     ("batch", requests::batch),
     ("keystore", documents::keystore),
@@ -25,6 +26,7 @@ const TARGETS: [(&str, fn(&[u8])); 10] = [
     ("settings", documents::settings),
     ("pkcs12", documents::pkcs12),
     ("wal", wal::wal),
+    ("tpm", tpm::tpm),
     ("http", answers::http),
 ];
 
