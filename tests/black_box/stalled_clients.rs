@@ -103,7 +103,7 @@ fn answers_that_nobody_reads_fill_no_memory_and_hold_up_nobody() {
     let before = most_memory_kib(&daemon);
     // A megabyte and a half each.
     let request = Request::post("/api/v1/eth2/sign", batch_of(4_000)).bytes();
-    let mut unread: Vec<_> = (0..240).map(|_| Connection::open(&daemon.socket())).collect();
+    let mut unread: Vec<_> = (0..160).map(|_| Connection::open(&daemon.socket())).collect();
     for connection in &mut unread {
         // The daemon may have closed the first already.
         let _ = connection.try_send(&request);
