@@ -102,11 +102,22 @@ pub(crate) fn flush() {
 fn last_words(prefix: &str, line: &str) {
     let Some(Log { queue, form }) = log(Choice::Text) else { return };
     let line = bounded(line).replace('\n', " ");
-    queue.push(&match form {
-        Form::Text => format!("{prefix}{line}\n").into_bytes(),
-        Form::Journal => journal::encode(&Record::error(&line)),
-        Form::Json => json::encode(&Record::error(&line)),
-    });
+    let text = || format!("{prefix}{line}\n").into_bytes();
+    match form {
+        Form::Text => queue.push(&text()),
+        Form::Json => queue.push(&json::encode(&Record::error(&line))),
+        // What comes over its socket, the journal counts to a unit only if the process is still there when it looks.
+        // The stream is the unit's from the beginning, so `journalctl -u` has the reason of an end.
+        Form::Journal => match Stderr::open().and_then(|stream| Queue::start(stream, tell_dropped)) {
+            Ok(stream) => {
+                queue.flush(LAST_MOMENT);
+                stream.push(&text());
+                stream.flush(LAST_MOMENT);
+                return;
+            }
+            Err(_) => queue.push(&journal::encode(&Record::error(&line))),
+        },
+    }
     queue.flush(LAST_MOMENT);
 }
 
