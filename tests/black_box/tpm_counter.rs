@@ -17,10 +17,7 @@ use crate::support::{Daemon, Key, Request, Setup, attestation_on_hoodi, command,
 #[test]
 fn after_a_stop_of_any_length_nothing_is_lifted_without_any_anchor() {
     let (tpm, setup) = counted();
-    let key = Key::number(1);
-    let daemon = setup.start();
-    daemon.import(&[&key]);
-    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_000, 1)).status, 200);
+    let (daemon, key) = signed(setup);
     let setup = stopped(daemon);
     lose_anchors(&setup);
     // The start would end if nothing showed that the ledger is the newest.
@@ -37,10 +34,7 @@ fn after_a_stop_of_any_length_nothing_is_lifted_without_any_anchor() {
 #[test]
 fn a_whole_disk_that_is_put_back_is_refused_until_its_loss_is_accepted() {
     let (tpm, setup) = counted();
-    let key = Key::number(1);
-    let daemon = setup.start();
-    daemon.import(&[&key]);
-    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_000, 1)).status, 200);
+    let (daemon, key) = signed(setup);
     let setup = stopped(daemon);
     snapshot(setup.directory());
     let daemon = setup.start();
@@ -84,10 +78,7 @@ fn restarts_and_kills_lose_nothing() {
 #[test]
 fn after_a_kill_without_anchors_the_watermarks_are_lifted() {
     let (_tpm, setup) = counted();
-    let key = Key::number(1);
-    let daemon = setup.start();
-    daemon.import(&[&key]);
-    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_000, 1)).status, 200);
+    let (daemon, _) = signed(setup);
     let setup = daemon.kill();
     lose_anchors(&setup);
     let daemon = setup.start();
@@ -166,6 +157,14 @@ fn counted() -> (Tpm, Setup) {
     let made = make(setup.directory(), &tpm);
     assert!(made.status.success(), "{made:?}");
     (tpm, setup)
+}
+
+/// A daemon that has signed a vote with a key that it was given.
+fn signed(setup: Setup) -> (Daemon, Key) {
+    let (daemon, key) = (setup.start(), Key::number(1));
+    daemon.import(&[&key]);
+    assert_eq!(daemon.sign(&key, &attestation_on_hoodi(60_000, 1)).status, 200);
+    (daemon, key)
 }
 
 fn with(tpm: &Tpm) -> Setup {
