@@ -320,7 +320,8 @@ impl Store {
         let closed = self.session.next(false);
         closed.write(&transaction).map_err(StoreError::write)?;
         transaction.commit().map_err(StoreError::write)?;
-        self.session = close_session(&self.connection, closed).map_err(StoreError::write)?;
+        self.session = closed;
+        checkpoint(&self.connection, AfterCheckpoint::Truncate).map_err(StoreError::write)?;
         self.note_anchors();
         self.anchors.sync();
         self.connection.close().map_err(|(_, source)| StoreError::write(source))?;
