@@ -60,7 +60,8 @@ fn a_batch_is_put_on_record_bit_by_bit_and_answered_whole_in_its_order() {
     let judged_by_then = if 128 * (cores + 1) <= 1024 { "1024" } else { "4096" };
     let commits = format!(r#"bls_signer_ledger_commit_records_bucket{{le="{judged_by_then}"}} "#);
     assert!(value(&commits) >= 1.0, "one commit of all");
-    assert_eq!(value("bls_signer_ledger_commit_records_sum "), KEYS as f64);
+    // At least: a new key's row is in two commits where one begins between the row and its first record.
+    assert!(value("bls_signer_ledger_commit_records_sum ") >= KEYS as f64);
 }
 
 #[test]
