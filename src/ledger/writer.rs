@@ -6,9 +6,10 @@
 //!
 //! Nobody waits for the disk who need not: a request is judged in memory at once, its multiplication begins, and asks
 //! for the commit as it does. While a commit runs, further requests are judged, and what they change waits for the next
-//! one. While more work waits for a core, the commit waits for more records, a little. So the more there is to do, the
-//! more share a sync, and no core waits for a sync that could have run meanwhile.
+//! one. While more work waits for a core, the commit waits for more records, a little and as long as they come. So the
+//! more there is to do, the more share a sync, and no core waits for a sync that could have run meanwhile.
 
+use std::mem;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -86,9 +87,22 @@ impl Writer {
         self.writer_end.tasks.recv().ok()
     }
 
-    /// Gives others the time to add their records. What ends it early is done after the commit.
+    /// Gives others the time to add their records, for as long as they do. What ends it early is done after the commit.
     fn gather(&self) -> Option<Task> {
-        self.writer_end.tasks.recv_timeout(COMMIT_GATHER_WINDOW).ok()
+        let begun = Instant::now();
+        let mut waiting = self.queue.waiting_records();
+        while begun.elapsed() < GATHER_WINDOW {
+            match self.writer_end.tasks.recv_timeout(GATHER_PAUSE) {
+                Ok(task) => return Some(task),
+                Err(mpsc::RecvTimeoutError::Disconnected) => return None,
+                Err(mpsc::RecvTimeoutError::Timeout) => {}
+            }
+            let waited = mem::replace(&mut waiting, self.queue.waiting_records());
+            if waited == waiting {
+                return None;
+            }
+        }
+        None
     }
 
     fn tidy(&mut self, tidy: impl Fn(&mut Store) -> Result<(), StoreError>) {
@@ -206,5 +220,9 @@ impl Batch {
     }
 }
 
-/// How long records that are not needed at once wait for others.
-const COMMIT_GATHER_WINDOW: Duration = Duration::from_millis(2);
+/// How long records that are not needed at once wait for others, which come one after the other.
+const GATHER_WINDOW: Duration = Duration::from_millis(2);
+
+/// When none has come for so long, no more are waited for: the cores are busy with work that needs no record. Where it
+/// needs one, each signature that is ready lets its client ask for the next, on two cores at least one in this time.
+const GATHER_PAUSE: Duration = Duration::from_micros(300);
