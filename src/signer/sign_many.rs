@@ -104,11 +104,12 @@ impl Signer {
             }
             let Some((allowed, parts)) = multiplying.pop_front() else { break };
             let held = deadline.limit(async {
-                let mut held = Vec::with_capacity(allowed.len());
-                for part in parts {
-                    held.append(&mut part.await?);
+                let mut held = Vec::with_capacity(parts.len());
+                // The last part is the last to be done: whoever waits for that one first is woken once for all.
+                for part in parts.into_iter().rev() {
+                    held.push(part.await?);
                 }
-                Ok::<_, PoolClosed>(held)
+                Ok::<_, PoolClosed>(held.into_iter().rev().flatten().collect())
             });
             let held = held.await??;
             examining.push((allowed, self.examine(share.clone(), priority, held, count)));
