@@ -124,8 +124,8 @@ fn write_ends(
     value: &dyn fmt::Display,
     (longest_start, longest_end): (usize, usize),
 ) -> fmt::Result {
-    let mut ends =
-        Ends { start: String::new(), end: VecDeque::new(), left_out: 0, longest_start, longest_end };
+    let (start, end) = (String::new(), VecDeque::new());
+    let mut ends = Ends { start, end, end_bytes: 0, left_out: 0, longest_start, longest_end };
     write!(ends, "{value}")?;
     f.write_str(&ends.start)?;
     if ends.left_out > 0 {
@@ -138,6 +138,7 @@ fn write_ends(
 struct Ends {
     start: String,
     end: VecDeque<char>,
+    end_bytes: usize,
     left_out: usize,
     longest_start: usize,
     longest_end: usize,
@@ -147,13 +148,17 @@ impl Write for Ends {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         for character in text.chars() {
             let character = if character.is_control() { ' ' } else { character };
-            if self.start.len() < self.longest_start {
+            let length = self.start.len().saturating_add(character.len_utf8());
+            // From the first that goes to the end on, all do.
+            if self.end.is_empty() && length <= self.longest_start {
                 self.start.push(character);
                 continue;
             }
             self.end.push_back(character);
-            if self.end.len() > self.longest_end {
-                self.end.pop_front();
+            self.end_bytes = self.end_bytes.saturating_add(character.len_utf8());
+            while self.end_bytes > self.longest_end {
+                let Some(first) = self.end.pop_front() else { break };
+                self.end_bytes = self.end_bytes.saturating_sub(first.len_utf8());
                 self.left_out = self.left_out.saturating_add(1);
             }
         }
@@ -165,13 +170,13 @@ impl Write for Ends {
 const UTF_8: &[u8] = b"\xef\xbb\xbf";
 const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 
-/// What a message repeats of a text, in bytes of its start and characters of its end, where a parser says what it
-/// expected and in which line.
+/// What a message repeats of a text, in bytes of its start and of its end, where a parser says what it expected and in
+/// which line.
 const LONGEST_START: usize = 160;
 const LONGEST_END: usize = 120;
 
-/// The same of a whole message.
-const LONGEST_LINE_START: usize = 1_536;
+/// The same of a whole message, which stays below two kibibytes with what stands between.
+const LONGEST_LINE_START: usize = 1_488;
 const LONGEST_LINE_END: usize = 512;
 
 #[cfg(test)]
@@ -207,10 +212,19 @@ mod tests {
         fn what_is_shown_is_one_short_line_and_a_short_text_is_whole(text in "\\PC{0,400}|.{0,2000}") {
             let shown = Bounded(&text).to_string();
             prop_assert!(!shown.contains(char::is_control));
-            prop_assert!(shown.chars().count() <= LONGEST_START + LONGEST_END + 40);
+            prop_assert!(shown.len() <= LONGEST_START + LONGEST_END + 40);
             if text.len() <= LONGEST_START && !text.contains(char::is_control) {
                 prop_assert_eq!(shown, text);
             }
+        }
+
+        #[test]
+        fn a_message_has_less_than_two_kibibytes_whatever_it_shows(
+            text in "(.{0,3}|[é€😀\u{0}]{0,3}){0,2000}", times in 1_usize..5,
+        ) {
+            let shown = OneLine(text.repeat(times)).to_string();
+            prop_assert!(shown.len() < 2_048, "{}", shown.len());
+            prop_assert!(!shown.contains(char::is_control));
         }
     }
 }

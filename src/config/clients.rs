@@ -9,6 +9,7 @@ use super::client_tokens::{ClientTokens, is_token_name};
 use super::{Error, RawSettings};
 use crate::credentials::Fingerprint;
 use crate::duty_group::DutyGroup;
+use crate::text::Bounded;
 
 /// Where clients and their tokens are read from, at the start and on a reload.
 #[derive(Clone, Debug)]
@@ -245,22 +246,26 @@ pub(crate) enum ClientError {
     Anybody,
     #[error("{what} is an empty list: nobody could be this client")]
     Empty { what: &'static str },
-    #[error("this host has no {what} {name}")]
+    #[error("this host has no {what} {}", Bounded(name))]
     Unknown { what: &'static str, name: String },
-    #[error("the {what} {name} cannot be looked up")]
+    #[error("the {what} {} cannot be looked up", Bounded(name))]
     LookUp { what: &'static str, name: String, source: nix::Error },
     #[error(
-        "cert_sha256 '{text}' is no SHA-256 fingerprint: 'openssl x509 -noout -fingerprint -sha256 -in CERTIFICATE' \
-         shows it"
+        "cert_sha256 '{}' is no SHA-256 fingerprint: 'openssl x509 -noout -fingerprint -sha256 -in CERTIFICATE' \
+         shows it",
+        Bounded(text)
     )]
     Fingerprint { text: String },
-    #[error("cert_san '{text}' is no alternative name: write DNS:name, URI:uri or email:address")]
+    #[error("cert_san '{}' is no alternative name: write DNS:name, URI:uri or email:address", Bounded(text))]
     AlternativeName { text: String },
-    #[error("token '{text}' is no name of a token: 'bls-signer token list' shows those that there are")]
+    #[error(
+        "token '{}' is no name of a token: 'bls-signer token list' shows those that there are",
+        Bounded(text)
+    )]
     Token { text: String },
     #[error("keys names all of them and more: keep one of the two")]
     AllAndMore,
-    #[error("keys names file:{path}: the path must begin with /")]
+    #[error("keys names file:{}: the path must begin with /", Bounded(path))]
     RelativePath { path: String },
 }
 

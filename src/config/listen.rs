@@ -8,6 +8,7 @@ use std::str::FromStr;
 use serde::Deserialize;
 
 use crate::metrics::named_variants;
+use crate::text::Bounded;
 
 named_variants! {
     /// The part of the API that a listener serves. Health is on every one.
@@ -139,15 +140,18 @@ fn unix_path(text: &str) -> Result<PathBuf, ListenError> {
 /// Why a text is no listener.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ListenError {
-    #[error("'{text}' is not ROLE=unix:/path or ROLE=host:port")]
+    #[error("'{}' is not ROLE=unix:/path or ROLE=host:port", Bounded(text))]
     Shape { text: String },
-    #[error("'{role}' is no role: use signing, keymanager, metrics or all")]
+    #[error("'{}' is no role: use signing, keymanager, metrics or all", Bounded(role))]
     Role { role: String },
-    #[error("'{text}' is not unix:/path or host:port with an IP address or localhost")]
+    #[error("'{}' is not unix:/path or host:port with an IP address or localhost", Bounded(text))]
     Tcp { text: String },
-    #[error("the socket path '{}' must be absolute", path.display())]
+    #[error("the socket path '{}' must be absolute", Bounded(path.display()))]
     RelativePath { path: PathBuf },
-    #[error("the socket path '{}' is longer than the {LONGEST_UNIX_PATH} bytes that Linux takes", path.display())]
+    #[error(
+        "the socket path '{}' is longer than the {LONGEST_UNIX_PATH} bytes that Linux takes",
+        Bounded(path.display())
+    )]
     LongPath { path: PathBuf },
 }
 

@@ -41,6 +41,7 @@ pub(crate) use tokens::{AuthToken, TokenFile, TokenSources, Tokens};
 pub(crate) use values::{Audit, LogFormat, LogLevel, StateFs, Switch, UnprovenStart};
 
 use crate::regular_file::FileError;
+use crate::text::Bounded;
 
 /// Reads the file (`--config`, else `BLS_SIGNER_CONFIG`, else none) and the environment, lays the flags over them and
 /// validates the result.
@@ -107,7 +108,7 @@ pub(crate) enum Error {
     Incomplete { given: &'static str, missing: &'static str },
     #[error("listen is an empty list: name a listener, or leave it out")]
     NoListener,
-    #[error("--host '{host}' is no IP address and not localhost")]
+    #[error("--host '{}' is no IP address and not localhost", Bounded(host))]
     Host { host: String },
     #[error("the auth token is empty: give one of 16 or more random characters, or leave the option out")]
     EmptyToken,
@@ -116,17 +117,19 @@ pub(crate) enum Error {
     )]
     UnusableToken,
     #[error(
-        "the host allow-list has an entry '{entry}' that is no host name: leave the port and the scheme out"
+        "the host allow-list has an entry '{}' that is no host name: leave the port and the scheme out",
+        Bounded(entry)
     )]
     AllowedHost { entry: String },
     #[error(
-        "the origin allow-list has an entry '{entry}' that is no origin: write it as the Origin header has it, such as \
-         http://tool.example or https://tool.example:8443, without a path"
+        "the origin allow-list has an entry '{}' that is no origin: write it as the Origin header has it, such as \
+         http://tool.example or https://tool.example:8443, without a path",
+        Bounded(entry)
     )]
     AllowedOrigin { entry: String },
     #[error("client is an empty list: name a client, or leave it out")]
     NoClient,
-    #[error("the client '{client}' cannot be used")]
+    #[error("the client '{}' cannot be used", Bounded(client))]
     Client { client: String, source: ClientError },
     #[error(
         "{} line {line} is not a name and the digest of a token: 'bls-signer token' writes this file",

@@ -11,6 +11,8 @@ use serde::Deserialize;
 use tokio_postgres::Config;
 use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
+use crate::text::Bounded;
+
 /// The ledger that several hosts share (`shared_ledger` and the options that belong to it).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SharedLedgerSettings {
@@ -221,8 +223,9 @@ pub(crate) enum SharedLedgerAddressError {
     #[error("the shared ledger's address has a password: give it in shared_ledger_password_file")]
     Password,
     #[error(
-        "the shared ledger's host {host} is another machine: name the certificate authorities of its database in \
-         shared_ledger_ca, so that the connection is encrypted"
+        "the shared ledger's host {} is another machine: name the certificate authorities of its database in \
+         shared_ledger_ca, so that the connection is encrypted",
+        Bounded(host)
     )]
     Remote { host: String },
     #[error("the shared ledger's address names no host: give a name, or host=/DIRECTORY of a Unix socket")]

@@ -155,7 +155,7 @@ pub(super) enum Error {
     Version(u32),
     #[error(transparent)]
     Source(#[from] NoSourceName),
-    #[error("'{0}' is no policy: use always, until-next-fetch or never")]
+    #[error("'{}' is no policy: use always, until-next-fetch or never", Bounded(.0))]
     Policy(String),
     #[error("a delivery has to begin with 'begin'")]
     NotBegun,

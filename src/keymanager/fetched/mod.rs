@@ -55,7 +55,7 @@ impl fmt::Display for SourceName {
 
 /// A text that names no source.
 #[derive(Debug, thiserror::Error)]
-#[error("'{text}' is no source: use 1 to 64 letters, digits, dots, dashes and underscores")]
+#[error("'{}' is no source: use 1 to 64 letters, digits, dots, dashes and underscores", Bounded(text))]
 pub(crate) struct NoSourceName {
     text: String,
 }
